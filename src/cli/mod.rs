@@ -1,0 +1,1 @@
+//! What a person types: arguments, start and stop, manager, check, connect.

@@ -1,0 +1,1 @@
+//! Builds everything, binds, tells systemd, owns the tasks, reloads, drains.

@@ -1,0 +1,34 @@
+//! shibudb: a database server whose connection limit can be moved while it runs.
+//!
+//! The rooms, from the outside to the core; each may use those after it, never those before:
+//!
+//! - [`cli`]: what a person types
+//! - [`daemon`]: builds everything, binds, tells systemd, owns the tasks, drains
+//! - [`server`]: the accept loop, rejection, one client's session, over [`protocol`], [`auth`] and [`store`]
+//! - [`management`]: the HTTP API
+//! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
+//! - [`control`]: the only way to change the limit
+//! - [`limiter`]: the core, one atomic word
+//!
+//! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod limiter;
+pub mod logging;
+pub mod management;
+pub mod protocol;
+pub mod server;
+pub mod signals;
+pub mod store;
+pub mod systemd;
+pub mod watch;
+
+/// What the limiter is built on: std's atomics here, loom's in `tests/limiter_loom.rs`.
+mod sync {
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}

@@ -1,0 +1,258 @@
+//! The core: how many connections may be open, how many are, and nothing else.
+//!
+//! Limit and active share one 64-bit word, so that every check-and-change is one compare-and-swap
+//! and every snapshot one load: `active <= limit` holds at each instant, under any interleaving,
+//! and there is no semaphore to resize and no permit to transfer when the limit moves.
+//!
+//! This room knows no HTTP, TOML, socket, clock or log, and it never blocks. Who may change the
+//! limit, and what is recorded of it, is the business of [`crate::control`].
+//!
+//! Its atomics come from the parent's `sync` module: std's in the library, loom's in
+//! `tests/limiter_loom.rs`, which runs this very code through every interleaving.
+
+use std::num::NonZeroU32;
+
+use super::sync::{Arc, AtomicU32, AtomicU64, Ordering};
+
+/// Admits connections up to a limit that can be moved at any time.
+///
+/// A cheap handle: clones share the same limit and the same count.
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+}
+
+/// The right of one connection to be open. Dropping it frees the place.
+///
+/// It cannot be cloned: one permit, one place.
+#[derive(Debug)]
+#[must_use = "dropping a permit frees its place at once"]
+pub struct Permit {
+    shared: Arc<Shared>,
+}
+
+/// Limit and active as they were at one instant. Always `active <= limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How many connections may be open at once.
+    pub limit: u32,
+    /// How many connections hold a permit.
+    pub active: u32,
+}
+
+/// Counts since the limiter was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Permits handed out.
+    pub accepted: u64,
+    /// Attempts turned away because the limit was reached.
+    pub rejected: u64,
+    /// The most permits that were held at once.
+    pub peak: u32,
+}
+
+/// A change of the limit that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The limit before.
+    pub old: u32,
+    /// The limit since.
+    pub new: u32,
+    /// Permits held at the instant of the change.
+    pub active: u32,
+}
+
+/// Why [`Limiter::try_acquire`] handed out nothing: as many permits as the limit allows are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("all {limit} connections are in use")]
+pub struct Full {
+    /// The limit that was reached.
+    pub limit: u32,
+}
+
+/// Why a change of the limit was refused. A refused change has changed nothing.
+///
+/// The words are those of the founding document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The limit would have been zero or less.
+    #[error("connection limit must be positive")]
+    NotPositive,
+    /// More permits are held than the new limit would allow.
+    #[error("cannot set limit to {wanted} when {active} connections are active")]
+    BelowActive {
+        /// The limit asked for.
+        wanted: u64,
+        /// Permits held at that instant.
+        active: u32,
+    },
+    /// The process could not hold that many connections.
+    #[error("cannot set limit to {wanted}: this process can hold at most {ceiling} connections")]
+    AboveCeiling {
+        /// The limit asked for.
+        wanted: u64,
+        /// The highest limit possible.
+        ceiling: u32,
+    },
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Limit in the upper half, active in the lower.
+    word: AtomicU64,
+    ceiling: u32,
+    accepted: AtomicU64,
+    rejected: AtomicU64,
+    peak: AtomicU32,
+}
+
+impl Limiter {
+    /// A limiter with nothing active.
+    ///
+    /// `ceiling` is the highest limit that can ever be set, `limit` the one to begin with.
+    ///
+    /// # Errors
+    /// [`Refusal::AboveCeiling`] if `limit` exceeds `ceiling`.
+    pub fn new(limit: NonZeroU32, ceiling: NonZeroU32) -> Result<Self, Refusal> {
+        let (limit, ceiling) = (limit.get(), ceiling.get());
+        if limit > ceiling {
+            return Err(Refusal::AboveCeiling { wanted: limit.into(), ceiling });
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                word: AtomicU64::new(Snapshot { limit, active: 0 }.pack()),
+                ceiling,
+                accepted: AtomicU64::new(0),
+                rejected: AtomicU64::new(0),
+                peak: AtomicU32::new(0),
+            }),
+        })
+    }
+
+    /// Takes a place, if there is one. Never waits.
+    ///
+    /// # Errors
+    /// [`Full`] if as many permits are held as the limit allows.
+    pub fn try_acquire(&self) -> Result<Permit, Full> {
+        let shared = &*self.shared;
+        let mut seen = shared.word.load(Ordering::Acquire);
+        loop {
+            let Snapshot { limit, active } = Snapshot::unpack(seen);
+            if active >= limit {
+                shared.rejected.fetch_add(1, Ordering::Relaxed);
+                return Err(Full { limit });
+            }
+            // `active` is the lower half and below `limit`, so the sum cannot carry into the limit.
+            match shared.word.compare_exchange_weak(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    shared.accepted.fetch_add(1, Ordering::Relaxed);
+                    // Nearly always the peak is not a new one, and a load is cheaper than a write.
+                    if active + 1 > shared.peak.load(Ordering::Relaxed) {
+                        shared.peak.fetch_max(active + 1, Ordering::Relaxed);
+                    }
+                    return Ok(Permit { shared: Arc::clone(&self.shared) });
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Makes `limit` the limit.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if it is zero, below the active connections, or above the ceiling.
+    pub fn set(&self, limit: u64) -> Result<Applied, Refusal> {
+        self.change(|_| Some(limit))
+    }
+
+    /// Raises the limit by `amount`.
+    ///
+    /// # Errors
+    /// As [`Limiter::set`]. A limit beyond the ceiling is refused whole, never clamped.
+    pub fn increase(&self, amount: u64) -> Result<Applied, Refusal> {
+        self.change(|limit| Some(u64::from(limit).saturating_add(amount)))
+    }
+
+    /// Lowers the limit by `amount`.
+    ///
+    /// # Errors
+    /// As [`Limiter::set`].
+    pub fn decrease(&self, amount: u64) -> Result<Applied, Refusal> {
+        self.change(|limit| u64::from(limit).checked_sub(amount))
+    }
+
+    /// Limit and active at this instant.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::unpack(self.shared.word.load(Ordering::Acquire))
+    }
+
+    /// What has been counted so far. Each count is exact; together they are not of one instant.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            accepted: self.shared.accepted.load(Ordering::Relaxed),
+            rejected: self.shared.rejected.load(Ordering::Relaxed),
+            peak: self.shared.peak.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The highest limit that can be set.
+    pub fn ceiling(&self) -> u32 {
+        self.shared.ceiling
+    }
+
+    /// Replaces the limit by what `wanted` makes of it; `None` stands for a number below zero.
+    fn change(&self, wanted: impl Fn(u32) -> Option<u64>) -> Result<Applied, Refusal> {
+        let mut seen = self.shared.word.load(Ordering::Acquire);
+        loop {
+            let Snapshot { limit: old, active } = Snapshot::unpack(seen);
+            let new = self.shared.check(wanted(old), active)?;
+            let word = Snapshot { limit: new, active }.pack();
+            match self.shared.word.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(Applied { old, new, active }),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn check(&self, wanted: Option<u64>, active: u32) -> Result<u32, Refusal> {
+        let ceiling = self.ceiling;
+        let wanted = wanted.filter(|&wanted| wanted > 0).ok_or(Refusal::NotPositive)?;
+        if wanted < u64::from(active) {
+            return Err(Refusal::BelowActive { wanted, active });
+        }
+        u32::try_from(wanted)
+            .ok()
+            .filter(|&new| new <= ceiling)
+            .ok_or(Refusal::AboveCeiling { wanted, ceiling })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Every permit added one to the lower half, so the subtraction cannot borrow from the limit.
+        self.shared.word.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Snapshot {
+    /// Places that are free.
+    pub fn available(self) -> u32 {
+        self.limit - self.active
+    }
+
+    /// Share of the limit in use, in percent (0 to 100).
+    pub fn usage_percentage(self) -> f64 {
+        f64::from(self.active) * 100.0 / f64::from(self.limit)
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.limit) << 32 | u64::from(self.active)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each half of the word is one 32-bit number")]
+    fn unpack(word: u64) -> Self {
+        Self { limit: (word >> 32) as u32, active: word as u32 }
+    }
+}

@@ -1,0 +1,1 @@
+//! Bytes to requests and replies to bytes; no input or output.

@@ -1,0 +1,1 @@
+//! The accept loop, rejection, and one client's session.

@@ -1,0 +1,1 @@
+//! Spaces and keys on the embedded engine; group commit.

@@ -1,0 +1,1 @@
+//! The conversation with systemd: readiness, status, watchdog, inherited descriptors.

@@ -1,0 +1,1 @@
+//! Notices edits of the config file.
