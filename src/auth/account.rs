@@ -1,0 +1,97 @@
+//! A user, and what it may do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A user as it was at one moment. What others do with the accounts does not change it: whoever
+/// keeps one asks for it again when the [generation](super::Accounts::generation) has moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub username: String,
+    /// The role.
+    pub role: Role,
+    /// What it may do, by name of space. Admins need none.
+    pub permissions: BTreeMap<String, Permission>,
+}
+
+/// What a user may do beyond its permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// What its permissions say.
+    User,
+}
+
+/// What a user may do with one space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Permission {
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Write,
+}
+
+/// A user to be created. Its `Debug` does not show the password.
+#[derive(Clone)]
+pub struct NewUser {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// The role.
+    pub role: Role,
+    /// The permissions, by name of space.
+    pub permissions: BTreeMap<String, Permission>,
+}
+
+impl Account {
+    /// Whether it may read the space of that name.
+    pub fn may_read(&self, space: &str) -> bool {
+        // Write includes read, so any permission will do.
+        self.is_admin() || self.permissions.contains_key(space)
+    }
+
+    /// Whether it may write the space of that name.
+    pub fn may_write(&self, space: &str) -> bool {
+        self.is_admin() || self.permissions.get(space) == Some(&Permission::Write)
+    }
+
+    /// Whether it may do everything.
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "admin",
+            Self::User => "user",
+        })
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+impl fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewUser")
+            .field("username", &self.username)
+            .field("role", &self.role)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
+    }
+}

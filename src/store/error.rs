@@ -1,0 +1,78 @@
+//! What can go wrong in the store, by operation.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::space::InvalidName;
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made, read or written.
+    #[error("data directory {} is not usable: {source}", path.display())]
+    NotUsable {
+        /// The data directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has this data directory open.
+    #[error("data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The engine could not read what is there.
+    #[error("cannot open the store in {}: {source}", path.display())]
+    Engine {
+        /// The data directory.
+        path: PathBuf,
+        /// What the engine or the catalogue said.
+        source: StoreError,
+    },
+}
+
+/// Why a read or a write did not happen. A write that failed was not acknowledged; whether it
+/// survives is open, as with every failed commit.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The space was deleted (and perhaps made anew since: that is another space).
+    #[error("space not found")]
+    NoSuchSpace,
+    /// Disk or engine failed.
+    #[error("storage error: {0}")]
+    Engine(#[source] Arc<fjall::Error>),
+    /// Something the store wrote itself does not read back as written.
+    #[error("storage is damaged: {0}")]
+    Damaged(&'static str),
+    /// A read or write failed before, and the store has not recovered from it yet.
+    #[error("storage is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// The store is closed.
+    #[error("storage is closed")]
+    Closed,
+}
+
+/// Why a space was not created or deleted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SpaceError {
+    /// There is a space of this name.
+    #[error("space already exists")]
+    AlreadyExists,
+    /// There is no space of this name.
+    #[error("space does not exist")]
+    DoesNotExist,
+    /// No space can be called that.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    /// The change could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<fjall::Error> for StoreError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Engine(Arc::new(error))
+    }
+}
