@@ -1,1 +1,14 @@
-//! Bytes to requests and replies to bytes; no input or output.
+//! The client protocol: one line of JSON in, one line of JSON out.
+//!
+//! This room turns bytes into a [`Request`] or a [`Login`], and a [`Reply`] into bytes. Every word that
+//! a client can be answered with stands in [`reply`], so that clients which match on them find them
+//! unchanged. It does no input or output, and knows neither sessions nor spaces nor users.
+//!
+//! Neither direction builds a tree: strings without escapes are borrowed from the line, and replies
+//! are appended to the buffer that is written to the client.
+
+pub mod reply;
+mod request;
+
+pub use reply::{Done, Profile, Refusal, Reply};
+pub use request::{AdminRequest, Login, Request, RequestError, Text};

@@ -1,0 +1,310 @@
+//! What a client may ask, parsed from one line.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use serde::Deserialize;
+
+/// A string of a request: borrowed from the line unless it had to be unescaped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The first line of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Who wants in.
+    pub username: String,
+    /// The password as typed. Never logged and never answered.
+    pub password: String,
+}
+
+/// One request of a client that is logged in.
+///
+/// Where `space` is optional, leaving it out means the space chosen with `USE_SPACE`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Store a value under a key.
+    Put {
+        /// The space to write to.
+        space: Option<Text<'a>>,
+        /// Any string.
+        key: Text<'a>,
+        /// Any string.
+        value: Text<'a>,
+    },
+    /// Read the value of a key.
+    Get {
+        /// The space to read from.
+        space: Option<Text<'a>>,
+        /// Any string.
+        key: Text<'a>,
+    },
+    /// Remove a key and its value.
+    Delete {
+        /// The space to write to.
+        space: Option<Text<'a>>,
+        /// Any string.
+        key: Text<'a>,
+    },
+    /// Choose the space for requests that name none.
+    UseSpace {
+        /// The space to use from now on.
+        space: Text<'a>,
+    },
+    /// Name the spaces that the user may read.
+    ListSpaces,
+    /// Something only an administrator may do.
+    Admin(Box<AdminRequest>),
+    /// A request of the vector engine, which does not exist yet.
+    Vector,
+}
+
+/// What only an administrator may ask. Rare, hence owned: it outlives the line while it is carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AdminRequest {
+    /// Make a space.
+    CreateSpace {
+        /// Its name.
+        space: String,
+        /// `key-value`, `vector` or anything; left out, `key-value`.
+        engine: Option<String>,
+        /// `Some(false)` accepts losing the last second in a crash; left out, the server's durability holds.
+        enable_wal: Option<bool>,
+    },
+    /// Remove a space and all that is in it.
+    DeleteSpace {
+        /// Its name.
+        space: String,
+    },
+    /// Make a user.
+    CreateUser {
+        /// The new user's name.
+        username: String,
+        /// The new user's password.
+        password: String,
+        /// A role by name; left out, the ordinary one.
+        role: Option<String>,
+        /// Space to `read` or `write`.
+        permissions: BTreeMap<String, String>,
+    },
+    /// Replace a user's password.
+    UpdatePassword {
+        /// Whose.
+        username: String,
+        /// The new password.
+        password: String,
+    },
+    /// Replace a user's role.
+    UpdateRole {
+        /// Whose.
+        username: String,
+        /// The new role by name.
+        role: String,
+    },
+    /// Replace all permissions of a user.
+    UpdatePermissions {
+        /// Whose.
+        username: String,
+        /// Space to `read` or `write`.
+        permissions: BTreeMap<String, String>,
+    },
+    /// Remove a user.
+    DeleteUser {
+        /// Whom.
+        username: String,
+    },
+    /// Describe a user.
+    GetUser {
+        /// Whom.
+        username: String,
+    },
+}
+
+/// Why a line is not a request. The session goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The line is not JSON.
+    #[error("invalid JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    /// The line is JSON, but a field has the wrong type or appears twice.
+    #[error("invalid request: {0}")]
+    Field(#[source] serde_json::Error),
+    /// The line is JSON, but not an object.
+    #[error("invalid request: expected a JSON object")]
+    NotAnObject,
+    /// A field that the request needs is not there.
+    #[error("{request}: missing field \"{field}\"")]
+    Missing {
+        /// The type of the request.
+        request: &'static str,
+        /// The name of the field.
+        field: &'static str,
+    },
+    /// There is no `type` field.
+    #[error("missing field \"type\"")]
+    MissingType,
+    /// No request has this type.
+    #[error("unknown request type \"{0}\"")]
+    UnknownType(String),
+}
+
+/// Every field that any request uses. One flat structure, so that fields may come in any order and the
+/// line is read once.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    space: Option<Text<'a>>,
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    #[serde(borrow)]
+    value: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+    #[serde(borrow)]
+    engine_type: Option<Text<'a>>,
+    enable_wal: Option<bool>,
+    new_user: Option<Box<User>>,
+    delete_user: Option<Box<User>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct User {
+    username: Option<String>,
+    password: Option<String>,
+    role: Option<String>,
+    permissions: Option<BTreeMap<String, String>>,
+}
+
+impl Login {
+    /// Reads the first line of a connection.
+    ///
+    /// Says nothing about what was wrong with it, because the client is not told either.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let user: User = object(line).ok()?;
+        Some(Self { username: user.username?, password: user.password? })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads one line, without its line feed. Fields that no request knows are ignored.
+    ///
+    /// # Errors
+    /// A [`RequestError`] that says what is wrong with the line, in words for the client.
+    pub fn parse(line: &'a [u8]) -> Result<Self, RequestError> {
+        let fields: Fields<'a> = object(line)?;
+        match fields.kind.as_deref().ok_or(RequestError::MissingType)? {
+            "PUT" => {
+                let (space, key, value) = (fields.space, fields.key, fields.value);
+                let (key, value) = (need(key, "PUT", "key")?, need(value, "PUT", "value")?);
+                Ok(Self::Put { space: named(space), key, value })
+            }
+            "GET" => Ok(Self::Get { space: named(fields.space), key: need(fields.key, "GET", "key")? }),
+            "DELETE" => {
+                Ok(Self::Delete { space: named(fields.space), key: need(fields.key, "DELETE", "key")? })
+            }
+            "USE_SPACE" => Ok(Self::UseSpace { space: need(fields.space, "USE_SPACE", "space")? }),
+            "LIST_SPACES" => Ok(Self::ListSpaces),
+            "INSERT_VECTOR" | "SEARCH_TOPK" | "RANGE_SEARCH" | "GET_VECTOR" | "DELETE_VECTOR" => {
+                Ok(Self::Vector)
+            }
+            _ => Ok(Self::Admin(Box::new(AdminRequest::from_fields(fields)?))),
+        }
+    }
+}
+
+impl AdminRequest {
+    fn from_fields(fields: Fields<'_>) -> Result<Self, RequestError> {
+        let kind = fields.kind.map(Text::into_owned).unwrap_or_default();
+        let new_user = fields.new_user;
+        match kind.as_str() {
+            "CREATE_SPACE" => Ok(Self::CreateSpace {
+                space: need(fields.space, "CREATE_SPACE", "space")?.into_owned(),
+                engine: fields.engine_type.map(Text::into_owned),
+                enable_wal: fields.enable_wal,
+            }),
+            "DELETE_SPACE" => {
+                Ok(Self::DeleteSpace { space: need(fields.data, "DELETE_SPACE", "data")?.into_owned() })
+            }
+            "CREATE_USER" => {
+                let user = need(new_user, "CREATE_USER", "new_user")?;
+                Ok(Self::CreateUser {
+                    username: need(user.username, "CREATE_USER", "new_user.username")?,
+                    password: need(user.password, "CREATE_USER", "new_user.password")?,
+                    role: user.role,
+                    permissions: user.permissions.unwrap_or_default(),
+                })
+            }
+            "UPDATE_USER_PASSWORD" => {
+                let user = need(new_user, "UPDATE_USER_PASSWORD", "new_user")?;
+                Ok(Self::UpdatePassword {
+                    username: need(user.username, "UPDATE_USER_PASSWORD", "new_user.username")?,
+                    password: need(user.password, "UPDATE_USER_PASSWORD", "new_user.password")?,
+                })
+            }
+            "UPDATE_USER_ROLE" => {
+                let user = need(new_user, "UPDATE_USER_ROLE", "new_user")?;
+                Ok(Self::UpdateRole {
+                    username: need(user.username, "UPDATE_USER_ROLE", "new_user.username")?,
+                    role: need(user.role, "UPDATE_USER_ROLE", "new_user.role")?,
+                })
+            }
+            "UPDATE_USER_PERMISSIONS" => {
+                let user = need(new_user, "UPDATE_USER_PERMISSIONS", "new_user")?;
+                let permissions = need(user.permissions, "UPDATE_USER_PERMISSIONS", "new_user.permissions")?;
+                let username = need(user.username, "UPDATE_USER_PERMISSIONS", "new_user.username")?;
+                Ok(Self::UpdatePermissions { username, permissions })
+            }
+            "DELETE_USER" => {
+                let user = need(fields.delete_user, "DELETE_USER", "delete_user")?;
+                Ok(Self::DeleteUser { username: need(user.username, "DELETE_USER", "delete_user.username")? })
+            }
+            "GET_USER" => Ok(Self::GetUser { username: need(fields.data, "GET_USER", "data")?.into_owned() }),
+            _ => Err(RequestError::UnknownType(kind)),
+        }
+    }
+}
+
+impl Text<'_> {
+    /// A copy that outlives the line.
+    pub fn into_owned(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+/// Reads an object. serde would take an array of the fields in their order as well; the protocol does not.
+fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, RequestError> {
+    let json = line.trim_ascii_start();
+    if json.first() == Some(&b'[') {
+        return Err(RequestError::NotAnObject);
+    }
+    serde_json::from_slice(json)
+        .map_err(|error| if error.is_data() { RequestError::Field(error) } else { RequestError::Json(error) })
+}
+
+fn need<T>(field: Option<T>, request: &'static str, name: &'static str) -> Result<T, RequestError> {
+    field.ok_or(RequestError::Missing { request, field: name })
+}
+
+/// Some clients send `"space":""` for "the one in use".
+fn named(space: Option<Text<'_>>) -> Option<Text<'_>> {
+    space.filter(|name| !name.is_empty())
+}
