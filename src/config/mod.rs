@@ -1,1 +1,217 @@
 //! From the text of a config file to settings, and the difference between two of them.
+//!
+//! What the file said and what the server runs are two things: [`parse`] walks the text once,
+//! collects *all* its problems with line and column, and hands out a [`Config`] only when there are
+//! none. [`Key`] is the table of every setting, for whoever lists or compares them.
+//!
+//! This room knows nothing of the running server. It never writes a file, never applies a setting,
+//! and never decides which of file, command line and override wins.
+
+mod difference;
+mod key;
+mod load;
+mod parse;
+mod problem;
+mod text;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::difference::{Change, Difference};
+pub use self::key::{Effect, Key};
+pub use self::load::{LoadError, MAX_FILE_SIZE, load};
+pub use self::parse::{Parsed, parse};
+pub use self::problem::{Hint, Position, Problem, Problems, Reason};
+
+/// How far above the client port the management port lies, unless it is configured.
+const MANAGEMENT_PORT_OFFSET: u16 = 1000;
+
+/// Every setting there is. The default is what runs without a config file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The address clients connect to.
+    pub bind: IpAddr,
+    /// The port clients connect to. A file never yields 0; code may use it for "any free port".
+    pub port: u16,
+    /// How many client connections may be open at once.
+    pub max_connections: NonZeroU32,
+    /// Section `[limits]`.
+    pub limits: Limits,
+    /// Section `[management]`.
+    pub management: Management,
+    /// Section `[client]`.
+    pub client: Client,
+    /// Section `[shutdown]`.
+    pub shutdown: Shutdown,
+    /// Section `[storage]`.
+    pub storage: Storage,
+    /// Section `[log]`.
+    pub log: Log,
+}
+
+/// How the connection limit behaves when it is changed at run time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// By how many connections one signal, or a request that names no amount, moves the limit.
+    pub signal_step: NonZeroU32,
+    /// Usage in percent of the limit, 1 to 100, above which a warning is logged.
+    pub warn_percent: u8,
+    /// Whether a limit set at run time survives a restart.
+    pub persist: bool,
+}
+
+/// Where the management API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Management {
+    /// Its address.
+    pub bind: IpAddr,
+    /// Its port, if configured; [`Config::management_port`] is the one in effect.
+    pub port: Option<u16>,
+}
+
+/// What one client connection may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// How long a new connection may take to log in.
+    pub login_timeout: Duration,
+    /// How long a session may be silent before it is closed; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// The longest request line, in bytes.
+    pub max_request: usize,
+}
+
+/// How the server ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long open connections may finish before they are closed; zero closes them at once.
+    pub drain_timeout: Duration,
+}
+
+/// Where and how firmly data is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The directory of the stored data, absolute; `None` leaves it to the data directory.
+    pub path: Option<PathBuf>,
+    /// What an answered write survives.
+    pub durability: Durability,
+}
+
+/// What an answered write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced before it is answered: survives a crash and power loss. Written `"always"`.
+    Always,
+    /// Synced once a second: a crash may lose the last second. Written `"1s"`.
+    EverySecond,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is logged.
+    pub level: Level,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Someone must act.
+    Error,
+    /// Someone should look.
+    Warn,
+    /// A state changed.
+    Info,
+    /// What each connection does.
+    Debug,
+    /// What each request does.
+    Trace,
+}
+
+/// Settings that are fine each on their own and cannot hold together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The derived management port does not exist.
+    #[error(
+        "port {port}: the management port would be {}, above {}; choose a port up to {}, or set port in [management]",
+        u32::from(*port) + u32::from(MANAGEMENT_PORT_OFFSET), u16::MAX, u16::MAX - MANAGEMENT_PORT_OFFSET
+    )]
+    ManagementPortTooHigh {
+        /// The client port it is derived from.
+        port: u16,
+    },
+    /// Clients and management would share one port.
+    #[error("management.port {port}: clients connect to this port on the same address; choose another")]
+    ManagementPortTaken {
+        /// The port of both.
+        port: u16,
+    },
+}
+
+impl Config {
+    /// Checks what no single setting can tell: whether they hold together.
+    ///
+    /// [`parse`] has done so for a file; do it again once the command line has had its say.
+    ///
+    /// # Errors
+    /// Every [`Conflict`] there is.
+    pub fn validate(&self) -> Result<(), Vec<Conflict>> {
+        let port = self.port;
+        let conflict = match self.management.port {
+            None if port.checked_add(MANAGEMENT_PORT_OFFSET).is_none() => {
+                Conflict::ManagementPortTooHigh { port }
+            }
+            Some(management)
+                if management == port && port != 0 && overlap(self.bind, self.management.bind) =>
+            {
+                Conflict::ManagementPortTaken { port }
+            }
+            _ => return Ok(()),
+        };
+        Err(vec![conflict])
+    }
+
+    /// The port of the management API: as configured, else the client port plus 1000.
+    ///
+    /// Port 0, any free port, has no neighbour: there the management port is any free one too.
+    /// Meaningful once [`Config::validate`] has passed.
+    pub fn management_port(&self) -> u16 {
+        match (self.management.port, self.port) {
+            (Some(port), _) => port,
+            (None, 0) => 0,
+            (None, port) => port.saturating_add(MANAGEMENT_PORT_OFFSET),
+        }
+    }
+}
+
+/// Whether one port cannot be listened on at both addresses.
+fn overlap(one: IpAddr, other: IpAddr) -> bool {
+    // `::` takes the IPv4 port as well, unless the host was told otherwise.
+    let covers = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    one == other || covers(one, other) || covers(other, one)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        const STEP: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
+        const LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
+        Self {
+            bind: LOCALHOST,
+            port: 9090,
+            max_connections: LIMIT,
+            limits: Limits { signal_step: STEP, warn_percent: 80, persist: true },
+            management: Management { bind: LOCALHOST, port: None },
+            client: Client {
+                login_timeout: Duration::from_secs(10),
+                idle_timeout: None,
+                max_request: 1024 * 1024,
+            },
+            shutdown: Shutdown { drain_timeout: Duration::from_secs(30) },
+            storage: Storage { path: None, durability: Durability::Always },
+            log: Log { level: Level::Info },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! One value of the file into one setting: its type, its range, and what to say when it fits neither.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::problem::quoted;
+use super::{Config, Durability, Key, Level, text};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SMALLEST_REQUEST: u64 = 1024;
+const LARGEST_REQUEST: u64 = 64 * 1024 * 1024;
+
+const ADDRESS: &str = r#"an IP address such as "127.0.0.1" or "::1""#;
+const PORT: &str = "a port from 1 to 65535";
+const COUNT: &str = "a whole number from 1 to 4294967295";
+const PERCENT: &str = "a whole number from 1 to 100";
+const SWITCH: &str = "true or false";
+const LOGIN_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "10s""#;
+const IDLE_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "5m", or "0s" for never"#;
+const DRAIN_TIMEOUT: &str = r#"a duration from "0s" to "24h", such as "30s""#;
+const REQUEST: &str = r#"a size from "1KiB" to "64MiB", such as "1MiB", or a number of bytes"#;
+const PATH: &str = r#"an absolute path such as "/srv/shibudb""#;
+const DURABILITY: &str = r#""always" or "1s""#;
+const LEVEL: &str = r#""error", "warn", "info", "debug" or "trace""#;
+
+/// Why a value was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Invalid {
+    /// It is not what was expected.
+    Expected(&'static str),
+    /// A connection limit of zero or less.
+    LimitNotPositive,
+}
+
+/// Writes `value` into the setting `key` of `config`, or leaves it as it was.
+pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Result<(), Invalid> {
+    let or = |expected| move || Invalid::Expected(expected);
+    match key {
+        Key::Bind => config.bind = address(value).ok_or_else(or(ADDRESS))?,
+        Key::Port => config.port = port(value).ok_or_else(or(PORT))?,
+        Key::MaxConnections => {
+            if integer(value).is_some_and(|number| number <= 0) {
+                return Err(Invalid::LimitNotPositive);
+            }
+            config.max_connections = count(value).ok_or_else(or(COUNT))?;
+        }
+        Key::SignalStep => config.limits.signal_step = count(value).ok_or_else(or(COUNT))?,
+        Key::WarnPercent => {
+            let percent = whole(value).filter(|percent| (1..=100).contains(percent));
+            config.limits.warn_percent = percent.ok_or_else(or(PERCENT))?;
+        }
+        Key::Persist => config.limits.persist = value.as_bool().ok_or_else(or(SWITCH))?,
+        Key::ManagementBind => config.management.bind = address(value).ok_or_else(or(ADDRESS))?,
+        Key::ManagementPort => config.management.port = Some(port(value).ok_or_else(or(PORT))?),
+        Key::LoginTimeout => {
+            config.client.login_timeout = duration(value, MILLISECOND..=DAY).ok_or_else(or(LOGIN_TIMEOUT))?;
+        }
+        Key::IdleTimeout => {
+            let timeout = duration(value, Duration::ZERO..=DAY)
+                .filter(|timeout| timeout.is_zero() || *timeout >= MILLISECOND)
+                .ok_or_else(or(IDLE_TIMEOUT))?;
+            config.client.idle_timeout = (!timeout.is_zero()).then_some(timeout);
+        }
+        Key::MaxRequest => config.client.max_request = request_size(value).ok_or_else(or(REQUEST))?,
+        Key::DrainTimeout => {
+            config.shutdown.drain_timeout =
+                duration(value, Duration::ZERO..=DAY).ok_or_else(or(DRAIN_TIMEOUT))?;
+        }
+        Key::StoragePath => config.storage.path = Some(path(value).ok_or_else(or(PATH))?),
+        Key::Durability => {
+            config.storage.durability =
+                one_of(value, Durability::ALL, Durability::as_str).ok_or_else(or(DURABILITY))?;
+        }
+        Key::LogLevel => {
+            config.log.level = one_of(value, Level::ALL, Level::as_str).ok_or_else(or(LEVEL))?;
+        }
+    }
+    Ok(())
+}
+
+/// A value as a message names it.
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => quoted(text),
+        DeValue::Boolean(switch) => switch.to_string(),
+        DeValue::Datetime(_) => "a date or time".to_owned(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a section".to_owned(),
+        DeValue::Integer(number) => shortened(number.to_string()),
+        DeValue::Float(number) => shortened(number.to_string()),
+    }
+}
+
+/// A number as it is, unless it is absurdly long.
+fn shortened(number: String) -> String {
+    if number.len() > 40 { "a number with too many digits".to_owned() } else { number }
+}
+
+/// A number, however large: one that fits nothing counts as the largest or the smallest.
+fn integer(value: &DeValue<'_>) -> Option<i128> {
+    let number = value.as_integer()?;
+    let text = number.as_str();
+    let beyond = if text.starts_with('-') { i128::MIN } else { i128::MAX };
+    Some(i128::from_str_radix(text, number.radix()).unwrap_or(beyond))
+}
+
+fn whole<T: TryFrom<i128>>(value: &DeValue<'_>) -> Option<T> {
+    T::try_from(integer(value)?).ok()
+}
+
+fn count(value: &DeValue<'_>) -> Option<NonZeroU32> {
+    NonZeroU32::new(whole(value)?)
+}
+
+fn port(value: &DeValue<'_>) -> Option<u16> {
+    whole(value).filter(|port| *port != 0)
+}
+
+fn address(value: &DeValue<'_>) -> Option<IpAddr> {
+    value.as_str()?.parse().ok()
+}
+
+fn duration(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Option<Duration> {
+    text::parse_duration(value.as_str()?).filter(|duration| range.contains(duration))
+}
+
+fn request_size(value: &DeValue<'_>) -> Option<usize> {
+    let bytes = match value.as_str() {
+        Some(text) => text::parse_size(text)?,
+        None => whole(value)?,
+    };
+    (SMALLEST_REQUEST..=LARGEST_REQUEST).contains(&bytes).then(|| usize::try_from(bytes).ok())?
+}
+
+/// Relative paths are refused: relative to what, nobody who reads the file can tell.
+fn path(value: &DeValue<'_>) -> Option<PathBuf> {
+    let text = value.as_str().filter(|text| !text.contains('\0'))?;
+    Some(PathBuf::from(text)).filter(|path| path.is_absolute())
+}
+
+fn one_of<T: Copy, const N: usize>(
+    value: &DeValue<'_>,
+    all: [T; N],
+    spelt: fn(T) -> &'static str,
+) -> Option<T> {
+    let text = value.as_str()?;
+    all.into_iter().find(|one| spelt(*one) == text)
+}
