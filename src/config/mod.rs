@@ -12,6 +12,7 @@ mod key;
 mod load;
 mod parse;
 mod problem;
+mod spelling;
 mod text;
 mod value;
 

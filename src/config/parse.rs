@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::problem::{Hint, Position, Problem, Problems, Reason};
+use super::problem::{Position, Problem, Problems, Reason, quoted};
+use super::spelling::{hint, keys_of, sections};
 use super::value::{self, Invalid};
 use super::{Config, Conflict, Key};
-
-/// The longest name that is compared with the known ones; no typo makes a name longer than this.
-const LONGEST_TYPO: usize = 32;
 
 /// What a valid config file said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub fn parse(text: &[u8]) -> Result<Parsed, Problems> {
     let text = decode(text)?;
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(text.len(), |span| span.start);
-        Problem { position: position(text, offset), reason: Reason::Syntax(error.message().to_owned()) }
+        Problem { position: position(text, offset), reason: syntax(text, offset, error.message()) }
     })?;
     let mut walk = Walk::default();
     walk.top(table.get_ref());
@@ -54,17 +52,39 @@ fn decode(bytes: &[u8]) -> Result<&str, Problem> {
 
 /// What has been gathered so far. Places are byte offsets until the end.
 #[derive(Default)]
-struct Walk {
+struct Walk<'t> {
     config: Config,
     /// Where each setting's value stands.
     set: Vec<(Key, usize)>,
-    problems: Vec<(usize, Reason)>,
+    problems: Vec<(usize, Finding<'t>)>,
     /// Settings whose value was refused, and that hold their default meanwhile.
     refused: BTreeSet<Key>,
 }
 
-impl Walk {
-    fn top(&mut self, table: &DeTable<'_>) {
+/// What is wrong, before it is put into words.
+enum Finding<'t> {
+    /// Looking for a hint takes time, and a file can hold a hundred thousand of these.
+    Unknown {
+        parent: Option<&'static str>,
+        name: &'t str,
+        section: bool,
+    },
+    Told(Reason),
+}
+
+impl Finding<'_> {
+    fn tell(self) -> Reason {
+        match self {
+            Self::Unknown { parent, name, section } => {
+                Reason::Unknown { name: name.to_owned(), section, hint: hint(parent, section, name) }
+            }
+            Self::Told(reason) => reason,
+        }
+    }
+}
+
+impl<'t> Walk<'t> {
+    fn top(&mut self, table: &'t DeTable<'_>) {
         for (name, value) in table {
             let Some(section) = sections().find(|section| section == name.get_ref()) else {
                 self.entry(None, name, value);
@@ -86,16 +106,14 @@ impl Walk {
 
     fn entry(
         &mut self,
-        section: Option<&'static str>,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        parent: Option<&'static str>,
+        name: &'t Spanned<DeString<'_>>,
         value: &Spanned<DeValue<'_>>,
     ) {
         let text = name.get_ref().as_ref();
-        let Some(key) = keys_of(section).find(|key| key.leaf() == text) else {
-            let is_section = section.is_none() && value.get_ref().is_table();
-            let hint = hint(section, is_section, text);
-            let reason = Reason::Unknown { name: text.to_owned(), section: is_section, hint };
-            self.problem(&name.span(), reason);
+        let Some(key) = keys_of(parent).find(|key| key.leaf() == text) else {
+            let section = parent.is_none() && value.get_ref().is_table();
+            self.problems.push((name.span().start, Finding::Unknown { parent, name: text, section }));
             return;
         };
         self.set.push((key, value.span().start));
@@ -122,18 +140,21 @@ impl Walk {
                 Conflict::ManagementPortTaken { .. } => Key::ManagementPort,
             };
             let place = self.set.iter().find(|(key, _)| *key == blamed).map_or(0, |(_, offset)| *offset);
-            self.problems.push((place, conflict.into()));
+            self.problems.push((place, Finding::Told(conflict.into())));
         }
     }
 
     fn problem(&mut self, span: &Range<usize>, reason: Reason) {
-        self.problems.push((span.start, reason));
+        self.problems.push((span.start, Finding::Told(reason)));
     }
 
     fn finish(self, text: &str) -> Result<Parsed, Problems> {
         let mut problems = self.problems;
         problems.sort_by_key(|(offset, _)| *offset);
-        match Problems::new(problems, |offset| position(text, offset)) {
+        match Problems::new(problems, |(offset, finding)| Problem {
+            position: position(text, offset),
+            reason: finding.tell(),
+        }) {
             Some(problems) => Err(problems),
             None => {
                 let set = self.set.into_iter().map(|(key, _)| key).collect();
@@ -143,62 +164,25 @@ impl Walk {
     }
 }
 
-/// The sections, in the order of the file.
-fn sections() -> impl Iterator<Item = &'static str> {
-    let mut last = None;
-    Key::ALL
-        .into_iter()
-        .filter_map(Key::section)
-        .filter(move |section| last.replace(*section) != Some(*section))
-}
-
-/// The settings of one section, or of the top of the file.
-fn keys_of(section: Option<&'static str>) -> impl Iterator<Item = Key> {
-    Key::ALL.into_iter().filter(move |key| key.section() == section)
-}
-
-/// What may have been meant by `name`: the same name elsewhere, else a near one here, else a near one elsewhere.
-fn hint(section: Option<&'static str>, is_section: bool, name: &str) -> Hint {
-    let here = || {
-        let leaves = (!is_section).then(|| keys_of(section).map(Key::leaf));
-        let sections = section.is_none().then(sections).filter(|_| is_section);
-        leaves.into_iter().flatten().chain(sections.into_iter().flatten())
-    };
-    let elsewhere = || Key::ALL.into_iter().filter(|key| !is_section && key.section() != section);
-    if let Some(key) = elsewhere().find(|key| key.leaf() == name) {
-        return Hint::BelongsElsewhere(key);
-    }
-    if let Some(near) = nearest(name, here(), |near| near) {
-        return Hint::DidYouMean(near);
-    }
-    if let Some(key) = nearest(name, elsewhere(), Key::leaf) {
-        return Hint::DidYouMeanElsewhere(key);
-    }
-    Hint::Known(here().collect())
-}
-
-/// The candidate that is spelt most like `name`, if one is spelt nearly so.
-fn nearest<T: Copy>(
-    name: &str,
-    among: impl Iterator<Item = T>,
-    spelt: impl Fn(T) -> &'static str,
-) -> Option<T> {
-    // Comparing costs time in proportion to the length, which the file chooses.
-    if name.len() > LONGEST_TYPO {
-        return None;
-    }
-    let name = name.to_lowercase().replace('-', "_");
-    among
-        .map(|candidate| (strsim::damerau_levenshtein(&name, spelt(candidate)), candidate))
-        // One mistake in three letters is a typo, more is another word.
-        .filter(|(distance, candidate)| *distance <= (spelt(*candidate).len() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+/// The parser's message with the line it is about, since the parser names neither keys nor values.
+fn syntax(text: &str, offset: usize, message: &str) -> Reason {
+    let line = text[line_start(text, offset)..].lines().next().unwrap_or_default().trim();
+    Reason::Syntax { message: message.to_owned(), line: quoted(line) }
 }
 
 /// The place of a byte offset. An offset at the very end is behind the last character.
 fn position(text: &str, offset: usize) -> Position {
+    let start = line_start(text, offset);
+    let before = text.get(start..offset).unwrap_or(&text[start..]);
+    Position {
+        line: text[..start].matches('\n').count() + 1,
+        // A byte order mark is no character that an editor shows.
+        column: before.trim_start_matches('\u{feff}').chars().count() + 1,
+    }
+}
+
+/// Where the line begins that holds a byte offset.
+fn line_start(text: &str, offset: usize) -> usize {
     let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+    before.rfind('\n').map_or(0, |newline| newline + 1)
 }

@@ -41,8 +41,13 @@ pub enum Reason {
         byte: u8,
     },
     /// The text is not TOML.
-    #[error("{0}")]
-    Syntax(String),
+    #[error("{message}; the line reads {line}")]
+    Syntax {
+        /// What the parser said.
+        message: String,
+        /// The line, quoted, or its beginning.
+        line: String,
+    },
     /// A key, or a section, that does not exist.
     #[error("unknown {what} {}{hint}", quoted(name), what = if *section { "section" } else { "key" })]
     Unknown {
@@ -103,16 +108,12 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// From what was found at which byte, in that order; `None` if nothing was.
+    /// From what was found, in the order of the file; `None` if nothing was.
     ///
-    /// Places are worked out only for problems that are told, since each costs a walk over the text.
-    pub(super) fn new(found: Vec<(usize, Reason)>, place: impl Fn(usize) -> Position) -> Option<Self> {
+    /// Only those that are told are put into words, since that takes time: a file can hold many.
+    pub(super) fn new<T>(found: Vec<T>, tell: impl FnMut(T) -> Problem) -> Option<Self> {
         let omitted = found.len().saturating_sub(MOST);
-        let told: Vec<_> = found
-            .into_iter()
-            .take(MOST)
-            .map(|(offset, reason)| Problem { position: place(offset), reason })
-            .collect();
+        let told: Vec<_> = found.into_iter().take(MOST).map(tell).collect();
         (!told.is_empty()).then_some(Self { told, omitted })
     }
 

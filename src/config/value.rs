@@ -91,7 +91,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
         DeValue::Boolean(switch) => switch.to_string(),
         DeValue::Datetime(_) => "a date or time".to_owned(),
         DeValue::Array(_) => "an array".to_owned(),
-        DeValue::Table(_) => "a section".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
         DeValue::Integer(number) => shortened(number.to_string()),
         DeValue::Float(number) => shortened(number.to_string()),
     }
