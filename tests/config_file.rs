@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use shibudb::config::{Config, Conflict, Difference, Effect, Key, LoadError, MAX_FILE_SIZE, load, parse};
@@ -114,6 +114,18 @@ fn what_is_no_config_file_is_refused_by_name() {
 
     symlink(at("loop"), at("loop")).unwrap();
     assert!(matches!(load(&at("loop")), Err(LoadError::Read { .. })));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_refused_by_name() {
+    // Root may read everything.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0)).unwrap();
+    let says = format!("{}: cannot be read: Permission denied (os error 13)", file.path().display());
+    assert_eq!(load(file.path()).unwrap_err().to_string(), says);
 }
 
 #[test]
