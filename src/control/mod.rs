@@ -1,1 +1,261 @@
-//! The only way to change the limit: takes requests from all doors and applies them in order.
+//! The only way to change the limit.
+//!
+//! Requests from all doors are applied one after the other by one thread, which alone writes the
+//! history, the log line, the stored override and the revision that belong to a change. When a
+//! reply arrives, all of that has happened. Nothing here knows HTTP, TOML or signals; a door turns
+//! what it hears into a [`LimitRequest`] and hands the answer back in its own language.
+//!
+//! It is a thread and not a task because storing an override waits for the disk, and because the
+//! doors must stay open while every worker is busy with clients.
+
+mod history;
+mod override_file;
+mod record;
+mod standing;
+mod worker;
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::limiter::{Limiter, Refusal};
+
+pub use history::History;
+pub use record::{Actor, Door, Outcome, Record};
+pub use standing::{BaseSource, Override, RefusedEdit, Standing};
+
+/// How many requests may wait for the control thread; beyond that, doors wait in turn.
+const QUEUE: usize = 1024;
+
+/// What a door asks for.
+#[derive(Debug, Clone)]
+pub struct LimitRequest {
+    /// The change wanted.
+    pub change: Change,
+    /// The way it came in.
+    pub door: Door,
+    /// Who asked.
+    pub actor: Actor,
+    /// Apply only if the revision is one of these (`If-Match`).
+    pub if_revision: Option<Vec<u64>>,
+}
+
+/// A change of the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Make it this many. Zero and less are refused, and recorded, like any other bad wish.
+    Set(i64),
+    /// Raise it.
+    Increase(Amount),
+    /// Lower it.
+    Decrease(Amount),
+    /// Back to the base; the override is forgotten.
+    Reset,
+}
+
+/// By how much to raise or lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// By the configured step.
+    Step,
+    /// By this many.
+    By(NonZeroU64),
+}
+
+/// A change that is in force, recorded and stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitChange {
+    /// The revision that this change made.
+    pub revision: u64,
+    /// The limit before.
+    pub old: u32,
+    /// The limit since.
+    pub new: u32,
+    /// Connections active at that instant.
+    pub active: u32,
+}
+
+/// Why a request was refused. Nothing has changed but the history.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitRefusal {
+    /// The limiter said no.
+    #[error("{reason}{}", open_files_remark(reason, *open_files))]
+    Limiter {
+        /// Its reason.
+        reason: Refusal,
+        /// The open-file limit that the ceiling comes from.
+        open_files: u64,
+    },
+    /// Somebody else changed the limit since the asker looked.
+    #[error("the limit has changed meanwhile: its revision is {current}, not {expected}")]
+    RevisionMismatch {
+        /// What the asker had seen.
+        expected: String,
+        /// What it is.
+        current: u64,
+    },
+    /// The server is ending.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// The most connections that this process can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The highest limit possible.
+    pub connections: NonZeroU32,
+    /// The open-file limit that it comes from, for messages.
+    pub open_files: u64,
+}
+
+/// The settings of this room that can change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The step of the signals, and of an increase or decrease without an amount.
+    pub step: NonZeroU32,
+    /// Whether an override is stored for the next start.
+    pub persist: bool,
+}
+
+/// What the operator configured, from the strongest to the weakest source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Configured {
+    /// `MAX_CONNECTIONS` on the command line.
+    pub command_line: Option<NonZeroU32>,
+    /// `max_connections` in the config file.
+    pub file: Option<NonZeroU32>,
+}
+
+/// What became of `max_connections` in a config file that was read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigureOutcome {
+    /// The file says what it said before; the limit was left alone.
+    Unchanged,
+    /// The new value is the limit and the base.
+    Applied(LimitChange),
+    /// The limit stays; the value waits for the next edit, reload or reset.
+    Refused(LimitRefusal),
+}
+
+/// Why control could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The stored state could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No thread could be made.
+    #[error("cannot start the control thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A handle to the control thread; every door holds one.
+#[derive(Debug, Clone)]
+pub struct Control {
+    requests: mpsc::Sender<Command>,
+    standing: watch::Receiver<Standing>,
+    history: Arc<History>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Change(LimitRequest, oneshot::Sender<Result<LimitChange, LimitRefusal>>),
+    Configure(Option<NonZeroU32>, Actor, oneshot::Sender<ConfigureOutcome>),
+    Settings(Settings, oneshot::Sender<()>),
+}
+
+impl Control {
+    /// Decides the limit to begin with, makes the limiter, and starts the control thread.
+    ///
+    /// The first limit is the configured one, or the override stored in `data_dir` if that was made
+    /// against the same base. A limit beyond the ceiling begins at the ceiling, with a warning.
+    /// The thread ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`StartError`] if the files of an earlier run cannot be read.
+    pub fn start(
+        configured: Configured,
+        settings: Settings,
+        ceiling: Ceiling,
+        data_dir: &Path,
+        config_file: Option<&Path>,
+    ) -> Result<(Self, Limiter, thread::JoinHandle<()>), StartError> {
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (mut worker, limiter) =
+            worker::Worker::open(configured, settings, ceiling, data_dir, config_file)?;
+        let control = Self { requests, standing: worker.subscribe(), history: worker.history() };
+        let thread = thread::Builder::new()
+            .name("control".into())
+            .spawn(move || worker.run(inbox))
+            .map_err(StartError::Thread)?;
+        Ok((control, limiter, thread))
+    }
+
+    /// Applies a change. When this returns, it is in force, recorded and stored, or refused and recorded.
+    ///
+    /// # Errors
+    /// [`LimitRefusal`] says why nothing was changed.
+    pub async fn change(&self, request: LimitRequest) -> Result<LimitChange, LimitRefusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Change(request, reply), answer).await?
+    }
+
+    /// Tells what `max_connections` in the config file is now. Acts only if that value has changed,
+    /// or if it was refused before.
+    ///
+    /// # Errors
+    /// [`LimitRefusal::ShuttingDown`]; other refusals are a [`ConfigureOutcome`].
+    pub async fn configure(
+        &self,
+        file: Option<NonZeroU32>,
+        actor: Actor,
+    ) -> Result<ConfigureOutcome, LimitRefusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Configure(file, actor, reply), answer).await
+    }
+
+    /// Changes this room's own settings.
+    ///
+    /// # Errors
+    /// [`LimitRefusal::ShuttingDown`].
+    pub async fn apply_settings(&self, settings: Settings) -> Result<(), LimitRefusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Settings(settings, reply), answer).await
+    }
+
+    /// Base, override and revision as they are now.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// The revision as it is now. Read it *before* the limit that it is to describe: the limit is
+    /// changed first, so the pair may be an old revision with a new limit, never the reverse.
+    pub fn revision(&self) -> u64 {
+        self.standing.borrow().revision
+    }
+
+    /// The last changes and refusals.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    async fn send<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, LimitRefusal> {
+        self.requests.send(command).await.map_err(|_| LimitRefusal::ShuttingDown)?;
+        answer.await.map_err(|_| LimitRefusal::ShuttingDown)
+    }
+}
+
+/// Where the ceiling comes from, since the limiter itself cannot know.
+fn open_files_remark(reason: &Refusal, open_files: u64) -> String {
+    match reason {
+        Refusal::AboveCeiling { .. } => format!(" (open-file limit {open_files})"),
+        Refusal::NotPositive | Refusal::BelowActive { .. } => String::new(),
+    }
+}

@@ -1,0 +1,151 @@
+//! The record of attempts: the last ones in memory, all of them in a file of JSON lines.
+//!
+//! The file is `<data-dir>/limit-history.jsonl`. A record is one `write` to a file opened for
+//! append, so a crash can tear only the last line, and a torn line is skipped when the file is read
+//! again. At [`ROTATE_AT`] bytes it becomes `limit-history.jsonl.1`, replacing an older one. A full
+//! disk never stops a change: what could not be written is logged, counted, and still in memory.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Record;
+
+/// How many records are kept in memory.
+pub(crate) const KEPT: usize = 1000;
+
+/// The size at which the file is set aside, in bytes.
+const ROTATE_AT: u64 = 10 * 1024 * 1024;
+
+/// The longest line that can be a record; anything longer is damage, and not worth the memory.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// The last attempts, readable from anywhere.
+#[derive(Debug, Default)]
+pub struct History {
+    records: Mutex<VecDeque<Record>>,
+    lost: AtomicU64,
+}
+
+impl History {
+    /// The last `count` records, newest first.
+    pub fn latest(&self, count: usize) -> Vec<Record> {
+        self.lock().iter().rev().take(count).cloned().collect()
+    }
+
+    /// How many records could not be written to the file since the start.
+    pub fn unwritten(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn remember(&self, record: Record) {
+        let mut records = self.lock();
+        if records.len() == KEPT {
+            records.pop_front();
+        }
+        records.push_back(record);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Record>> {
+        // Nothing under this lock can panic halfway, so a poisoned queue is still a whole one.
+        self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The file behind a [`History`]; owned by the control thread alone.
+#[derive(Debug)]
+pub(super) struct HistoryFile {
+    path: PathBuf,
+    /// Open for append; `None` after a failure, until the next attempt opens it again.
+    file: Option<File>,
+    size: u64,
+}
+
+impl HistoryFile {
+    /// Reads what earlier runs wrote into `history` and opens the file for more.
+    pub(super) fn open(path: PathBuf, history: &History) -> io::Result<Self> {
+        for part in [rotated(&path), path.clone()] {
+            match File::open(&part) {
+                Ok(file) => read_into(history, file)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut this = Self { path, file: None, size: 0 };
+        this.reopen()?;
+        Ok(this)
+    }
+
+    /// Remembers a record in memory and on disk.
+    pub(super) fn append(&mut self, history: &History, record: Record) {
+        let result = self.write(&record);
+        history.remember(record);
+        if let Err(error) = result {
+            self.file = None;
+            let lost = history.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!(path = %self.path.display(), %error, lost,
+                "could not record a limit change in the history file; it is in force all the same");
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        if self.size + line.len() as u64 > ROTATE_AT {
+            self.file = None;
+            fs::rename(&self.path, rotated(&self.path))?;
+        }
+        if self.file.is_none() {
+            self.reopen()?;
+        }
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        file.write_all(&line)?;
+        self.size += line.len() as u64;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).read(true).create(true).open(&self.path)?;
+        self.size = file.metadata()?.len();
+        // A torn last line must not swallow the first record of this run.
+        if self.size > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            let mut last = [0];
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                file.write_all(b"\n")?;
+                self.size += 1;
+            }
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    path.with_added_extension("1")
+}
+
+/// Reads the records of one file; lines that are none are skipped, whatever they are.
+fn read_into(history: &History, file: File) -> io::Result<()> {
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    let mut skipped = 0_u64;
+    loop {
+        line.clear();
+        if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        match serde_json::from_slice(&line) {
+            Ok(record) => history.remember(record),
+            Err(_) => skipped += 1,
+        }
+    }
+    if skipped > 0 {
+        tracing::warn!(skipped, "the history file has lines that are no records; they were skipped");
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! What is remembered of every attempt to change the limit.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A way to change the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// The HTTP management API.
+    Http,
+    /// `shibudb manager`.
+    Cli,
+    /// SIGUSR1 and SIGUSR2.
+    Signal,
+    /// An edit of the config file.
+    Config,
+    /// The start of the server.
+    Startup,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A client of the management API.
+    Peer(SocketAddr),
+    /// The sender of a signal, as the kernel names it.
+    Process {
+        /// Process id.
+        pid: i32,
+        /// User id.
+        uid: u32,
+    },
+    /// A signal whose sender the kernel does not name.
+    Kernel,
+    /// The config file.
+    File(PathBuf),
+    /// The command line of this process.
+    CommandLine,
+    /// Nobody: the built-in default.
+    Default,
+    /// The override that an earlier run stored.
+    StoredOverride,
+}
+
+/// One attempt to change the limit. A line of the history file, an entry of `GET /history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The revision after it: one more than before if applied, the same if refused.
+    pub revision: u64,
+    /// The way it came in.
+    pub door: Door,
+    /// Who asked, in words.
+    pub actor: String,
+    /// The limit before; absent at the first start.
+    pub old: Option<u32>,
+    /// The limit wanted, and if applied the limit since. Absent when no limit can be named, as with
+    /// a reset that a revision mismatch refused.
+    pub new: Option<i64>,
+    /// Connections active at that instant.
+    pub active: u32,
+    /// Applied or refused.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is in force.
+    Applied,
+    /// It changed nothing.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Cli => "cli",
+            Self::Signal => "signal",
+            Self::Config => "config",
+            Self::Startup => "startup",
+        })
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(address) => write!(f, "{address}"),
+            Self::Process { pid, uid } => write!(f, "pid {pid} uid {uid}"),
+            Self::Kernel => f.write_str("kernel"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::CommandLine => f.write_str("command line"),
+            Self::Default => f.write_str("default"),
+            Self::StoredOverride => f.write_str("stored override"),
+        }
+    }
+}

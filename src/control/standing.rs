@@ -1,0 +1,124 @@
+//! Base, override, and a refused edit: which value wins, and why.
+//!
+//! The rules are those of the contract: the base is what the operator configured; an override is a
+//! limit set through another door and different from the base; only a change of the *value in the
+//! file* acts on the limit; a refused edit stays visible until the next edit, reload or reset.
+//! Pure bookkeeping: whether a limit can be had is the limiter's to say, and
+//! [`super::worker`] brings the two together.
+
+use std::num::NonZeroU32;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Configured, Door};
+
+/// The limit when nobody configured one.
+pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+
+/// What the limit rests on, as of one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Grows by one with every applied change.
+    pub revision: u64,
+    /// The limit that the operator configured.
+    pub base: u32,
+    /// Where the base comes from.
+    pub base_source: BaseSource,
+    /// The limit set through another door, if it differs from the base.
+    pub override_: Option<Override>,
+    /// An edit of the file that could not be applied.
+    pub refused_edit: Option<RefusedEdit>,
+    /// The value in the file, as last read.
+    pub(super) file: Option<NonZeroU32>,
+    /// The value on the command line.
+    pub(super) command_line: Option<NonZeroU32>,
+}
+
+/// Where the base comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseSource {
+    /// `MAX_CONNECTIONS` on the command line.
+    CommandLine,
+    /// `max_connections` in the config file.
+    File,
+    /// Neither said anything.
+    Default,
+}
+
+/// A limit set at run time, in place of the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// The limit.
+    pub limit: u32,
+    /// The base it replaced.
+    pub base: u32,
+    /// The way it came in.
+    pub door: Door,
+    /// Who asked, in words.
+    pub actor: String,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A value in the file that the limiter refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEdit {
+    /// The value.
+    pub wanted: u32,
+    /// Why, in a few words that follow "refused: ".
+    pub reason: String,
+}
+
+impl Standing {
+    pub(super) fn new(configured: Configured) -> Self {
+        let (base, base_source) = if let Some(limit) = configured.command_line {
+            (limit, BaseSource::CommandLine)
+        } else if let Some(limit) = configured.file {
+            (limit, BaseSource::File)
+        } else {
+            (DEFAULT_LIMIT, BaseSource::Default)
+        };
+        Self {
+            revision: 0,
+            base: base.get(),
+            base_source,
+            override_: None,
+            refused_edit: None,
+            file: configured.file,
+            command_line: configured.command_line,
+        }
+    }
+
+    /// Whether the file's value asks for something: it changed, or it was refused before.
+    pub(super) fn is_news(&self, file: Option<NonZeroU32>) -> bool {
+        self.file != file || self.refused_edit.is_some()
+    }
+
+    /// The file's value has changed: it becomes the base, above the command line. A value taken out
+    /// of the file gives way to the command line and the default.
+    pub(super) fn edit(&mut self, file: Option<NonZeroU32>) {
+        let configured = match file {
+            Some(_) => Configured { file, command_line: None },
+            None => Configured { file, command_line: self.command_line },
+        };
+        let edited = Self::new(configured);
+        self.file = file;
+        self.base = edited.base;
+        self.base_source = edited.base_source;
+        self.refused_edit = None;
+    }
+
+    /// The base is the limit now.
+    pub(super) fn settle_on_base(&mut self) {
+        self.override_ = None;
+        self.refused_edit = None;
+    }
+
+    /// A door other than config and startup has set the limit.
+    pub(super) fn set_at_run_time(&mut self, limit: u32, door: Door, actor: String, time: Timestamp) {
+        self.override_ =
+            (limit != self.base).then_some(Override { limit, base: self.base, door, actor, time });
+    }
+}
