@@ -9,6 +9,7 @@ use std::path::Path;
 use shibudb::config::{Config, Conflict, Difference, Effect, Key, LoadError, MAX_FILE_SIZE, load, parse};
 
 const SHIPPED: &str = include_str!("../etc/shibudb.toml");
+const MANUAL: &str = include_str!("../packaging/man/shibudb.toml.5");
 
 fn config(text: &str) -> Config {
     parse(text.as_bytes()).unwrap().config
@@ -70,6 +71,28 @@ fn the_shipped_file_says_of_every_key_when_an_edit_takes_effect() {
 }
 
 #[test]
+fn the_manual_lists_every_key_with_its_default_and_when_an_edit_takes_effect() {
+    let settings = MANUAL.split_once(".SH SETTINGS").unwrap().1.split_once(".SH ").unwrap().0;
+    let mut listed = Vec::new();
+    for section in settings.split("\n.SS ").skip(1) {
+        let mut entries = section.split("\n.TP\n.B ");
+        let section = entries.next().unwrap().strip_prefix('[').map(|name| name.trim_end_matches(']'));
+        for entry in entries {
+            let leaf = entry.lines().next().unwrap();
+            let name = section.map_or(leaf.to_owned(), |section| format!("{section}.{leaf}"));
+            listed.push((name, entry.lines().last().unwrap()));
+        }
+    }
+    let expected = Key::ALL.map(|key| {
+        let default = key.default_value().unwrap_or_else(|| "in the data directory".to_owned());
+        (key.name().to_owned(), format!("Default: {default}; {}.", key.effect()))
+    });
+    let listed = Vec::from_iter(listed.iter().map(|(name, last)| (name.as_str(), *last)));
+    let expected = Vec::from_iter(expected.iter().map(|(name, last)| (name.as_str(), last.as_str())));
+    assert_eq!(listed, expected);
+}
+
+#[test]
 fn a_good_file_is_loaded_also_through_a_symlink() {
     let dir = tempfile::tempdir().unwrap();
     let (file, link) = (dir.path().join("real.toml"), dir.path().join("shibudb.toml"));
@@ -123,7 +146,7 @@ fn a_file_that_may_not_be_read_is_refused_by_name() {
         return;
     }
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o000)).unwrap();
     let says = format!("{}: cannot be read: Permission denied (os error 13)", file.path().display());
     assert_eq!(load(file.path()).unwrap_err().to_string(), says);
 }
