@@ -1,1 +1,96 @@
-//! The HTTP API: router, thin handlers, wire types shared with the command line.
+//! The HTTP API: a router, thin handlers, and the wire types shared with the command line.
+//!
+//! | request | answers | refuses with |
+//! |---|---|---|
+//! | `GET /health` | [`wire::Health`] | |
+//! | `GET /stats` | [`wire::Stats`] | |
+//! | `GET /limit` | [`wire::CurrentLimit`] | |
+//! | `PUT /limit` `{"limit":N}` | [`wire::Updated`] | 400, 409, 412 |
+//! | `POST /limit/increase` `{"amount":N}` or nothing | [`wire::Increased`] | 400, 409, 412 |
+//! | `POST /limit/decrease` `{"amount":N}` or nothing | [`wire::Decreased`] | 400, 409, 412 |
+//! | `POST /limit/reset` | [`wire::Updated`] | 409, 412 |
+//! | `GET /history?limit=N` | [`wire::History`] | 400 |
+//! | `GET /config` | [`wire::ConfigReport`] | |
+//! | `POST /reload` | [`wire::ReloadReport`] | 400 |
+//!
+//! Every error is a [`wire::Failure`]. Any request may get 403, 405, 408, 413, 415, 421 or 503 on
+//! its way in. `HEAD` works where `GET` does; `OPTIONS` names the methods. The answers of `/limit*`
+//! carry the revision as their `ETag`, and `If-Match` makes a change conditional on it.
+//!
+//! A handler never changes anything itself: it asks [`crate::control`] or the daemon, and puts the
+//! answer into the words of the wire. Nothing here blocks a thread, and nothing here waits for a
+//! client's connection, so the API answers at 100 % usage.
+
+mod body;
+mod door;
+mod failure;
+mod gate;
+mod limit;
+mod reload;
+mod reports;
+mod revision;
+mod serve;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::watch;
+
+use crate::control::Control;
+use crate::limiter::Limiter;
+
+use failure::ApiError;
+use gate::Names;
+
+pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
+pub use serve::serve;
+
+/// What the API reports on, and whom it asks for changes. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Management {
+    /// Read for the statistics; never changed from here.
+    pub limiter: Limiter,
+    /// Asked for every change of the limit.
+    pub control: Control,
+    /// Asked to read the config file again.
+    pub reload: ReloadDoor,
+    /// The configuration as the daemon last published it.
+    pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
+}
+
+/// Every endpoint, behind the checks that every request has to pass.
+fn router(api: Management, names: Names) -> Router {
+    Router::new()
+        .route("/health", get(reports::health))
+        .route("/stats", get(reports::stats))
+        .route("/limit", get(limit::read).put(limit::set))
+        .route("/limit/increase", post(limit::increase))
+        .route("/limit/decrease", post(limit::decrease))
+        .route("/limit/reset", post(limit::reset))
+        .route("/history", get(reports::history))
+        .route("/config", get(reports::config))
+        .route("/reload", post(reload::reload))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn_with_state(Arc::new(names), gate::admit))
+        .with_state(api)
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {}", request.uri().path()))
+}
+
+/// The router adds the `Allow` header to whatever this answers.
+async fn other_method(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let (method, path) = (request.method(), request.uri().path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not answer {method}")).into_response()
+}

@@ -1,0 +1,34 @@
+//! Through which door a request came, and who asked.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+
+use super::wire::{CLI_DOOR, DOOR_HEADER};
+use crate::control::{Actor, Door};
+
+/// What the history will say of whoever sent this request.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) door: Door,
+    pub(super) actor: Actor,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut doors = parts.headers.get_all(DOOR_HEADER).iter();
+        let door = match (doors.next(), doors.next()) {
+            (Some(value), None) if value.as_bytes() == CLI_DOOR.as_bytes() => Door::Cli,
+            _ => Door::Http,
+        };
+        let actor = match parts.extensions.get() {
+            Some(&ConnectInfo::<SocketAddr>(peer)) => Actor::Peer(peer),
+            None => Actor::Default,
+        };
+        Ok(Self { door, actor })
+    }
+}

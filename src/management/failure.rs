@@ -1,0 +1,64 @@
+//! From a refusal to an answer: which status, which words.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::revision::etag;
+use super::wire::Failure;
+use crate::control::LimitRefusal;
+use crate::limiter::Refusal;
+
+/// An answer other than success.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    error: String,
+    /// The revision that the refusal was decided on.
+    etag: Option<HeaderValue>,
+    /// Whether the connection is of no further use.
+    close: bool,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into(), etag: None, close: false }
+    }
+
+    /// The request is malformed.
+    pub(super) fn bad_request(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// The change was refused while the revision was `revision`.
+    pub(super) fn refused(refusal: &LimitRefusal, revision: u64) -> Self {
+        let (status, revision) = match refusal {
+            LimitRefusal::Limiter { reason: Refusal::NotPositive, .. } => (StatusCode::BAD_REQUEST, revision),
+            LimitRefusal::Limiter {
+                reason: Refusal::BelowActive { .. } | Refusal::AboveCeiling { .. },
+                ..
+            } => (StatusCode::CONFLICT, revision),
+            LimitRefusal::RevisionMismatch { current, .. } => (StatusCode::PRECONDITION_FAILED, *current),
+            LimitRefusal::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, revision),
+        };
+        Self { etag: Some(etag(revision)), ..Self::new(status, refusal.to_string()) }
+    }
+
+    /// The rest of the request was not read, so nothing after it can be understood.
+    pub(super) fn and_close(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(Failure::new(self.error))).into_response();
+        if let Some(etag) = self.etag {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        if self.close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,112 @@
+//! `/limit` and below: what the limit is, and every way to move it over HTTP.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+
+use super::door::Asker;
+use super::failure::ApiError;
+use super::revision::{etag, if_match};
+use super::wire::{CurrentLimit, Decreased, Increased, Status, Updated};
+use super::{Management, body};
+use crate::control::{Amount, Change, LimitChange, LimitRequest};
+
+/// An answer with the revision that it is about.
+type Tagged<T> = ([(header::HeaderName, HeaderValue); 1], Json<T>);
+
+pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> {
+    // The revision first: an old one with a newer limit fails an If-Match that should have failed.
+    let revision = api.control.revision();
+    let now = api.limiter.snapshot();
+    tagged(revision, CurrentLimit { current_limit: now.limit, active_connections: now.active })
+}
+
+pub(super) async fn set(
+    State(api): State<Management>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Tagged<Updated>, ApiError> {
+    let limit = body::limit(&headers, &body)?;
+    let change = change(&api, asker, &headers, Change::Set(limit)).await?;
+    Ok(updated(change))
+}
+
+pub(super) async fn increase(
+    State(api): State<Management>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Tagged<Increased>, ApiError> {
+    let amount = amount(&headers, &body)?;
+    let LimitChange { revision, old, new, .. } =
+        change(&api, asker, &headers, Change::Increase(amount)).await?;
+    Ok(tagged(
+        revision,
+        Increased {
+            status: Status::Success,
+            old_limit: old,
+            new_limit: new,
+            increase_amount: new - old,
+            message: format!("Connection limit increased from {old} to {new}"),
+        },
+    ))
+}
+
+pub(super) async fn decrease(
+    State(api): State<Management>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Tagged<Decreased>, ApiError> {
+    let amount = amount(&headers, &body)?;
+    let LimitChange { revision, old, new, .. } =
+        change(&api, asker, &headers, Change::Decrease(amount)).await?;
+    Ok(tagged(
+        revision,
+        Decreased {
+            status: Status::Success,
+            old_limit: old,
+            new_limit: new,
+            decrease_amount: old - new,
+            message: format!("Connection limit decreased from {old} to {new}"),
+        },
+    ))
+}
+
+pub(super) async fn reset(
+    State(api): State<Management>,
+    asker: Asker,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Tagged<Updated>, ApiError> {
+    body::no_fields(&headers, &body)?;
+    let change = change(&api, asker, &headers, Change::Reset).await?;
+    Ok(updated(change))
+}
+
+async fn change(
+    api: &Management,
+    Asker { door, actor }: Asker,
+    headers: &HeaderMap,
+    change: Change,
+) -> Result<LimitChange, ApiError> {
+    let if_revision = if_match(headers)?;
+    let request = LimitRequest { change, door, actor, if_revision };
+    api.control.change(request).await.map_err(|refusal| ApiError::refused(&refusal, api.control.revision()))
+}
+
+fn amount(headers: &HeaderMap, body: &Bytes) -> Result<Amount, ApiError> {
+    Ok(body::amount(headers, body)?.map_or(Amount::Step, Amount::By))
+}
+
+fn updated(LimitChange { revision, new, .. }: LimitChange) -> Tagged<Updated> {
+    let message = format!("Connection limit updated to {new}");
+    tagged(revision, Updated { status: Status::Success, new_limit: new, message })
+}
+
+fn tagged<T: Serialize>(revision: u64, answer: T) -> Tagged<T> {
+    ([(header::ETAG, etag(revision))], Json(answer))
+}

@@ -1,0 +1,78 @@
+//! `POST /reload`, and the way from it to the daemon, who owns reloading.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::door::Asker;
+use super::failure::ApiError;
+use super::{Management, body, wire};
+use crate::control::{Actor, Door};
+
+/// How many reloads may wait; they are done one at a time.
+const QUEUE: usize = 16;
+
+/// Asks the daemon to read the config file again. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct ReloadDoor {
+    requests: mpsc::Sender<ReloadRequest>,
+}
+
+/// What the daemon receives.
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// The way it came in.
+    pub door: Door,
+    /// Who asked.
+    pub actor: Actor,
+    /// Where the answer goes, once everything in it has happened.
+    pub reply: oneshot::Sender<Result<wire::ReloadReport, ReloadRefusal>>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadRefusal {
+    /// The file cannot be read, or not be understood; all its problems in words.
+    #[error("{0}")]
+    Invalid(String),
+    /// The server is ending.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl ReloadDoor {
+    /// A door, and the end of it at which the daemon listens.
+    pub fn new() -> (Self, mpsc::Receiver<ReloadRequest>) {
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        (Self { requests }, inbox)
+    }
+
+    /// Has the file read again. When this returns, what it says is in force.
+    ///
+    /// # Errors
+    /// [`ReloadRefusal`] says why nothing was changed.
+    pub async fn reload(&self, door: Door, actor: Actor) -> Result<wire::ReloadReport, ReloadRefusal> {
+        let (reply, answer) = oneshot::channel();
+        let request = ReloadRequest { door, actor, reply };
+        self.requests.send(request).await.map_err(|_| ReloadRefusal::ShuttingDown)?;
+        answer.await.map_err(|_| ReloadRefusal::ShuttingDown)?
+    }
+}
+
+pub(super) async fn reload(
+    State(api): State<Management>,
+    Asker { door, actor }: Asker,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<wire::ReloadReport>, ApiError> {
+    body::no_fields(&headers, &body)?;
+    api.reload.reload(door, actor).await.map(Json).map_err(|refusal| {
+        let status = match refusal {
+            ReloadRefusal::Invalid(_) => StatusCode::BAD_REQUEST,
+            ReloadRefusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        ApiError::new(status, refusal.to_string())
+    })
+}

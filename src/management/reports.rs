@@ -1,0 +1,109 @@
+//! What can only be read: health, statistics, history, configuration.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+
+use super::Management;
+use super::failure::ApiError;
+use super::wire::{
+    ConfigReport, DEFAULT_HISTORY, Health, History, HistoryEntry, LIMIT_KEY, LONGEST_HISTORY, LimitReport,
+    Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
+};
+use crate::control::{self, BaseSource, Record, Standing};
+
+/// The query of a URL as its names and values.
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "healthy".into(), service: SERVICE.into() })
+}
+
+pub(super) async fn stats(State(api): State<Management>) -> Json<Stats> {
+    let now = api.limiter.snapshot();
+    Json(Stats {
+        active_connections: now.active,
+        max_connections: now.limit,
+        usage_percentage: readable(now.usage_percentage()),
+        available_slots: now.available(),
+    })
+}
+
+pub(super) async fn history(
+    State(api): State<Management>,
+    parameters: Parameters,
+) -> Result<Json<History>, ApiError> {
+    let count = count(parameters)?;
+    let changes = api.control.history().latest(count).into_iter().map(entry).collect();
+    Ok(Json(History { changes }))
+}
+
+pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> {
+    let standing = api.control.standing();
+    let limit = limit_report(standing, &api);
+    let loaded = api.config.borrow().clone();
+    let mut settings = loaded.settings.clone();
+    if let Some(setting) = settings.iter_mut().find(|setting| setting.key == LIMIT_KEY) {
+        setting.value = limit.current.into();
+        setting.source = if limit.override_.is_some() { Source::Override } else { limit.base_source };
+        setting.pending = limit.refused.as_ref().map(|refused| refused.limit.into());
+    }
+    let (file, last_reload) = (loaded.file.clone(), loaded.last_reload.clone());
+    Json(ConfigReport { file, limit, settings, last_reload })
+}
+
+/// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an
+/// exponent, which `bc` and `[` do not understand; what is rounded away there is nobody's alarm.
+fn readable(percentage: f64) -> f64 {
+    if percentage < 1e-4 { (percentage * 1e4).round() / 1e4 } else { percentage }
+}
+
+/// `?limit=N`. A name that is not known is an error: whoever misspells it would otherwise take the
+/// default for the answer to what was asked.
+fn count(parameters: Parameters) -> Result<usize, ApiError> {
+    let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    match parameters.as_slice() {
+        [] => Ok(DEFAULT_HISTORY),
+        [(name, value)] if name == "limit" => {
+            value.parse().ok().filter(|count| (1..=LONGEST_HISTORY).contains(count)).ok_or_else(|| {
+                ApiError::bad_request(format!(
+                    "limit must be a whole number from 1 to {LONGEST_HISTORY}, got `{value}`"
+                ))
+            })
+        }
+        parameters => Err(match parameters.iter().find(|(name, _)| name != "limit") {
+            Some((name, _)) => ApiError::bad_request(format!("unknown parameter `{name}`, expected `limit`")),
+            None => ApiError::bad_request("`limit` is given more than once"),
+        }),
+    }
+}
+
+fn entry(record: Record) -> HistoryEntry {
+    let Record { time, revision, door, actor, old, new, active, outcome } = record;
+    let (outcome, reason) = match outcome {
+        control::Outcome::Applied => (Outcome::Applied, None),
+        control::Outcome::Refused { reason } => (Outcome::Refused, Some(reason)),
+    };
+    HistoryEntry { time, revision, door: door.to_string(), actor, old, new, active, outcome, reason }
+}
+
+fn limit_report(standing: Standing, api: &Management) -> LimitReport {
+    LimitReport {
+        current: api.limiter.snapshot().limit,
+        base: standing.base,
+        base_source: match standing.base_source {
+            BaseSource::CommandLine => Source::CommandLine,
+            BaseSource::File => Source::File,
+            BaseSource::Default => Source::Default,
+        },
+        ceiling: api.limiter.ceiling(),
+        revision: standing.revision,
+        override_: standing.override_.map(|override_| Override {
+            limit: override_.limit,
+            door: override_.door.to_string(),
+            actor: override_.actor,
+            time: override_.time,
+        }),
+        refused: standing.refused_edit.map(|edit| RefusedEdit { limit: edit.wanted, reason: edit.reason }),
+    }
+}

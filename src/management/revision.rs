@@ -1,0 +1,96 @@
+//! The revision as it travels: `ETag` on the way out, `If-Match` on the way in.
+//!
+//! The tag names the limit, not the whole answer: the active connections beside it move without a
+//! new revision. So there is no `304`, and `If-None-Match` is ignored.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use super::failure::ApiError;
+
+/// The entity tag of a revision: `"7"`.
+pub(super) fn etag(revision: u64) -> HeaderValue {
+    // Digits in quotes are a header value, so the fallback is never taken.
+    HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// The revisions on which a change is conditional; `None` if on none in particular.
+///
+/// # Errors
+/// 400 for anything but `*` or a list of tags that this server can have given out. A tag of
+/// somebody else's could only ever fail to match, and saying so helps more than a mismatch.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
+    let mut revisions = Vec::new();
+    let mut any = false;
+    let mut present = false;
+    for line in headers.get_all(header::IF_MATCH) {
+        present = true;
+        let text = line.to_str().map_err(|_| malformed("bytes beyond ASCII"))?;
+        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            if tag == "*" {
+                any = true;
+            } else {
+                revisions.push(revision(tag).ok_or_else(|| malformed(tag))?);
+            }
+        }
+    }
+    match (present, any, revisions.is_empty()) {
+        (false, ..) | (true, true, true) => Ok(None),
+        (true, false, false) => Ok(Some(revisions)),
+        (true, true, false) => Err(malformed("`*` together with revisions")),
+        (true, false, true) => Err(malformed("nothing")),
+    }
+}
+
+fn revision(tag: &str) -> Option<u64> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let revision: u64 = digits.parse().ok()?;
+    // The comparison is one of characters: "07" and "+7" are not what was given out.
+    (revision.to_string() == digits).then_some(revision)
+}
+
+fn malformed(got: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "If-Match must be * or entity tags of this server such as \"7\", got {got}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(lines: &[&str]) -> Result<Option<Vec<u64>>, ApiError> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::IF_MATCH, HeaderValue::from_str(line).unwrap());
+        }
+        if_match(&headers)
+    }
+
+    #[test]
+    fn one_tag_many_tags_any_and_none() {
+        assert_eq!(parse(&[]).unwrap(), None);
+        assert_eq!(parse(&["*"]).unwrap(), None);
+        assert_eq!(parse(&["\"7\""]).unwrap(), Some(vec![7]));
+        assert_eq!(parse(&["\"7\", \"8\" ,", "\"0\""]).unwrap(), Some(vec![7, 8, 0]));
+    }
+
+    #[test]
+    fn what_this_server_cannot_have_given_out_is_malformed() {
+        for line in [
+            "",
+            ",",
+            "7",
+            "\"7",
+            "\"\"",
+            "\"x\"",
+            "\"-7\"",
+            "\"+7\"",
+            "\"07\"",
+            "W/\"7\"",
+            "*, \"7\"",
+            "\"99999999999999999999\"",
+        ] {
+            assert!(parse(&[line]).is_err(), "{line}");
+        }
+    }
+}

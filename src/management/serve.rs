@@ -1,0 +1,155 @@
+//! The accept loop and the life of a connection to the API.
+//!
+//! Built on hyper itself, since what keeps an administrator's door open is not to be had from
+//! `axum::serve`: a time limit for the head of a request and for an idle connection, a cap on
+//! connections, and an accept loop that sorts its errors.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::gate::{LocalAddress, Names};
+use super::{Management, router};
+
+/// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
+/// descriptor that the ceiling of client connections has to leave free.
+pub(crate) const CONNECTIONS: usize = 64;
+
+/// How long a connection may take for the head of its next request, idle time included.
+const HEAD_TIME: Duration = Duration::from_secs(15);
+
+/// The longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 32 * 1024;
+
+/// How long to wait for descriptors when there are none.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long requests that are being answered may take once the server has been told to stop.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Answers requests until `shutdown`, then finishes those that have begun.
+///
+/// # Errors
+/// What `accept` says, if it is neither one connection's fault nor a shortage that may pass.
+pub async fn serve(listener: TcpListener, api: Management, shutdown: CancellationToken) -> io::Result<()> {
+    let router = router(api, Names::of_this_machine());
+    let mut connections = JoinSet::new();
+    let mut short = false;
+    let result = loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break Ok(()),
+            Some(ended) = connections.join_next() => report(ended),
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, peer)) => {
+                    short = false;
+                    connections.spawn(converse(stream, peer, router.clone(), shutdown.clone()));
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_shortage(&error) => {
+                    if !short {
+                        short = true;
+                        tracing::warn!(%error, "the management API cannot accept connections; trying again");
+                    }
+                    sleep(PAUSE).await;
+                }
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    drop(listener);
+    let farewell = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if timeout(FAREWELL, farewell).await.is_err() {
+        tracing::debug!("closing management connections that did not finish in time");
+    }
+    result
+}
+
+/// Answers the requests of one connection, one after the other.
+async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+    let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
+    let local = match prepared {
+        Ok(local) => local.ip(),
+        Err(error) => return tracing::debug!(%peer, %error, "a management connection was gone at once"),
+    };
+    let service = service(router, peer, local);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(LONGEST_HEAD)
+        // `printf 'GET ..' | nc -N` is to get its answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a management connection ended with an error");
+    }
+}
+
+/// The router, with what a handler may want to know of the connection added to each request.
+fn service(
+    router: Router,
+    peer: SocketAddr,
+    local: IpAddr,
+) -> impl Service<
+    hyper::Request<Incoming>,
+    Response = axum::response::Response,
+    Error = std::convert::Infallible,
+    Future: Send,
+> {
+    let router = TowerToHyperService::new(router);
+    // On a socket for both families, an IPv4 client shows as an IPv6 address.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(LocalAddress(local));
+        router.call(request)
+    })
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "answering a management request failed");
+    }
+}
+
+/// The client was gone before it was accepted; the next one is no worse off.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
+        // Errors of the network on the new connection, which Linux hands out through accept.
+        || matches!(
+            Errno::from_io_error(error),
+            Some(Errno::PROTO | Errno::NETDOWN | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::HOSTUNREACH
+                | Errno::NOPROTOOPT | Errno::OPNOTSUPP | Errno::NONET | Errno::PERM | Errno::TIMEDOUT)
+        )
+}
+
+/// Out of descriptors or memory; somebody will give some back.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
