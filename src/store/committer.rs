@@ -1,0 +1,259 @@
+//! The one thread that changes anything: it takes all that waits, commits it as one group, syncs
+//! once, and only then answers.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::engine::{Changes, Engine};
+use super::group::Group;
+use super::layout::{self, Catalogue};
+use super::queue::{Command, Queued, Taken};
+use super::shared::{Shared, Slot};
+use super::space::Space;
+use super::{Durability, SpaceError, StoreError};
+
+/// What [`Durability::EverySecond`] means.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After a failure writes are refused for so long before the engine is opened again; twice as long
+/// after each try that failed, up to the maximum.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
+
+/// A group is cut off at this many bytes, so that it stays well within one memtable.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// With less free space than this, a full disk is not worth another try.
+const ROOM_TO_RESUME: u64 = 1 << 20;
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    durability: Durability,
+    next_id: u64,
+    /// When what was committed without a sync must be synced.
+    sync_due: Option<Instant>,
+    failure: Option<Failure>,
+}
+
+/// The engine failed, and has not been opened anew since.
+struct Failure {
+    reason: Arc<str>,
+    /// The disk was full, and nothing else: no sync has failed, so nothing is in doubt.
+    disk_full: bool,
+    retry_after: Duration,
+    retry_at: Instant,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(super) fn spawn(
+        shared: Arc<Shared>,
+        durability: Durability,
+        next_id: u64,
+    ) -> io::Result<JoinHandle<()>> {
+        let mut committer = Self { shared, durability, next_id, sync_due: None, failure: None };
+        std::thread::Builder::new().name("store-commit".into()).spawn(move || committer.run())
+    }
+
+    fn run(&mut self) {
+        loop {
+            let retry_at = self.failure.as_ref().map(|failure| failure.retry_at);
+            let deadline = [self.sync_due, retry_at].into_iter().flatten().min();
+            match self.shared.queue.take(deadline) {
+                Taken::Commands(commands) => {
+                    self.try_recover();
+                    self.execute(commands);
+                }
+                Taken::Deadline => self.try_recover(),
+                Taken::Closed => return,
+            }
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.sync();
+            }
+        }
+    }
+
+    fn execute(&mut self, commands: Vec<Queued>) {
+        let mut group = Group::default();
+        for queued in commands {
+            match queued.command {
+                Command::CreateSpace { name, wal, reply } => {
+                    self.commit(&mut group);
+                    answer(reply, self.create_space(&name, wal));
+                }
+                Command::DeleteSpace { name, reply } => {
+                    self.commit(&mut group);
+                    answer(reply, self.delete_space(&name));
+                }
+                Command::Own { key, value, reply } => group.own(key, value, reply),
+                Command::Write { writes, reply } => {
+                    match self.shared.with_engine(|engine| group.write(engine, writes)) {
+                        Ok(outcomes) => group.answer_later(outcomes, reply),
+                        Err(error) => answer(reply, Err(error)),
+                    }
+                }
+            }
+            if group.bytes() >= GROUP_BYTES {
+                self.commit(&mut group);
+            }
+        }
+        self.commit(&mut group);
+    }
+
+    /// Commits a group and tells everybody.
+    fn commit(&mut self, group: &mut Group) {
+        let group = std::mem::take(group);
+        let sync = group.must_sync(self.durability);
+        let (changes, waiting) = group.into_parts();
+        let result = self.apply(changes, sync);
+        waiting.answer(result);
+    }
+
+    fn create_space(&mut self, name: &str, wal: bool) -> Result<(), SpaceError> {
+        if self.shared.spaces().contains_key(name) {
+            return Err(SpaceError::AlreadyExists);
+        }
+        let space = Space::new(name, self.next_id, wal);
+        // Taken even if the commit fails: it may have reached the disk.
+        self.next_id += 1;
+        let changes = vec![
+            (layout::catalogue_key(name), Some(layout::catalogue_value(&space).into())),
+            (layout::next_key(), Some(self.next_id.to_be_bytes().into())),
+        ];
+        self.apply(changes, true)?;
+        self.shared.add_space(space);
+        Ok(())
+    }
+
+    fn delete_space(&mut self, name: &str) -> Result<(), SpaceError> {
+        let space = self.shared.spaces().get(name).cloned().ok_or(SpaceError::DoesNotExist)?;
+        let changes = vec![
+            (layout::catalogue_key(name), None),
+            (layout::deleted_key(space.id()), Some(fjall::Slice::from([]))),
+        ];
+        self.apply(changes, true)?;
+        self.shared.remove_space(&space);
+        self.shared.deleted.insert(space.id());
+        self.shared.reclaimer.push(space.id());
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: Changes, sync: bool) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.recover()?;
+        let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
+        match &result {
+            // The sync of a group covers everything before it.
+            Ok(()) if sync => self.sync_due = None,
+            Ok(()) => self.sync_due = self.sync_due.or_else(|| Some(Instant::now() + SYNC_INTERVAL)),
+            Err(error) => self.fail(error),
+        }
+        result
+    }
+
+    fn sync(&mut self) {
+        self.sync_due = None;
+        if let Err(error) = self.shared.with_engine(|engine| Ok(engine.sync()?)) {
+            self.fail(&error);
+        }
+    }
+
+    /// Recovers without anybody asking: readers may be waiting for an engine that is not there.
+    fn try_recover(&mut self) {
+        if let Err(error) = self.recover() {
+            tracing::debug!(%error, "the store is still not available");
+        }
+    }
+
+    fn fail(&mut self, error: &StoreError) {
+        tracing::error!(%error, "a write to the store failed; no write is accepted until it recovers");
+        self.sync_due = None;
+        self.failure = Some(Failure {
+            reason: error.to_string().into(),
+            disk_full: is_disk_full(error),
+            retry_after: RETRY_INTERVAL,
+            retry_at: Instant::now() + RETRY_INTERVAL,
+        });
+    }
+
+    /// Opens the engine anew if it has failed. See the module's documentation.
+    fn recover(&mut self) -> Result<(), StoreError> {
+        let Some(failure) = &mut self.failure else { return Ok(()) };
+        let unavailable = StoreError::Unavailable(Arc::clone(&failure.reason));
+        let now = Instant::now();
+        if now < failure.retry_at {
+            return Err(unavailable);
+        }
+        failure.retry_after = (failure.retry_after * 2).min(RETRY_INTERVAL_MAX);
+        failure.retry_at = now + failure.retry_after;
+        if free_space(&self.shared) < ROOM_TO_RESUME {
+            // Looking is cheap: whoever makes room shall not wait long.
+            failure.retry_after = RETRY_INTERVAL;
+            return Err(unavailable);
+        }
+        match reopen(&self.shared, !failure.disk_full) {
+            Ok(next_id) => {
+                tracing::info!("the store has recovered and accepts writes again");
+                self.next_id = self.next_id.max(next_id);
+                self.failure = None;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot recover yet");
+                failure.reason = error.to_string().into();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Closes the engine, repairs its journals if `rewrite`, opens it, and returns the next number for
+/// a space. Readers wait meanwhile. If only the repair failed, they have an engine again.
+fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
+    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = shared.slot_mut();
+    // Dropped before the next is opened: the engine locks its directory.
+    *slot = Slot::Failed("being opened again".into());
+    let rewritten = if rewrite { Engine::rewrite_journals(&shared.dir) } else { Ok(()) };
+    let catalogue = Engine::open(&shared.dir, &shared.deleted).map_err(StoreError::from).and_then(|engine| {
+        let catalogue = Catalogue::load(&engine)?;
+        *slot = Slot::Open(engine);
+        Ok(catalogue)
+    });
+    match catalogue {
+        Ok(catalogue) => {
+            drop(slot);
+            let next_id = catalogue.next;
+            shared.adopt(catalogue);
+            rewritten.map_err(|error| StoreError::from(fjall::Error::Io(error)))?;
+            Ok(next_id)
+        }
+        Err(error) => {
+            *slot = Slot::Failed(error.to_string().into());
+            Err(error)
+        }
+    }
+}
+
+/// On the file systems in use, running out of space shows when writing, before anything is in
+/// doubt. Anything else may have been a failed sync.
+fn is_disk_full(error: &StoreError) -> bool {
+    matches!(error, StoreError::Engine(error) if matches!(&**error, fjall::Error::Io(error)
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)))
+}
+
+fn free_space(shared: &Shared) -> u64 {
+    // If the system does not say, trying is the way to find out.
+    rustix::fs::statvfs(&shared.dir).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
+/// Whoever asked may have gone away meanwhile; then nobody needs the answer.
+pub(super) fn answer<T>(reply: oneshot::Sender<T>, result: T) {
+    drop(reply.send(result));
+}

@@ -1,0 +1,188 @@
+//! The embedded engine, as this room wants it: open, get, commit, sync, give space back.
+//!
+//! Nothing else in the store names the engine's types, except to pass them on.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use fjall::compaction::filter::{
+    CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
+};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::layout::{self, Deleted};
+use super::{StoreError, Value, journal};
+
+/// The engine's files, inside the data directory.
+const FOLDER: &str = "store";
+/// The one keyspace; see [`layout`].
+const KEYSPACE: &str = "keys";
+
+const BLOCK_CACHE: u64 = 64 << 20;
+const MEMTABLE: u64 = 16 << 20;
+/// After this much journal the oldest is flushed away, so that a restart has little to replay.
+const JOURNALS: u64 = 128 << 20;
+/// One to flush while the other compacts.
+const WORKERS: usize = 2;
+
+/// The engine itself halts a writer at 4 sealed memtables or 30 runs, and sleeps there for ever
+/// if the workers that should relieve it are dead. We wait earlier, and look whether they live.
+const SEALED_MAX: usize = 2;
+const RUNS_MAX: usize = 20;
+
+/// Up to this size a compaction of everything follows a deletion. Beyond, the tables that held
+/// nothing else go at once, and the rest goes as ordinary compaction comes by.
+const COMPACT_WHOLE_MAX: u64 = 1 << 30;
+
+/// An open engine. Its clones must all be gone before the same directory can be opened again.
+#[derive(Clone)]
+pub(super) struct Engine {
+    database: Database,
+    keys: Keyspace,
+    deleted: Arc<Deleted>,
+}
+
+/// Changes to be applied together.
+pub(super) type Changes = Vec<(Vec<u8>, Option<fjall::Slice>)>;
+
+impl Engine {
+    pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
+        let filter = Arc::new(LeaveOutDeleted { deleted: Arc::clone(deleted) });
+        let database = Database::builder(folder(dir))
+            .cache_size(BLOCK_CACHE)
+            .max_journaling_size(JOURNALS)
+            .worker_threads(WORKERS)
+            .with_compaction_filter_factories(Arc::new(
+                move |_| Some(Arc::clone(&filter) as Arc<dyn Factory>),
+            ))
+            .open()?;
+        let keys =
+            database.keyspace(KEYSPACE, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE))?;
+        Ok(Self { database, keys, deleted: Arc::clone(deleted) })
+    }
+
+    /// Writes the journals anew, so that what a failed sync left in doubt is either on disk or
+    /// reported. The engine must be closed.
+    pub(super) fn rewrite_journals(dir: &Path) -> io::Result<()> {
+        journal::rewrite_all(&folder(dir))
+    }
+
+    pub(super) fn get(&self, full_key: &[u8]) -> Result<Option<Value>, StoreError> {
+        Ok(self.keys.get(full_key)?.map(Value))
+    }
+
+    pub(super) fn contains(&self, full_key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.keys.contains_key(full_key)?)
+    }
+
+    /// All entries whose key begins with `prefix`, without it.
+    pub(super) fn entries(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let mut entries = Vec::new();
+        for entry in self.keys.prefix(prefix) {
+            let (key, value) = entry.into_inner()?;
+            entries.push((key.get(prefix.len()..).unwrap_or_default().to_vec(), value.to_vec()));
+        }
+        Ok(entries)
+    }
+
+    /// Applies changes, all or none. With `sync` they are on disk before anyone can read them.
+    /// No key may occur twice: all get the same sequence number.
+    pub(super) fn commit(&self, changes: Changes, sync: bool) -> Result<(), fjall::Error> {
+        self.wait_for_room()?;
+        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), changes.len())
+            .durability(Some(mode));
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(&self.keys, key, value),
+                None => batch.remove(&self.keys, key),
+            }
+        }
+        batch.commit()
+    }
+
+    /// Puts on disk what was committed without.
+    pub(super) fn sync(&self) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::SyncData)
+    }
+
+    /// Whether the engine still accepts writes. One failed write or sync, or one failed flush in
+    /// the background, and it never does again: it must be opened anew.
+    fn check_alive(&self) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::Buffer)
+    }
+
+    fn wait_for_room(&self) -> Result<(), fjall::Error> {
+        while self.keys.sealed_memtable_count() > SEALED_MAX || self.keys.tree.l0_run_count() > RUNS_MAX {
+            self.check_alive()?;
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Gives the disk space of deleted spaces back. Takes as long as it takes.
+    pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), fjall::Error> {
+        self.keys.rotate_memtable()?;
+        while self.keys.sealed_memtable_count() > 0 {
+            self.check_alive()?;
+            if self.deleted.is_closing() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        for &id in ids {
+            self.keys.tree.drop_range(layout::full_key(id, &[])..layout::full_key(id + 1, &[]))?;
+        }
+        if self.keys.disk_space() <= COMPACT_WHOLE_MAX {
+            self.keys.major_compact()?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+fn folder(dir: &Path) -> PathBuf {
+    dir.join(FOLDER)
+}
+
+/// Leaves the keys of deleted spaces out of what a compaction writes.
+struct LeaveOutDeleted {
+    deleted: Arc<Deleted>,
+}
+
+struct LeaveOut {
+    source: Arc<Deleted>,
+    deleted: HashSet<u64>,
+}
+
+impl Factory for LeaveOutDeleted {
+    fn name(&self) -> &str {
+        "deleted spaces"
+    }
+
+    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
+        Box::new(LeaveOut { source: Arc::clone(&self.deleted), deleted: self.deleted.snapshot() })
+    }
+}
+
+impl CompactionFilter for LeaveOut {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+        if self.source.is_closing() {
+            // The only way to end a compaction early. What it has written so far is thrown away.
+            return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+        }
+        let deleted = !self.deleted.is_empty()
+            && layout::space_of(item.key()).is_some_and(|space| self.deleted.contains(&space));
+        Ok(if deleted { Verdict::Destroy } else { Verdict::Keep })
+    }
+}

@@ -1,0 +1,119 @@
+//! A group of changes that will be committed together, and those who wait for it.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+
+use super::committer::answer;
+use super::engine::{Changes, Engine};
+use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
+
+#[derive(Default)]
+pub(super) struct Group {
+    /// The last change of each key. One commit is one moment: what came before it is never seen.
+    changes: HashMap<Vec<u8>, Option<fjall::Slice>>,
+    bytes: usize,
+    /// Some change is to a space that keeps to the durability of the store.
+    wal: bool,
+    /// Some change is to an entry of the store's own.
+    own: bool,
+    waiting: Waiting,
+}
+
+type WriteReply = (Vec<Outcome>, oneshot::Sender<Result<Vec<Outcome>, StoreError>>);
+
+/// Those who are to be told what became of the group.
+#[derive(Default)]
+pub(super) struct Waiting {
+    writes: Vec<WriteReply>,
+    own: Vec<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+impl Group {
+    /// Adds the changes of one submission, and says what will have become of each.
+    ///
+    /// If it fails, what it added so far is committed with the group, but not acknowledged.
+    pub(super) fn write(&mut self, engine: &Engine, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
+        writes.into_iter().map(|write| self.write_one(engine, write)).collect()
+    }
+
+    fn write_one(&mut self, engine: &Engine, write: Write) -> Result<Outcome, StoreError> {
+        let Write { space, key, value } = write;
+        if space.is_deleted() {
+            return Ok(Outcome::NoSuchSpace);
+        }
+        if key.len() > MAX_KEY_LEN {
+            return Ok(if value.is_some() { Outcome::KeyTooLong } else { Outcome::NotFound });
+        }
+        let key = layout::full_key(space.id(), &key);
+        let outcome = if value.is_some() {
+            Outcome::Stored
+        } else {
+            let exists = match self.changes.get(&key) {
+                Some(change) => change.is_some(),
+                None => engine.contains(&key)?,
+            };
+            if !exists {
+                // A delete of nothing that follows a delete in this group must wait for that one,
+                // which it does: the whole group is answered at once.
+                return Ok(Outcome::NotFound);
+            }
+            Outcome::Deleted
+        };
+        self.wal |= space.wal();
+        self.insert(key, value);
+        Ok(outcome)
+    }
+
+    /// Adds a change of an entry of the store's own.
+    pub(super) fn own(
+        &mut self,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    ) {
+        self.own = true;
+        self.insert(key, value);
+        self.waiting.own.push(reply);
+    }
+
+    /// Has `reply` answered with `outcomes` once the group is committed.
+    pub(super) fn answer_later(
+        &mut self,
+        outcomes: Vec<Outcome>,
+        reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+    ) {
+        self.waiting.writes.push((outcomes, reply));
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.changes.insert(key, value.map(fjall::Slice::from));
+    }
+
+    /// Bytes of keys and values that were added.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether its acknowledgement must wait for the disk.
+    pub(super) fn must_sync(&self, durability: Durability) -> bool {
+        self.own || (self.wal && durability == Durability::Always)
+    }
+
+    pub(super) fn into_parts(self) -> (Changes, Waiting) {
+        (self.changes.into_iter().collect(), self.waiting)
+    }
+}
+
+impl Waiting {
+    /// Tells everybody.
+    pub(super) fn answer(self, result: Result<(), StoreError>) {
+        for (outcomes, reply) in self.writes {
+            answer(reply, result.clone().map(|()| outcomes));
+        }
+        for reply in self.own {
+            answer(reply, result.clone());
+        }
+    }
+}

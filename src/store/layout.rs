@@ -1,0 +1,140 @@
+//! How spaces and keys are laid out in the engine's one keyspace.
+//!
+//! Every key begins with the number of its space, 8 bytes big-endian, so that a space is one
+//! contiguous range. Numbers are never used twice. Number 0 is the store's own:
+//!
+//! | key after the number | value |
+//! |---|---|
+//! | `c` name | catalogue: number of the space (8 bytes), flags (1 byte: 1 = wal) |
+//! | `d` number | the space of that number is deleted, its keys may not be gone from disk yet |
+//! | `n` | the number for the next space |
+//! | `u` key | the system area |
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use super::StoreError;
+use super::engine::Engine;
+use super::space::Space;
+
+/// The number that is not a space's.
+pub(super) const OWN: u64 = 0;
+
+/// Bytes before the key itself.
+pub(super) const PREFIX_LEN: usize = 8;
+
+const WAL: u8 = 1;
+
+/// A key as the engine sees it.
+pub(super) fn full_key(space: u64, key: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(PREFIX_LEN + key.len());
+    full.extend_from_slice(&space.to_be_bytes());
+    full.extend_from_slice(key);
+    full
+}
+
+fn own_key(area: u8, key: &[u8]) -> Vec<u8> {
+    let mut full = full_key(OWN, &[area]);
+    full.extend_from_slice(key);
+    full
+}
+
+pub(super) fn system_key(key: &[u8]) -> Vec<u8> {
+    own_key(b'u', key)
+}
+
+pub(super) fn catalogue_key(name: &str) -> Vec<u8> {
+    own_key(b'c', name.as_bytes())
+}
+
+pub(super) fn catalogue_value(space: &Space) -> Vec<u8> {
+    let mut value = space.id().to_be_bytes().to_vec();
+    value.push(if space.wal() { WAL } else { 0 });
+    value
+}
+
+pub(super) fn deleted_key(id: u64) -> Vec<u8> {
+    own_key(b'd', &id.to_be_bytes())
+}
+
+pub(super) fn next_key() -> Vec<u8> {
+    own_key(b'n', &[])
+}
+
+/// The number of the space that a full key belongs to.
+pub(super) fn space_of(full_key: &[u8]) -> Option<u64> {
+    number(full_key.get(..PREFIX_LEN)?)
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// What the store's own entries say.
+pub(super) struct Catalogue {
+    pub(super) spaces: Vec<Space>,
+    /// Numbers of deleted spaces whose keys may still take up disk space.
+    pub(super) deleted: Vec<u64>,
+    /// The number for the next space.
+    pub(super) next: u64,
+}
+
+impl Catalogue {
+    pub(super) fn load(engine: &Engine) -> Result<Self, StoreError> {
+        const DAMAGED: StoreError = StoreError::Damaged("unreadable entry in the catalogue of spaces");
+        let mut spaces = Vec::new();
+        for (key, value) in engine.entries(&own_key(b'c', &[]))? {
+            let name = str::from_utf8(&key).map_err(|_| DAMAGED)?;
+            let (id, flags) = value.split_at_checked(8).ok_or(DAMAGED)?;
+            spaces.push(Space::new(name, number(id).ok_or(DAMAGED)?, flags.first() == Some(&WAL)));
+        }
+        let deleted = engine
+            .entries(&own_key(b'd', &[]))?
+            .into_iter()
+            .map(|(key, _)| number(&key).ok_or(DAMAGED))
+            .collect::<Result<_, _>>()?;
+        let next = match engine.get(&next_key())? {
+            Some(value) => number(&value).ok_or(DAMAGED)?,
+            None => OWN + 1,
+        };
+        Ok(Self { spaces, deleted, next })
+    }
+
+    pub(super) fn system_entries(engine: &Engine) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        engine.entries(&system_key(&[]))
+    }
+}
+
+/// Which spaces are deleted, for the compactions, which leave out the keys of these.
+///
+/// A deleted number is never used again and nobody can reach its keys, so that forgetting them
+/// early, late, or in part makes no difference to anything but the disk space.
+#[derive(Debug, Default)]
+pub(super) struct Deleted {
+    ids: RwLock<HashSet<u64>>,
+    closing: AtomicBool,
+}
+
+impl Deleted {
+    pub(super) fn insert(&self, id: u64) {
+        self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        self.ids.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Breaks off what is under way to give their disk space back: the store is being closed.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn snapshot(&self) -> HashSet<u64> {
+        self.ids.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

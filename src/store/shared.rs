@@ -1,0 +1,95 @@
+//! What readers, the committer and the reclaimer share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::StoreError;
+use super::engine::Engine;
+use super::layout::{Catalogue, Deleted};
+use super::queue::Queue;
+use super::reclaim::Reclaimer;
+use super::space::Space;
+
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) queue: Queue,
+    pub(super) deleted: Arc<Deleted>,
+    pub(super) reclaimer: Reclaimer,
+    /// Held by whoever uses a clone of the engine beyond a single call, and by the committer while
+    /// it closes and opens the engine. Taken before `slot`.
+    pub(super) long_use: Mutex<()>,
+    slot: RwLock<Slot>,
+    spaces: RwLock<BTreeMap<Box<str>, Space>>,
+}
+
+/// The engine's place.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Open(Engine),
+    /// It could not be opened again after a failure.
+    Failed(Arc<str>),
+    Closed,
+}
+
+impl Shared {
+    pub(super) fn new(dir: PathBuf, engine: Engine, deleted: Arc<Deleted>) -> Self {
+        Self {
+            dir,
+            queue: Queue::new(),
+            deleted,
+            reclaimer: Reclaimer::default(),
+            long_use: Mutex::default(),
+            slot: RwLock::new(Slot::Open(engine)),
+            spaces: RwLock::default(),
+        }
+    }
+
+    /// Runs `use_engine` with the open engine, which cannot be exchanged meanwhile.
+    pub(super) fn with_engine<T>(
+        &self,
+        use_engine: impl FnOnce(&Engine) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(engine) => use_engine(engine),
+            Slot::Failed(reason) => Err(StoreError::Unavailable(Arc::clone(reason))),
+            Slot::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) fn slot_mut(&self) -> RwLockWriteGuard<'_, Slot> {
+        self.slot.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn spaces(&self) -> RwLockReadGuard<'_, BTreeMap<Box<str>, Space>> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_space(&self, space: Space) {
+        self.spaces.write().unwrap_or_else(PoisonError::into_inner).insert(space.name().into(), space);
+    }
+
+    pub(super) fn remove_space(&self, space: &Space) {
+        space.mark_deleted();
+        self.spaces.write().unwrap_or_else(PoisonError::into_inner).remove(space.name());
+    }
+
+    /// Makes the spaces in memory those of the catalogue. A commit that was reported as failed may
+    /// have reached the disk, so that after a failure the two may differ.
+    pub(super) fn adopt(&self, catalogue: Catalogue) {
+        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *spaces);
+        for space in catalogue.spaces {
+            let kept = before.remove(space.name()).filter(|known| known == &space);
+            spaces.insert(space.name().into(), kept.unwrap_or(space));
+        }
+        drop(spaces);
+        for gone in before.values() {
+            gone.mark_deleted();
+        }
+        for id in catalogue.deleted {
+            self.deleted.insert(id);
+            self.reclaimer.push(id);
+        }
+    }
+}
