@@ -95,6 +95,23 @@ pub enum Refusal {
     /// The space was to have an engine that nobody knows.
     #[error("unknown engine_type \"{0}\": expected \"key-value\"")]
     UnknownEngine(String),
+    /// A user was to have a role that nobody knows.
+    #[error("invalid role \"{0}\": expected \"admin\" or \"user\"")]
+    InvalidRole(String),
+    /// A user was to have a permission that nobody knows.
+    #[error("invalid permission \"{access}\" for space \"{space}\": expected \"read\" or \"write\"")]
+    InvalidPermission {
+        /// The space it was for.
+        space: String,
+        /// What was asked for.
+        access: String,
+    },
+    /// The key is longer than the store allows.
+    #[error("key too long: a key may have at most {limit} bytes")]
+    KeyTooLong {
+        /// The most bytes a key may have.
+        limit: usize,
+    },
     /// The line exceeds the longest request allowed. The connection ends with this.
     #[error("request too long: a line may have at most {limit} bytes")]
     LineTooLong {
@@ -148,7 +165,12 @@ impl Reply<'_> {
             Self::User(profile) => message(out, "OK", &profile.sentence()),
             Self::Refused(refusal) => {
                 let mut words = refusal.to_string();
-                words.truncate(words.floor_char_boundary(LONGEST_MESSAGE));
+                let fits = |end: &usize| *end <= LONGEST_MESSAGE;
+                if let Some(end) = words.char_indices().map(|(at, _)| at).take_while(fits).last()
+                    && words.len() > LONGEST_MESSAGE
+                {
+                    words.truncate(end);
+                }
                 message(out, "ERROR", &words);
             }
         }

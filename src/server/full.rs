@@ -1,0 +1,61 @@
+//! Turning clients away when the limit is reached: one line, end of file, and a summary in the log.
+//!
+//! A rejected socket is never registered with the runtime, gets no task, and costs less than an accepted one.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::limiter::Full;
+use crate::protocol::{Refusal, Reply};
+
+use super::linger::Linger;
+
+/// Rejections for the log: the first at once, then their number once a second while they go on.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    /// Whether a line was logged since it was quiet.
+    going_on: AtomicBool,
+    unlogged: AtomicU64,
+}
+
+/// The line for rejected clients, rendered again only when the limit has moved.
+#[derive(Debug, Default)]
+pub(super) struct Rejection {
+    limit: u32,
+    line: Vec<u8>,
+}
+
+impl Rejection {
+    /// Tells a client that the server is full, and hangs up.
+    pub(super) fn send(&mut self, socket: OwnedFd, Full { limit }: Full, linger: &Linger) {
+        if self.limit != limit || self.line.is_empty() {
+            self.limit = limit;
+            self.line.clear();
+            Reply::Refused(Refusal::AtCapacity { limit }).render(&mut self.line);
+        }
+        linger.farewell(socket, &self.line);
+    }
+}
+
+impl Summary {
+    /// Counts a rejection.
+    pub(super) fn count(&self, Full { limit }: Full) {
+        if self.going_on.load(Ordering::Relaxed) {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.going_on.store(true, Ordering::Relaxed);
+            tracing::warn!(limit, "the connection limit is reached: clients are turned away");
+        }
+    }
+
+    /// Logs what has been counted since the last call. To be called once a second.
+    pub(super) fn log(&self) {
+        if !self.going_on.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.unlogged.swap(0, Ordering::Relaxed) {
+            0 => self.going_on.store(false, Ordering::Relaxed),
+            clients => tracing::warn!(clients, "clients were turned away at the connection limit"),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What requests mean. Nothing here waits: what must wait is returned as a [`Step`] for the session to carry out.
+
+use std::sync::Arc;
+
+use crate::auth::Account;
+use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, Text};
+use crate::store::{MAX_KEY_LEN, Outcome, Space, StoreError, Value, Write};
+
+use super::Services;
+use super::buffers::{Buffers, Line};
+
+/// Answers beyond this are sent before the next request is looked at, so that a client which asks for
+/// much and reads little cannot make the server hold it.
+const MOST_OUTPUT: usize = 64 * 1024;
+
+/// The longest login line. Whoever is not known yet may not occupy much memory.
+const LONGEST_LOGIN: usize = 16 * 1024;
+
+/// What one client may do, and what it is talking about.
+#[derive(Debug)]
+pub(super) struct Client {
+    longest_line: usize,
+    user: Option<User>,
+}
+
+/// A client that is logged in.
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) account: Arc<Account>,
+    /// The generation of the accounts that `account` was read at, or an earlier one.
+    generation: u64,
+    /// The space of requests that name none.
+    space: Option<Space>,
+}
+
+/// What the session must do before the next line can be handled.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Read on: there is no complete line.
+    Read,
+    /// Submit the collected writes, and answer them.
+    Commit,
+    /// Send the answers so far.
+    Send,
+    /// Check a login.
+    LogIn(Login),
+    /// Carry out what may take its time.
+    Administer(Box<AdminRequest>),
+    /// Send the answers and close the connection.
+    Close,
+}
+
+/// A request that could be handled at once.
+enum Handled {
+    Reply(Reply<'static>),
+    Found(Value),
+    Spaces(Vec<Space>),
+    Collected(Write),
+    Administer(Box<AdminRequest>),
+}
+
+impl Client {
+    /// A client that has not logged in.
+    pub(super) fn new(longest_line: usize) -> Self {
+        Self { longest_line, user: None }
+    }
+
+    /// Who the client is, if it has logged in.
+    pub(super) fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    /// Notes a login that succeeded. `generation` is that of the accounts before the login was checked.
+    pub(super) fn logged_in(&mut self, account: Arc<Account>, generation: u64) {
+        self.user = Some(User { account, generation, space: None });
+    }
+
+    /// Handles complete lines until there are none, or something has to be waited for.
+    ///
+    /// Consecutive writes are collected. Everything else waits until they are committed, so that answers
+    /// keep their order and a client sees its own writes. Returns the number of lines handled as well.
+    pub(super) fn advance(&mut self, buffers: &mut Buffers, services: &Services) -> (Step, usize) {
+        let Buffers { input, output, writes } = buffers;
+        let mut handled = 0;
+        let step = loop {
+            if output.len() > MOST_OUTPUT {
+                break Step::Send;
+            }
+            let longest = match self.user {
+                None => self.longest_line.min(LONGEST_LOGIN),
+                Some(_) => self.longest_line,
+            };
+            let line = match input.line(longest) {
+                Line::Complete(line) => line,
+                Line::Partial if writes.is_empty() => break Step::Read,
+                Line::Partial => break Step::Commit,
+                Line::TooLong if writes.is_empty() => {
+                    Reply::from(Refusal::LineTooLong { limit: longest }).render(output);
+                    break Step::Close;
+                }
+                Line::TooLong => break Step::Commit,
+            };
+            let Some(user) = &mut self.user else {
+                let login = Login::parse(line);
+                input.consume();
+                handled += 1;
+                match login {
+                    Some(login) => break Step::LogIn(login),
+                    None => {
+                        Reply::from(Refusal::AuthenticationFailed).render(output);
+                        break Step::Close;
+                    }
+                }
+            };
+            if !user.refresh(services) {
+                if !writes.is_empty() {
+                    break Step::Commit;
+                }
+                Reply::from(Refusal::AuthenticationFailed).render(output);
+                break Step::Close;
+            }
+            let request = Request::parse(line);
+            let collects = matches!(request, Ok(Request::Put { .. } | Request::Delete { .. }));
+            if !collects && !writes.is_empty() {
+                break Step::Commit;
+            }
+            let outcome = request.map_err(Refusal::from).and_then(|request| user.handle(request, services));
+            match outcome {
+                Ok(Handled::Collected(write)) => writes.push(write),
+                // A refused write is answered in its turn: the line comes again after the commit.
+                Err(_) if !writes.is_empty() => break Step::Commit,
+                Err(refusal) => Reply::Refused(refusal).render(output),
+                Ok(Handled::Reply(reply)) => reply.render(output),
+                Ok(Handled::Found(value)) => Reply::Value(&value).render(output),
+                Ok(Handled::Spaces(spaces)) => {
+                    let names: Vec<_> = spaces.iter().map(Space::name).collect();
+                    Reply::Spaces(&names).render(output);
+                }
+                Ok(Handled::Administer(request)) => {
+                    input.consume();
+                    handled += 1;
+                    break Step::Administer(request);
+                }
+            }
+            input.consume();
+            handled += 1;
+        };
+        (step, handled)
+    }
+}
+
+impl User {
+    /// Reads the account again if any has changed. `false` if it is gone.
+    fn refresh(&mut self, services: &Services) -> bool {
+        let generation = services.accounts.generation();
+        if generation != self.generation {
+            match services.accounts.account(&self.account.username) {
+                Some(account) => (self.account, self.generation) = (account, generation),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn handle(&mut self, request: Request<'_>, services: &Services) -> Result<Handled, Refusal> {
+        match request {
+            Request::Get { space, key } => {
+                let space = self.readable(space, services)?;
+                match services.store.get(&space, key.as_bytes()) {
+                    Ok(Some(value)) => Ok(Handled::Found(value)),
+                    Ok(None) => Err(Refusal::KeyNotFound),
+                    Err(error) => Err(refusal(&error)),
+                }
+            }
+            Request::Put { space, key, value } => Ok(Handled::Collected(Write {
+                space: self.writable(space, services)?,
+                key: key.into_owned().into_bytes(),
+                value: Some(value.into_owned().into_bytes()),
+            })),
+            Request::Delete { space, key } => Ok(Handled::Collected(Write {
+                space: self.writable(space, services)?,
+                key: key.into_owned().into_bytes(),
+                value: None,
+            })),
+            Request::UseSpace { space } => {
+                self.space = Some(self.readable(Some(space), services)?);
+                Ok(Handled::Reply(Done::SpaceChanged.into()))
+            }
+            Request::ListSpaces => {
+                let mut spaces = services.store.spaces();
+                spaces.retain(|space| self.account.may_read(space.name()));
+                Ok(Handled::Spaces(spaces))
+            }
+            Request::Vector => Err(Refusal::VectorUnsupported),
+            Request::Admin(_) if !self.account.is_admin() => Err(Refusal::AdminRequired),
+            Request::Admin(request) => Ok(Handled::Administer(request)),
+        }
+    }
+
+    fn readable(&self, space: Option<Text<'_>>, services: &Services) -> Result<Space, Refusal> {
+        self.permitted(space, services, Account::may_read, Refusal::ReadDenied)
+    }
+
+    fn writable(&self, space: Option<Text<'_>>, services: &Services) -> Result<Space, Refusal> {
+        self.permitted(space, services, Account::may_write, Refusal::WriteDenied)
+    }
+
+    /// The space named, or the one in use. Permission comes first: whoever has none does not learn
+    /// which spaces there are.
+    fn permitted(
+        &self,
+        named: Option<Text<'_>>,
+        services: &Services,
+        may: fn(&Account, &str) -> bool,
+        denied: Refusal,
+    ) -> Result<Space, Refusal> {
+        match (named, &self.space) {
+            (Some(name), _) if !may(&self.account, &name) => Err(denied),
+            (Some(name), _) => services.store.space(&name).ok_or(Refusal::SpaceNotFound),
+            (None, Some(space)) if !may(&self.account, space.name()) => Err(denied),
+            (None, Some(space)) => Ok(space.clone()),
+            (None, None) => Err(Refusal::NoSpaceSelected),
+        }
+    }
+}
+
+/// Appends the answers to writes that were submitted: one for each, in their order.
+pub(super) fn answer_writes(
+    committed: Result<Vec<Outcome>, StoreError>,
+    writes: usize,
+    output: &mut Vec<u8>,
+) {
+    match committed {
+        Ok(outcomes) => {
+            for outcome in outcomes {
+                answer(outcome).render(output);
+            }
+        }
+        Err(error) => {
+            for _ in 0..writes {
+                Reply::Refused(refusal(&error)).render(output);
+            }
+        }
+    }
+}
+
+fn answer(outcome: Outcome) -> Reply<'static> {
+    match outcome {
+        Outcome::Stored => Done::Stored.into(),
+        Outcome::Deleted => Done::Deleted.into(),
+        Outcome::NotFound => Refusal::KeyNotFound.into(),
+        Outcome::NoSuchSpace => Refusal::SpaceNotFound.into(),
+        Outcome::KeyTooLong => Refusal::KeyTooLong { limit: MAX_KEY_LEN }.into(),
+    }
+}
+
+/// What a client is told when the store could not do it.
+pub(super) fn refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::NoSuchSpace => Refusal::SpaceNotFound,
+        other => Refusal::Other(other.to_string()),
+    }
+}

@@ -1,0 +1,150 @@
+//! However a connection ends, its place is free afterwards.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use shibudb::server::{ClientSettings, Drained};
+
+use crate::house::{DEFAULTS, House, PATIENCE, wait_until};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_clean_close_and_a_reset_free_the_place() {
+    let house = House::new(10);
+    let (clean, reset) = (house.admin(), house.admin());
+    let (silent, half) = (house.connect(), {
+        let mut client = house.admin();
+        client.send("{\"type\":\"GE");
+        client
+    });
+    house.wait_until_active(4);
+    drop(clean);
+    house.wait_until_active(3);
+    reset.reset();
+    house.wait_until_active(2);
+    drop(silent);
+    half.reset();
+    house.wait_until_active(0);
+}
+
+#[test]
+fn a_client_that_does_not_log_in_is_ended_however_slowly_it_types() {
+    let house = House::with_settings(10, ClientSettings { login_timeout: SHORT, ..DEFAULTS });
+    let mut inside = house.admin_in_space();
+    let start = Instant::now();
+    let mut silent = house.connect();
+    let mut typing = house.connect();
+    let mut typist = typing.stream.get_ref().try_clone().unwrap();
+    let typing_on = std::thread::spawn(move || {
+        use std::io::Write;
+        while typist.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(start.elapsed() < PATIENCE, "it is never ended");
+        }
+    });
+    silent.expect_end();
+    assert!(start.elapsed() >= SHORT);
+    typing.expect_gone();
+    typing_on.join().unwrap();
+    house.wait_until_active(1);
+    inside.put("still", "here");
+}
+
+#[test]
+fn an_idle_client_is_ended_if_the_settings_say_so_and_they_count_at_once() {
+    let house = House::new(10);
+    let mut idle = house.admin_in_space();
+    idle.put("k", "v");
+    house.settings.send_replace(ClientSettings { idle_timeout: Some(SHORT), ..DEFAULTS });
+    idle.expect_end();
+    house.wait_until_active(0);
+}
+
+#[test]
+fn a_request_that_comes_byte_by_byte_must_be_complete_in_time() {
+    let house = House::with_settings(10, ClientSettings { idle_timeout: Some(SHORT), ..DEFAULTS });
+    let mut slow = house.admin();
+    let mut typist = slow.stream.get_ref().try_clone().unwrap();
+    let typing = std::thread::spawn(move || {
+        use std::io::Write;
+        let start = Instant::now();
+        while typist.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(start.elapsed() < PATIENCE, "it is never ended");
+        }
+    });
+    slow.expect_gone();
+    typing.join().unwrap();
+    house.wait_until_active(0);
+}
+
+#[test]
+fn a_drain_ends_idle_clients_at_once_and_closes_the_port() {
+    let mut house = House::new(10);
+    let mut clients = [house.admin(), house.connect()];
+    house.wait_until_active(2);
+    let start = Instant::now();
+    assert_eq!(house.drain(PATIENCE), Drained { cut: 0 });
+    assert!(start.elapsed() < PATIENCE / 2);
+    for client in &mut clients {
+        client.expect_end();
+    }
+    assert_eq!(house.active(), 0);
+    assert!(std::net::TcpStream::connect(house.address).is_err());
+}
+
+#[test]
+fn a_drain_lets_requests_in_progress_finish() {
+    let mut house = House::new(10);
+    let mut client = house.admin_in_space();
+    let value = "v".repeat(1000);
+    client.put("k", &value);
+    // The server cannot send all the answers before they are read, so it is at work when the drain starts.
+    let requests = 30_000;
+    let mut writer = client.stream.get_ref().try_clone().unwrap();
+    let request = json!({"type": "GET", "key": "k"}).to_string() + "\n";
+    writer.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    for _ in 0..requests {
+        use std::io::Write;
+        match writer.write(request.as_bytes()) {
+            Ok(written) if written == request.len() => sent += 1,
+            _ => break,
+        }
+    }
+    writer.set_nonblocking(false).unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut answered = 0;
+        while let Ok(mut line) = {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut client.stream, &mut line).map(|_| line)
+        } {
+            if line.pop() != Some('\n') {
+                break;
+            }
+            assert!(line.ends_with(&format!("{value}\"}}")), "every answer is whole");
+            answered += 1;
+        }
+        answered
+    });
+    assert_eq!(house.drain(PATIENCE), Drained { cut: 0 });
+    let answered = reading.join().unwrap();
+    assert!(answered > 0 && answered <= sent);
+    assert_eq!(house.active(), 0);
+}
+
+#[test]
+fn who_does_not_read_its_answers_is_cut_off_when_the_time_is_up() {
+    let mut house = House::new(10);
+    let mut client = house.admin_in_space();
+    client.put("k", &"v".repeat(500_000));
+    for _ in 0..100 {
+        client.send("{\"type\":\"GET\",\"key\":\"k\"}\n");
+    }
+    // Once the first answers have come, more are on their way than the sockets can hold.
+    assert_eq!(client.answer()["status"], "OK");
+    assert_eq!(house.drain(SHORT), Drained { cut: 1 });
+    client.expect_gone();
+    wait_until("the place is free", || house.active() == 0);
+}

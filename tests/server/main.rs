@@ -1,0 +1,9 @@
+//! The server over real sockets: what clients are answered, who is let in, and how connections end.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answers;
+mod endings;
+mod house;
+mod pipelining;
+mod rejection;
