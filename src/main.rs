@@ -1,2 +1,7 @@
 //! The `shibudb` command. Everything it does is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shibudb::cli::main()
+}

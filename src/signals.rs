@@ -1,1 +1,101 @@
 //! Unix signals become requests.
+//!
+//! The effect of each signal is the contract's, section 5. This module never acts itself: it says
+//! what arrived and who sent it, as the kernel tells.
+//!
+//! No signal is lost while the process starts: [`hold`] blocks them as the very first thing, so
+//! that one sent before the handlers are in place stays pending, and [`Signals::install`] lets it
+//! through once they are. What the kernel does cannot be undone here: a second signal of the same
+//! kind that arrives before the first was delivered is merged with it.
+
+use std::io;
+
+use futures_util::StreamExt;
+use nix::sys::signal::{SigSet, Signal as Number};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook_tokio::SignalsInfo;
+
+use crate::control::Actor;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// SIGUSR1: raise the limit by the configured step.
+    Raise,
+    /// SIGUSR2: lower it by the step.
+    Lower,
+    /// SIGHUP: read the config file again.
+    Reload,
+    /// SIGTERM, SIGINT: stop; a second time, at once.
+    Stop,
+}
+
+/// A signal that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// What it asks for.
+    pub action: Action,
+    /// Who sent it.
+    pub actor: Actor,
+}
+
+/// The signals that we handle are blocked until this is spent.
+#[derive(Debug)]
+#[must_use = "the signals stay blocked until they are released or handled"]
+pub struct Held(());
+
+/// The stream of signals.
+pub struct Signals {
+    stream: SignalsInfo<WithOrigin>,
+}
+
+/// Blocks the signals that we handle. To be called first in `main`, before there are other threads.
+///
+/// # Errors
+/// What the system says; it has no reason to.
+pub fn hold() -> io::Result<Held> {
+    handled().thread_block()?;
+    Ok(Held(()))
+}
+
+impl Held {
+    /// Lets the signals have their ordinary effect, for commands that are not a daemon.
+    ///
+    /// # Errors
+    /// What the system says; it has no reason to.
+    pub fn release(self) -> io::Result<()> {
+        Ok(handled().thread_unblock()?)
+    }
+}
+
+impl Signals {
+    /// Puts the handlers in place and lets through what was held. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the pipe between handler and stream cannot be made.
+    pub fn install(held: Held) -> io::Result<Self> {
+        let stream = SignalsInfo::new([SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGINT])?;
+        held.release()?;
+        Ok(Self { stream })
+    }
+
+    /// Waits for the next signal; `None` only if the stream was closed.
+    pub async fn next(&mut self) -> Option<Arrival> {
+        let origin = self.stream.next().await?;
+        let action = match origin.signal {
+            SIGUSR1 => Action::Raise,
+            SIGUSR2 => Action::Lower,
+            SIGHUP => Action::Reload,
+            _ => Action::Stop,
+        };
+        let actor = origin
+            .process
+            .map_or(Actor::Kernel, |process| Actor::Process { pid: process.pid, uid: process.uid });
+        Some(Arrival { action, actor })
+    }
+}
+
+fn handled() -> SigSet {
+    [Number::SIGUSR1, Number::SIGUSR2, Number::SIGHUP, Number::SIGTERM, Number::SIGINT].into_iter().collect()
+}

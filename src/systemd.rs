@@ -1,1 +1,80 @@
-//! The conversation with systemd: readiness, status, watchdog, inherited descriptors.
+//! The conversation with systemd, or with whoever started us and speaks its protocol.
+//!
+//! Without `NOTIFY_SOCKET` every message goes nowhere, silently: that is how sd_notify(3) has it.
+//! `shibudb start` listens on such a socket too, so there is one notion of being ready.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Tells `shibudb start` the port that clients reach; systemd ignores names beginning with `X_`.
+pub const PORT: &str = "X_SHIBUDB_PORT";
+/// The port of the management API, likewise.
+pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
+/// The limit to begin with, likewise.
+pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
+/// Why the start failed, likewise.
+pub const ERROR: &str = "X_SHIBUDB_ERROR";
+
+/// Everything is open and bound.
+pub fn ready(port: u16, management_port: u16, limit: u32, status: &str) {
+    let facts = [
+        format!("{PORT}={port}"),
+        format!("{MANAGEMENT_PORT}={management_port}"),
+        format!("{LIMIT}={limit}"),
+    ];
+    let [port, management_port, limit] = &facts;
+    send(&[
+        NotifyState::Custom(port),
+        NotifyState::Custom(management_port),
+        NotifyState::Custom(limit),
+        NotifyState::Status(&one_line(status)),
+        NotifyState::Ready,
+    ]);
+}
+
+/// The start has failed.
+pub fn failed(error: &str) {
+    let error = one_line(error);
+    send(&[NotifyState::Status(&error), NotifyState::Custom(&format!("{ERROR}={error}"))]);
+}
+
+/// What `systemctl status` shows.
+pub fn status(text: &str) {
+    send(&[NotifyState::Status(&one_line(text))]);
+}
+
+/// A reload begins. Without the time stamp systemd would wait for it for ever.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "cannot tell systemd of the reload: no monotonic clock"),
+    }
+}
+
+/// The reload is over, whatever became of it.
+pub fn reloaded() {
+    send(&[NotifyState::Ready]);
+}
+
+/// The server drains.
+pub fn stopping(status: &str) {
+    send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
+}
+
+/// Ending may take this much longer from now.
+pub fn extend_timeout(by: Duration) {
+    send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
+}
+
+/// A line break would begin another message.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains('\n') { text.replace('\n', "; ").into() } else { text.into() }
+}
+
+fn send(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "cannot reach the notification socket");
+    }
+}

@@ -1,1 +1,159 @@
-//! What a person types: arguments, start and stop, manager, check, connect.
+//! What a person types: arguments, start and stop, manager, check.
+//!
+//! Results go to standard output. What goes wrong goes to standard error as `Error: ...`, with
+//! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
+//! failed, 2 wrong usage, 78 an invalid configuration.
+
+mod check;
+mod start;
+mod stop;
+
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::daemon::{self, Options, RunError};
+use crate::signals::{self, Held};
+
+/// A database server whose connection limit can be moved while it runs.
+#[derive(Debug, Parser)]
+#[command(name = "shibudb", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Change the limit of a running server with `shibudb manager`, with SIGUSR1 and SIGUSR2, \
+    or by editing max_connections in the config file."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server in the foreground
+    Run(RunArgs),
+    /// Start a server in the background; returns once it is ready
+    Start(StartArgs),
+    /// Stop a server that `start` began, once its connections are done
+    Stop(stop::StopArgs),
+    /// Check a config file and print every problem in it
+    Check(check::CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Port for clients; the management API is 1000 above [default: from the config file, else 9090]
+    port: Option<u16>,
+    /// The connection limit to begin with [default: from the config file, else 1000]
+    #[arg(value_parser = limit)]
+    max_connections: Option<NonZeroU32>,
+    #[command(flatten)]
+    files: Files,
+    /// Write the process id here and leave the terminal: how `start` calls `run`
+    #[arg(long, hide = true)]
+    pid_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct StartArgs {
+    /// Port for clients; the management API is 1000 above
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// The connection limit to begin with [default: from the config file, else 1000]
+    #[arg(value_parser = limit)]
+    max_connections: Option<NonZeroU32>,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Debug, Args)]
+struct Files {
+    /// Config file [default: /etc/shibudb/shibudb.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory for data, created if missing [default: /var/lib/shibudb for root, else ~/.local/state/shibudb]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// A failure with its exit status. The message is printed by [`main`] alone.
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    status: u8,
+}
+
+/// The arguments as clap knows them, for the manual page and the shell completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { message, status }) => {
+            // Without standard error there is nobody left to tell; the status still tells.
+            writeln!(std::io::stderr(), "Error: {message}").ok();
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    // Before anything else, so that no signal kills a server that is only starting.
+    let held = signals::hold().map_err(failed)?;
+    let command = Cli::parse().command;
+    if let Command::Run(args) = command {
+        return run_daemon(args, held);
+    }
+    held.release().map_err(failed)?;
+    match command {
+        Command::Run(_) => unreachable!("taken care of above"),
+        Command::Start(args) => start::start(&args),
+        Command::Stop(args) => stop::stop(&args),
+        Command::Check(args) => check::check(&args),
+    }
+}
+
+fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
+    let RunArgs { port, max_connections, files, pid_file } = args;
+    let options = Options { port, max_connections, config: files.config, data_dir: files.data_dir, pid_file };
+    daemon::run(options, held).map_err(|error| Failure { status: error.status(), message: error.to_string() })
+}
+
+impl RunError {
+    /// The exit status: contracts for `RestartPreventExitStatus=` and for scripts.
+    fn status(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_CONFIG,
+            Self::Usage(_) => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    }
+}
+
+/// Refused or failed.
+const EXIT_FAILED: u8 = 1;
+/// Wrong usage, as clap has it.
+const EXIT_USAGE: u8 = 2;
+/// An invalid configuration: `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure { message: error.to_string(), status: EXIT_FAILED }
+}
+
+fn limit(text: &str) -> Result<NonZeroU32, String> {
+    match text.parse::<i128>() {
+        Ok(number) if number <= 0 => Err("connection limit must be positive".into()),
+        Ok(number) => u32::try_from(number)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .ok_or_else(|| format!("a connection limit is at most {}", u32::MAX)),
+        Err(_) => Err("expected a whole number, such as 1000".into()),
+    }
+}

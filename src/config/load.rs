@@ -41,11 +41,19 @@ pub enum LoadError {
     },
 }
 
-/// Reads the config file at `path`. `shibudb check` is this, and nothing else.
+/// Reads the config file at `path` and takes it apart. `shibudb check` is this, and nothing else.
 ///
 /// # Errors
 /// A [`LoadError`]; it names the file.
 pub fn load(path: &Path) -> Result<Parsed, LoadError> {
+    parse_file(path, &read(path)?)
+}
+
+/// Reads the text of the config file at `path`.
+///
+/// # Errors
+/// A [`LoadError`] other than [`LoadError::Invalid`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
     // Asked before opening: opening a named pipe would wait for a writer.
     check(path, &fs::metadata(path).map_err(unreadable)?)?;
@@ -57,7 +65,15 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     if text.len() as u64 > MAX_FILE_SIZE {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
-    parse(&text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
+    Ok(text)
+}
+
+/// Takes apart the text that the file at `path` had.
+///
+/// # Errors
+/// [`LoadError::Invalid`]
+pub fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
+    parse(text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
 }
 
 fn check(path: &Path, metadata: &Metadata) -> Result<(), LoadError> {

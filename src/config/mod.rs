@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use self::difference::{Change, Difference};
 pub use self::key::{Effect, Key};
-pub use self::load::{LoadError, MAX_FILE_SIZE, load};
+pub use self::load::{LoadError, MAX_FILE_SIZE, load, parse_file, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};
 

@@ -11,8 +11,8 @@ use super::spelling::{hint, keys_of, sections};
 use super::value::{self, Invalid};
 use super::{Config, Conflict, Key};
 
-/// What a valid config file said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a valid config file said. The default is what a file without settings says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The settings: the file's, and the defaults where it is silent.
     pub config: Config,

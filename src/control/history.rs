@@ -65,18 +65,17 @@ pub(super) struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// Reads what earlier runs wrote into `history` and opens the file for more.
-    pub(super) fn open(path: PathBuf, history: &History) -> io::Result<Self> {
+    /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
+    pub(super) fn open(path: PathBuf, history: &History) -> Self {
         for part in [rotated(&path), path.clone()] {
-            match File::open(&part) {
-                Ok(file) => read_into(history, file)?,
+            match File::open(&part).and_then(|file| read_into(history, file)) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => tracing::error!(path = %part.display(), %error,
+                    "cannot read the history of limit changes"),
             }
         }
-        let mut this = Self { path, file: None, size: 0 };
-        this.reopen()?;
-        Ok(this)
+        Self { path, file: None, size: 0 }
     }
 
     /// Remembers a record in memory and on disk.
@@ -94,11 +93,12 @@ impl HistoryFile {
     fn write(&mut self, record: &Record) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
+        if self.file.is_none() {
+            self.reopen()?;
+        }
         if self.size + line.len() as u64 > ROTATE_AT {
             self.file = None;
             fs::rename(&self.path, rotated(&self.path))?;
-        }
-        if self.file.is_none() {
             self.reopen()?;
         }
         let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };

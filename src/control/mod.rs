@@ -137,7 +137,12 @@ pub enum ConfigureOutcome {
     /// The new value is the limit and the base.
     Applied(LimitChange),
     /// The limit stays; the value waits for the next edit, reload or reset.
-    Refused(LimitRefusal),
+    Refused {
+        /// The value.
+        wanted: u32,
+        /// Why it cannot be had.
+        refusal: LimitRefusal,
+    },
 }
 
 /// Why control could not begin.
@@ -185,7 +190,7 @@ impl Control {
         settings: Settings,
         ceiling: Ceiling,
         data_dir: &Path,
-        config_file: Option<&Path>,
+        config_file: &Path,
     ) -> Result<(Self, Limiter, thread::JoinHandle<()>), StartError> {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (mut worker, limiter) =

@@ -45,12 +45,11 @@ impl Worker {
         settings: Settings,
         ceiling: Ceiling,
         data_dir: &Path,
-        config_file: Option<&Path>,
+        config_file: &Path,
     ) -> Result<(Self, Limiter), StartError> {
         let read_error = |path: PathBuf| move |source| StartError::Read { path, source };
         let history = Arc::new(History::default());
-        let path = data_dir.join("limit-history.jsonl");
-        let history_file = HistoryFile::open(path.clone(), &history).map_err(read_error(path))?;
+        let history_file = HistoryFile::open(data_dir.join("limit-history.jsonl"), &history);
         let override_file = OverrideFile::new(data_dir);
         override_file.clean_up().map_err(read_error(data_dir.to_owned()))?;
 
@@ -66,9 +65,7 @@ impl Worker {
         let actor = match (&standing.override_, standing.base_source) {
             (Some(_), _) => Actor::StoredOverride,
             (None, BaseSource::CommandLine) => Actor::CommandLine,
-            (None, BaseSource::File) => {
-                config_file.map_or(Actor::Default, |path| Actor::File(path.to_owned()))
-            }
+            (None, BaseSource::File) => Actor::File(config_file.to_owned()),
             (None, BaseSource::Default) => Actor::Default,
         };
         let mut worker = Self {
@@ -165,7 +162,7 @@ impl Worker {
                 self.standing.send_modify(|standing| {
                     standing.refused_edit = Some(RefusedEdit { wanted: base, reason });
                 });
-                ConfigureOutcome::Refused(self.refused(&attempt, refusal))
+                ConfigureOutcome::Refused { wanted: base, refusal: self.refused(&attempt, refusal) }
             }
         }
     }
@@ -200,7 +197,7 @@ impl Worker {
         let Applied { new, active, .. } = applied;
         let record = self.record(attempt, time, old, active, Outcome::Applied);
         self.history_file.append(&self.history, record);
-        tracing::info!(target: "shibudb::limit", door = %attempt.door, actor = %attempt.actor,
+        tracing::info!(target: "shibudb::limit::changed", door = %attempt.door, actor = %attempt.actor,
         old, new, active, revision, outcome = "applied",
         "{}", match old {
             Some(old) => format!("connection limit changed from {old} to {new}"),
@@ -223,7 +220,7 @@ impl Worker {
         let record = self.record(attempt, Timestamp::now(), Some(old), active, outcome);
         let revision = record.revision;
         self.history_file.append(&self.history, record);
-        tracing::warn!(target: "shibudb::limit", door = %attempt.door, actor = %attempt.actor,
+        tracing::warn!(target: "shibudb::limit::refused", door = %attempt.door, actor = %attempt.actor,
             old, wanted = attempt.wanted, active, revision, outcome = "refused", reason,
             "connection limit not changed: {reason}");
         refusal

@@ -1,1 +1,141 @@
 //! Builds everything, binds, tells systemd, owns the tasks, reloads, drains.
+//!
+//! There are two runtimes. Clients have one with a worker for each core. Whatever an operator needs
+//! (management, signals, the config file, status) has this thread for itself, so that no number of
+//! busy clients can lock the operator out.
+//!
+//! Every task is kept. One that ends before it was told to ends the daemon with an error, and
+//! systemd starts it again.
+
+mod bind;
+mod build;
+mod descriptors;
+mod pid_file;
+mod places;
+mod reload;
+mod report;
+mod run;
+mod settings;
+mod tasks;
+mod usage;
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use crate::auth::FirstAdminError;
+use crate::config::LoadError;
+use crate::control;
+use crate::logging::LogError;
+use crate::signals::{Held, Signals};
+use crate::store::{OpenError, StoreError};
+use crate::systemd;
+
+pub use bind::BindError;
+pub use build::data_dir_for;
+pub use pid_file::{Running, path as pid_file_path};
+pub use places::{DEFAULT_CONFIG, NoPlace, runtime_dir};
+
+/// What the command line asks of the daemon.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The port for clients; 0 takes any free one.
+    pub port: Option<u16>,
+    /// The limit to begin with.
+    pub max_connections: Option<NonZeroU32>,
+    /// The config file; [`DEFAULT_CONFIG`] is used if it exists.
+    pub config: Option<PathBuf>,
+    /// Where data is kept.
+    pub data_dir: Option<PathBuf>,
+    /// Where to leave the process id; also the sign that `start` began this process.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Why the daemon ended, other than that it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is invalid.
+    #[error("{0}")]
+    Config(String),
+    /// The command line is.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no place for files.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    /// A directory or file that is needed cannot be had.
+    #[error("cannot {action} {path}: {source}")]
+    File {
+        /// What was tried: "create", "write".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another daemon holds the PID file.
+    #[error("shibudb is already running on this port: {0} is locked")]
+    AlreadyRunning(PathBuf),
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The accounts cannot be read.
+    #[error("cannot read the accounts: {0}")]
+    Accounts(#[source] StoreError),
+    /// The first account cannot be made.
+    #[error("cannot make the first account: {0}")]
+    FirstAdmin(#[from] FirstAdminError),
+    /// The limit's own files cannot be read.
+    #[error(transparent)]
+    Control(#[from] control::StartError),
+    /// There is no log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The system refuses something that every process may have.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
+    /// A task that should run for as long as the daemon has ended.
+    #[error("{0} ended unexpectedly: {1}")]
+    TaskEnded(&'static str, String),
+}
+
+/// Runs the daemon until it is told to stop, and drains it.
+///
+/// # Errors
+/// [`RunError`] if it cannot start, or cannot go on.
+pub fn run(options: Options, held: Held) -> Result<(), RunError> {
+    let operators = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System("start the runtime", error))?;
+    let signals = {
+        let _in_runtime = operators.enter();
+        Signals::install(held).map_err(|error| RunError::System("handle signals", error))?
+    };
+    let result = run::run(options, signals, &operators);
+    if let Err(error) = &result {
+        systemd::failed(&error.to_string());
+    }
+    result
+}
+
+impl From<LoadError> for RunError {
+    fn from(error: LoadError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+impl RunError {
+    fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    fn ended(task: &'static str, why: impl fmt::Display) -> Self {
+        Self::TaskEnded(task, why.to_string())
+    }
+}

@@ -1,0 +1,75 @@
+//! `shibudb stop`: ends what `start` began.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::Args;
+
+use super::{Failure, failed};
+use crate::daemon::{Running, pid_file_path, runtime_dir};
+
+#[derive(Debug, Args)]
+pub(super) struct StopArgs {
+    /// Port of the server; may be left out if only one was started
+    port: Option<u16>,
+}
+
+pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
+    let directory = runtime_dir().map_err(failed)?;
+    let (port, server) = match args.port {
+        Some(port) => (port, find(&directory, port)?),
+        None => only_one(&directory)?,
+    };
+    server.terminate().map_err(|error| failed(format!("cannot stop process {}: {error}", server.pid)))?;
+    println!("Stopping shibudb on port {port} (PID {}); open connections may finish", server.pid);
+    server.wait().map_err(failed)?;
+    println!("Stopped");
+    Ok(())
+}
+
+fn find(directory: &Path, port: u16) -> Result<Running, Failure> {
+    look(directory, port)?.ok_or_else(|| {
+        failed(format!(
+            "no shibudb is running that `shibudb start {port}` began; a systemd service is stopped with `systemctl stop shibudb`"
+        ))
+    })
+}
+
+fn look(directory: &Path, port: u16) -> Result<Option<Running>, Failure> {
+    let path = pid_file_path(directory, port);
+    Running::find(&path).map_err(|error| failed(format!("cannot read {}: {error}", path.display())))
+}
+
+fn only_one(directory: &Path) -> Result<(u16, Running), Failure> {
+    let mut running = Vec::new();
+    for port in ports(directory)? {
+        running.extend(look(directory, port)?.map(|server| (port, server)));
+    }
+    match (running.pop(), running.as_slice()) {
+        (None, _) => Err(failed("no shibudb is running that `shibudb start` began")),
+        (Some(one), []) => Ok(one),
+        (Some(last), others) => {
+            let ports = others.iter().chain([&last]).map(|(port, _)| port.to_string()).collect::<Vec<_>>();
+            Err(failed(format!("several servers are running; name one of the ports {}", ports.join(", "))))
+        }
+    }
+}
+
+/// The ports that PID files stand for, in order.
+fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(format!("cannot read {}: {error}", directory.display()))),
+    };
+    let mut ports = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let port: Option<u16> =
+            path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        ports.extend(port.filter(|_| path.extension().is_some_and(|extension| extension == "pid")));
+    }
+    ports.sort_unstable();
+    Ok(ports)
+}

@@ -1,0 +1,124 @@
+//! From the options to everything that must be there before anything is served.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+
+use super::bind::{self, Listeners};
+use super::reload::Loaded;
+use super::settings::{self, CommandLine};
+use super::{DEFAULT_CONFIG, Options, RunError, descriptors, places};
+use crate::auth::{Accounts, FirstAdmin, HashCost};
+use crate::config::{self, Parsed};
+use crate::control::{Configured, Control};
+use crate::limiter::Limiter;
+use crate::logging::Log;
+use crate::store::Store;
+
+/// The credential with the administrator's first password.
+const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
+
+/// The environment variable with the same.
+const ADMIN_PASSWORD: &str = "SHIBUDB_ADMIN_PASSWORD";
+
+/// What must be there before anything is served.
+pub(super) struct Built {
+    pub(super) loaded: Loaded,
+    pub(super) log: Log,
+    pub(super) listeners: Listeners,
+    pub(super) store: Store,
+    pub(super) accounts: Accounts,
+    pub(super) control: Control,
+    pub(super) limiter: Limiter,
+}
+
+/// Where data goes with this config file and command line, for `start`, which keeps its log there.
+///
+/// # Errors
+/// [`RunError`] if the file is invalid or there is no place.
+pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathBuf, RunError> {
+    let command_line = CommandLine {
+        config: config.map(Path::to_owned),
+        data_dir: named.map(Path::to_owned),
+        ..CommandLine::default()
+    };
+    let loaded = load(command_line)?;
+    Ok(places::data_dir(loaded.running.storage.path.as_deref())?)
+}
+
+/// Everything that can fail, in the order in which a failure is cheapest.
+pub(super) fn build(
+    options: Options,
+    log: Log,
+    clients: &Handle,
+) -> Result<(Built, JoinHandle<()>), RunError> {
+    let Options { port, max_connections, config, data_dir, .. } = options;
+    let mut loaded = load(CommandLine { port, max_connections, config, data_dir })?;
+    log.set_level(settings::level(&loaded.running));
+    let ceiling = descriptors::ceiling();
+    let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
+    make_private_dir(&data_dir)?;
+    let listeners = bind::bind(&loaded.running)?;
+    loaded.running.port = local(&listeners.clients)?.port();
+    let store = Store::open(&data_dir.join("store"), settings::durability(&loaded.running))?;
+    let accounts = Accounts::open(store.clone(), HashCost::default()).map_err(RunError::Accounts)?;
+    clients.block_on(first_admin(&accounts, &data_dir))?;
+    let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
+    let (control, limiter, thread) =
+        Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
+    Ok((Built { loaded, log, listeners, store, accounts, control, limiter }, thread))
+}
+
+/// Reads the config file, if there is one, and puts the command line above it.
+fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
+    let path = command_line.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let path = std::path::absolute(&path).map_err(RunError::file("find", &path))?;
+    let (file, text) = match config::read(&path) {
+        Ok(text) => (config::parse_file(&path, &text)?, text),
+        Err(error) if error.is_missing() && command_line.config.is_none() => (Parsed::default(), Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = command_line.over(&file.config);
+    settings::validate(&wanted).map_err(|problem| match command_line.port {
+        Some(_) => RunError::Usage(problem),
+        None => RunError::Config(format!("{}: {problem}", path.display())),
+    })?;
+    let running = wanted.clone();
+    Ok(Loaded { running, wanted, file, command_line, path, text: Ok(text), last_reload: None })
+}
+
+async fn first_admin(accounts: &Accounts, data_dir: &Path) -> Result<(), RunError> {
+    let given = given_password()?;
+    match accounts.ensure_admin(given.as_deref(), data_dir).await? {
+        FirstAdmin::NotNeeded => {}
+        FirstAdmin::Given => tracing::info!("created the account admin with the password that was given"),
+        FirstAdmin::Written(path) => tracing::info!(path = %path.display(),
+            "created the account admin; its password is in {}", path.display()),
+    }
+    Ok(())
+}
+
+/// The administrator's first password: systemd's credential, else the environment.
+fn given_password() -> Result<Option<String>, RunError> {
+    if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let path = Path::new(&directory).join(ADMIN_CREDENTIAL);
+        match std::fs::read_to_string(&path) {
+            Ok(password) => return Ok(Some(password.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(RunError::file("read", path)(error)),
+        }
+    }
+    Ok(std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty()))
+}
+
+fn make_private_dir(path: &Path) -> Result<(), RunError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunError::file("create", path))
+}
+
+pub(super) fn local(listener: &std::net::TcpListener) -> Result<SocketAddr, RunError> {
+    listener.local_addr().map_err(|error| RunError::System("read a socket's address", error))
+}

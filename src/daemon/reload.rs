@@ -1,0 +1,187 @@
+//! Reading the config file again: load, validate, difference, apply.
+//!
+//! All or nothing: a file that does not parse or validate changes nothing. One reload at a time,
+//! whichever door it came through, because one task owns the [`Reloader`].
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::settings::{self, CommandLine};
+use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
+use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal};
+use crate::logging::Log;
+use crate::systemd;
+
+/// Why the file is read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// It may have changed. If it has not, nothing happens and nothing is logged.
+    Hint,
+    /// Somebody asks for it.
+    Request { door: Door, actor: Actor },
+}
+
+/// What a good reload has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    /// Settings in force since, `max_connections` aside.
+    pub(crate) changed: Vec<Change>,
+    /// Every setting that waits for a restart, from this edit or an earlier one.
+    pub(crate) waiting: Vec<Change>,
+    /// What became of `max_connections`.
+    pub(crate) limit: ConfigureOutcome,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadError {
+    /// The file cannot be read or has problems.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It does not go together with the command line of this process.
+    #[error("{path}: {problem}")]
+    Conflict { path: PathBuf, problem: String },
+    /// The server is ending.
+    #[error(transparent)]
+    ShuttingDown(#[from] LimitRefusal),
+}
+
+/// The last attempt to reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastReload {
+    pub(crate) time: Timestamp,
+    pub(crate) door: Door,
+    /// The error, if it failed.
+    pub(crate) result: Result<(), String>,
+}
+
+/// The settings that run, and where they come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// What runs: for a setting that needs a restart, what the process was started with.
+    pub(crate) running: Config,
+    /// What the file and the command line ask for together.
+    pub(crate) wanted: Config,
+    /// What the file said.
+    pub(crate) file: Parsed,
+    pub(crate) command_line: CommandLine,
+    /// The file, whether or not it is there.
+    pub(crate) path: PathBuf,
+    /// What was read last, good or bad: what a hint is compared with.
+    pub(crate) text: Text,
+    pub(crate) last_reload: Option<LastReload>,
+}
+
+/// The text of the file, or why there is none.
+pub(crate) type Text = Result<Vec<u8>, String>;
+
+/// Owns the settings and changes them.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    loaded: watch::Sender<Loaded>,
+    control: Control,
+    log: Log,
+}
+
+impl Reloader {
+    pub(crate) fn new(loaded: Loaded, control: Control, log: Log) -> Self {
+        Self { loaded: watch::Sender::new(loaded), control, log }
+    }
+
+    /// The settings, and word of every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Loaded> {
+        self.loaded.subscribe()
+    }
+
+    /// Reads the file and applies what it says. The outcome is logged here, once.
+    ///
+    /// A hint that turns out to be none yields `None`.
+    pub(crate) async fn reload(&self, trigger: Trigger) -> Option<Result<Reloaded, ReloadError>> {
+        let loaded = self.loaded.borrow().clone();
+        let text = read(&loaded);
+        let comparable = text.as_ref().map(Vec::clone).map_err(ToString::to_string);
+        let (door, actor) = match trigger {
+            Trigger::Hint if comparable == loaded.text => return None,
+            Trigger::Hint => (Door::Config, Actor::File(loaded.path.clone())),
+            Trigger::Request { door, actor } => (door, actor),
+        };
+        systemd::reloading();
+        self.loaded.send_modify(|loaded| loaded.text = comparable);
+        let result = self.apply(&loaded, text).await;
+        let last = LastReload {
+            time: Timestamp::now(),
+            door,
+            result: result.as_ref().map(drop).map_err(ToString::to_string),
+        };
+        self.loaded.send_modify(|loaded| loaded.last_reload = Some(last));
+        match &result {
+            Ok(reloaded) => tell(reloaded, door, &actor),
+            Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,
+                "the config file was not applied, the settings stay as they are: {error}"),
+        }
+        // Also after a failure: systemd would wait for it otherwise.
+        systemd::reloaded();
+        Some(result)
+    }
+
+    async fn apply(
+        &self,
+        loaded: &Loaded,
+        text: Result<Vec<u8>, LoadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        let text = text?;
+        let file = if text.is_empty() && loaded.may_be_absent() {
+            loaded.file.clone()
+        } else {
+            config::parse_file(&loaded.path, &text)?
+        };
+        let wanted = loaded.command_line.over(&file.config);
+        settings::validate(&wanted)
+            .map_err(|problem| ReloadError::Conflict { path: loaded.path.clone(), problem })?;
+        let running = settings::live_of(&wanted, &loaded.running);
+        let mut changed = Difference::between(&loaded.running, &running).live;
+        changed.retain(|change| change.key != Key::MaxConnections);
+        let waiting = Difference::between(&running, &wanted).restart;
+
+        self.control.apply_settings(settings::control(&running)).await?;
+        self.log.set_level(settings::level(&running));
+        let limit = settings::file_limit(&file);
+        self.loaded.send_modify(|loaded| {
+            loaded.running = running;
+            loaded.wanted = wanted;
+            loaded.file = file;
+        });
+        // The record names the file, whoever had it read: the file is what asks for the limit.
+        let limit = self.control.configure(limit, Actor::File(loaded.path.clone())).await?;
+        Ok(Reloaded { changed, waiting, limit })
+    }
+}
+
+/// Reads the file. Where nobody named one and the default one was never there, no text is as good as
+/// one that says nothing.
+fn read(loaded: &Loaded) -> Result<Vec<u8>, LoadError> {
+    match config::read(&loaded.path) {
+        Err(error) if error.is_missing() && loaded.may_be_absent() => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+impl Loaded {
+    fn may_be_absent(&self) -> bool {
+        self.command_line.config.is_none() && self.file.set.is_empty()
+    }
+}
+
+fn tell(reloaded: &Reloaded, door: Door, actor: &Actor) {
+    let list = |changes: &[Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if reloaded.changed.is_empty() {
+        tracing::info!(%door, %actor, "config file read again");
+    } else {
+        tracing::info!(%door, %actor, "config file read again: {}", list(&reloaded.changed));
+    }
+    if !reloaded.waiting.is_empty() {
+        tracing::warn!(%door, %actor, "these settings wait for a restart: {}", list(&reloaded.waiting));
+    }
+}

@@ -1,0 +1,91 @@
+//! Settings and reloads in the words of the management API.
+
+use serde_json::Value;
+
+use super::reload::{Loaded, ReloadError, Reloaded};
+use crate::config::{Change, Key};
+use crate::control::{ConfigureOutcome, LimitRefusal};
+use crate::management::{ReloadRefusal, wire};
+
+/// What `GET /config` says, as far as the daemon knows it.
+pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
+    wire::LoadedConfig {
+        file: Some(loaded.path.display().to_string()),
+        settings: Key::ALL.into_iter().map(|key| setting(key, loaded)).collect(),
+        last_reload: loaded.last_reload.as_ref().map(|last| wire::LastReload {
+            time: last.time,
+            door: last.door.to_string(),
+            outcome: if last.result.is_ok() { wire::ReloadOutcome::Ok } else { wire::ReloadOutcome::Failed },
+            error: last.result.clone().err(),
+        }),
+    }
+}
+
+/// What `POST /reload` answers.
+pub(super) fn reload(
+    loaded: &Loaded,
+    result: Result<Reloaded, ReloadError>,
+) -> Result<wire::ReloadReport, ReloadRefusal> {
+    match result {
+        Ok(Reloaded { changed, waiting, limit }) => {
+            let mut changed: Vec<_> = changed.iter().map(changed_setting).collect();
+            let mut refused = Vec::new();
+            match limit {
+                ConfigureOutcome::Unchanged => {}
+                ConfigureOutcome::Applied(change) => changed.push(wire::ChangedSetting {
+                    key: Key::MaxConnections.name().into(),
+                    old: change.old.into(),
+                    new: change.new.into(),
+                }),
+                ConfigureOutcome::Refused { wanted, refusal } => refused.push(wire::RefusedSetting {
+                    key: Key::MaxConnections.name().into(),
+                    value: wanted.into(),
+                    reason: refusal.to_string(),
+                }),
+            }
+            let waiting = waiting.iter().map(changed_setting).collect();
+            let file = Some(loaded.path.display().to_string());
+            Ok(wire::ReloadReport::new(file, changed, waiting, refused))
+        }
+        Err(ReloadError::ShuttingDown(LimitRefusal::ShuttingDown)) => Err(ReloadRefusal::ShuttingDown),
+        Err(error) => Err(ReloadRefusal::Invalid(error.to_string())),
+    }
+}
+
+fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
+    let running = key.value(&loaded.running);
+    let wanted = key.value(&loaded.wanted);
+    let on_command_line = match key {
+        Key::Port => loaded.command_line.port.is_some(),
+        Key::StoragePath => loaded.command_line.data_dir.is_some(),
+        _ => false,
+    };
+    let source = if on_command_line {
+        wire::Source::CommandLine
+    } else if running == key.default_value() && !loaded.file.set.contains(&key) {
+        wire::Source::Default
+    } else {
+        wire::Source::File
+    };
+    wire::Setting {
+        key: key.name().into(),
+        default: value(key.default_value()),
+        source,
+        live: key.effect().is_live(),
+        pending: (running != wanted).then(|| value(wanted)),
+        value: value(running),
+    }
+}
+
+fn changed_setting(change: &Change) -> wire::ChangedSetting {
+    wire::ChangedSetting {
+        key: change.key.name().into(),
+        old: value(change.old.clone()),
+        new: value(change.new.clone()),
+    }
+}
+
+/// A setting's text as JSON: numbers and booleans as such, anything else as a string.
+fn value(text: Option<String>) -> Value {
+    text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}

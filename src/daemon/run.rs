@@ -1,0 +1,230 @@
+//! The life of the daemon, from its options to its last connection.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, Built, local};
+use super::pid_file::PidFile;
+use super::reload::{Reloader, Trigger};
+use super::tasks::Tasks;
+use super::{Options, RunError, report, settings, usage};
+use crate::config::Config;
+use crate::control::{Amount, Change, Control, Door, LimitRequest};
+use crate::logging;
+use crate::management::{self, Management, ReloadDoor, ReloadRequest, wire};
+use crate::server::{ClientSettings, Server, Services};
+use crate::signals::{Action, Arrival, Signals};
+use crate::systemd;
+use crate::watch::Watcher;
+
+/// How much longer than `drain_timeout` systemd is asked to wait: what follows the drain is quick.
+const AFTER_DRAIN: Duration = Duration::from_secs(10);
+
+/// How long tasks of the clients' runtime may take to notice that all is over.
+const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+
+/// How many wishes to read the config file again may wait.
+const RELOADS: usize = 16;
+
+pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Result<(), RunError> {
+    let log = logging::init(settings::level(&Config::default()))?;
+    if options.pid_file.is_some() {
+        leave_the_terminal()?;
+    }
+    let pid_file = options.pid_file.as_deref().map(take_pid_file).transpose()?;
+    let clients = client_runtime()?;
+    let (built, control_thread) = build::build(options, log, clients.handle())?;
+    let result = operators.block_on(serve(built, signals, clients.handle()));
+    clients.shutdown_timeout(RUNTIME_GRACE);
+    // Its last handle went with the tasks that held it.
+    if control_thread.join().is_err() {
+        tracing::error!("the control thread panicked");
+    }
+    drop(pid_file);
+    result
+}
+
+/// Serves until told to stop, or until a task ends that should not.
+async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(), RunError> {
+    let Built { loaded, log, listeners, store, accounts, control, limiter } = built;
+    let (address, management_address) = (local(&listeners.clients)?, local(&listeners.management)?);
+    let path = loaded.path.clone();
+    let reloader = Reloader::new(loaded, control.clone(), log);
+    let settings = reloader.subscribe();
+    let over = CancellationToken::new();
+
+    let (client_settings, client_settings_reader) =
+        watch::channel(settings::client(&settings.borrow().running));
+    let services = Services {
+        limiter: limiter.clone(),
+        store: store.clone(),
+        accounts,
+        settings: client_settings_reader,
+    };
+    let mut server = {
+        let _in_runtime = clients.enter();
+        Server::start(listeners.clients, services)
+            .map_err(|error| RunError::System("serve clients", error))?
+    };
+    let (config_report, config_reports) = watch::channel(Arc::new(report::config(&settings.borrow())));
+    let (reload_door, asked) = ReloadDoor::new();
+    let (reloads, triggers) = mpsc::channel(RELOADS);
+    let mut tasks = Tasks::default();
+    tasks.spawn("reload", reload_task(reloader, asked, triggers, client_settings, config_report));
+    let api = Management {
+        limiter: limiter.clone(),
+        control: control.clone(),
+        reload: reload_door,
+        config: config_reports,
+    };
+    let listener = TcpListener::from_std(listeners.management)
+        .map_err(|error| RunError::System("serve management", error))?;
+    tasks.spawn("management", management_task(listener, api, over.clone()));
+    tasks.spawn("usage", usage::watch(limiter.clone(), settings.clone()));
+    tasks.spawn("watch", watch_task(Watcher::new(path), reloads.clone()));
+
+    let snapshot = limiter.snapshot();
+    tracing::info!(%address, management = %management_address, limit = snapshot.limit,
+        "ready: clients on {address}, management on {management_address}, limit {}", snapshot.limit);
+    systemd::ready(address.port(), management_address.port(), snapshot.limit, &usage::status(snapshot));
+
+    let result = loop {
+        tokio::select! {
+            arrival = signals.next() => match arrival {
+                Some(Arrival { action: Action::Stop, actor }) => {
+                    tracing::info!(%actor, "stopping, as asked by {actor}");
+                    break Ok(());
+                }
+                Some(arrival) => act(arrival, &control, &reloads).await,
+                None => break Err(RunError::ended("signals", "the stream is closed")),
+            },
+            fault = server.failure() => break Err(RunError::ended("server", fault)),
+            error = tasks.ended() => break Err(error),
+        }
+    };
+    let drain_timeout = settings.borrow().running.shutdown.drain_timeout;
+    drain(server, drain_timeout, &mut signals, clients).await;
+    over.cancel();
+    tasks.end().await;
+    if let Err(error) = store.close() {
+        tracing::error!(%error, "the store could not be closed in good order");
+    }
+    tracing::info!("stopped");
+    result
+}
+
+/// Stops accepting and lets connections finish; a second signal to stop ends it at once.
+async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients: &Handle) {
+    systemd::stopping("draining");
+    systemd::extend_timeout(timeout + AFTER_DRAIN);
+    let mut draining = clients.spawn(server.drain(timeout));
+    loop {
+        tokio::select! {
+            drained = &mut draining => {
+                match drained {
+                    Ok(drained) if drained.cut > 0 => tracing::warn!(connections = drained.cut,
+                        "{} connections were not done within {timeout:?} and were cut off", drained.cut),
+                    Ok(_) => tracing::info!("all connections are done"),
+                    Err(error) => tracing::error!(%error, "draining failed"),
+                }
+                return;
+            }
+            arrival = signals.next() => if let Some(Arrival { action: Action::Stop, actor }) = arrival {
+                tracing::warn!(%actor, "stopping at once, as asked by {actor}");
+                draining.abort();
+                return;
+            }
+        }
+    }
+}
+
+/// Does what a signal asks for, other than to stop.
+async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger>) {
+    let Arrival { action, actor } = arrival;
+    let change = match action {
+        Action::Raise => Change::Increase(Amount::Step),
+        Action::Lower => Change::Decrease(Amount::Step),
+        Action::Reload => {
+            // The task that listens lives as long as the daemon; if it has ended, so will the daemon.
+            reloads.send(Trigger::Request { door: Door::Signal, actor }).await.ok();
+            return;
+        }
+        Action::Stop => return,
+    };
+    // A refusal is logged and recorded by control; a signal has nobody else to tell.
+    let request = LimitRequest { change, door: Door::Signal, actor, if_revision: None };
+    control.change(request).await.ok();
+}
+
+/// Owns the settings: one reload after the other, whoever asks.
+async fn reload_task(
+    reloader: Reloader,
+    mut asked: mpsc::Receiver<ReloadRequest>,
+    mut triggers: mpsc::Receiver<Trigger>,
+    client_settings: watch::Sender<ClientSettings>,
+    config_report: watch::Sender<Arc<wire::LoadedConfig>>,
+) {
+    let loaded = reloader.subscribe();
+    loop {
+        let (trigger, reply) = tokio::select! {
+            Some(ReloadRequest { door, actor, reply }) = asked.recv() => {
+                (Trigger::Request { door, actor }, Some(reply))
+            }
+            Some(trigger) = triggers.recv() => (trigger, None),
+            else => return,
+        };
+        let result = reloader.reload(trigger).await;
+        client_settings.send_replace(settings::client(&loaded.borrow().running));
+        config_report.send_replace(Arc::new(report::config(&loaded.borrow())));
+        if let (Some(result), Some(reply)) = (result, reply) {
+            // An asker that did not wait is no concern of ours: the reload has happened.
+            reply.send(report::reload(&loaded.borrow(), result)).ok();
+        }
+    }
+}
+
+async fn management_task(listener: TcpListener, api: Management, over: CancellationToken) {
+    if let Err(error) = management::serve(listener, api, over).await {
+        tracing::error!(%error, "the management API cannot go on");
+    }
+}
+
+/// Turns what the watcher sees into hints.
+async fn watch_task(mut watcher: Watcher, reloads: mpsc::Sender<Trigger>) {
+    loop {
+        watcher.changed().await;
+        if reloads.send(Trigger::Hint).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn client_runtime() -> Result<Runtime, RunError> {
+    Builder::new_multi_thread()
+        .thread_name("clients")
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System("start the clients' runtime", error))
+}
+
+fn take_pid_file(path: &Path) -> Result<PidFile, RunError> {
+    PidFile::take(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => RunError::AlreadyRunning(path.to_owned()),
+        _ => RunError::file("write", path)(error),
+    })
+}
+
+/// A session of its own, so that the terminal's end is not the server's.
+fn leave_the_terminal() -> Result<(), RunError> {
+    match rustix::process::setsid() {
+        // It leads a session already.
+        Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
+        Err(error) => Err(RunError::System("leave the terminal", error.into())),
+    }
+}

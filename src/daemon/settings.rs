@@ -1,0 +1,86 @@
+//! From the whole config to the few settings that each room needs.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::config::{Config, Durability, Key, Level, Parsed};
+use crate::control;
+use crate::server::ClientSettings;
+use crate::store;
+
+/// What the command line said; it stands above the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct CommandLine {
+    pub(crate) port: Option<u16>,
+    pub(crate) max_connections: Option<NonZeroU32>,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl CommandLine {
+    /// The file's settings with the command line's in their place. `max_connections` is left alone:
+    /// which of the two counts there depends on what happened since, and is control's to know.
+    pub(crate) fn over(&self, file: &Config) -> Config {
+        let mut config = file.clone();
+        if let Some(port) = self.port {
+            config.port = port;
+        }
+        if let Some(data_dir) = &self.data_dir {
+            config.storage.path = Some(data_dir.clone());
+        }
+        config
+    }
+}
+
+/// Whether the settings hold together; else what is wrong, in words.
+pub(crate) fn validate(config: &Config) -> Result<(), String> {
+    config
+        .validate()
+        .map_err(|conflicts| conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// What runs after a reload: live settings from `wanted`, those that need a restart as they run now.
+pub(crate) fn live_of(wanted: &Config, running: &Config) -> Config {
+    let mut config = wanted.clone();
+    config.bind = running.bind;
+    config.port = running.port;
+    config.management = running.management.clone();
+    config.storage = running.storage.clone();
+    config
+}
+
+/// The limit in the file, if it names one.
+pub(crate) fn file_limit(file: &Parsed) -> Option<NonZeroU32> {
+    file.set.contains(&Key::MaxConnections).then_some(file.config.max_connections)
+}
+
+pub(crate) fn control(config: &Config) -> control::Settings {
+    control::Settings { step: config.limits.signal_step, persist: config.limits.persist }
+}
+
+pub(crate) fn client(config: &Config) -> ClientSettings {
+    ClientSettings {
+        login_timeout: config.client.login_timeout,
+        idle_timeout: config.client.idle_timeout,
+        max_request: config.client.max_request,
+    }
+}
+
+pub(crate) fn durability(config: &Config) -> store::Durability {
+    match config.storage.durability {
+        Durability::Always => store::Durability::Always,
+        Durability::EverySecond => store::Durability::EverySecond,
+    }
+}
+
+pub(crate) fn level(config: &Config) -> LevelFilter {
+    match config.log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}

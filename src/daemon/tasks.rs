@@ -1,0 +1,48 @@
+//! The tasks of the operators' runtime, all of which run for as long as the daemon does.
+
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+
+use super::RunError;
+
+/// How long tasks may take to finish what they are at when all is over.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The tasks, by name.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    running: JoinSet<()>,
+    names: Vec<(Id, &'static str)>,
+}
+
+impl Tasks {
+    /// Starts a task that is to run until the end.
+    pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.running.spawn(task);
+        self.names.push((handle.id(), name));
+    }
+
+    /// Waits for a task that ends before its time, and says which it was. Cancel safe.
+    pub(super) async fn ended(&mut self) -> RunError {
+        match self.running.join_next_with_id().await {
+            Some(Ok((id, ()))) => RunError::ended(self.name(id), "it returned"),
+            Some(Err(error)) => RunError::ended(self.name(JoinError::id(&error)), error),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends all of them. The first to end by itself, which is the management API once it is told
+    /// that all is over, may finish its answers.
+    pub(super) async fn end(&mut self) {
+        if timeout(GRACE, self.running.join_next()).await.is_err() {
+            tracing::debug!("the management API is still at work; it is ended");
+        }
+        self.running.shutdown().await;
+    }
+
+    fn name(&self, id: Id) -> &'static str {
+        self.names.iter().find(|(known, _)| *known == id).map_or("a task", |(_, name)| name)
+    }
+}

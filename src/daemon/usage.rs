@@ -1,0 +1,119 @@
+//! How full the server is, in words: systemd's status line and one warning when it gets tight.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::reload::Loaded;
+use crate::limiter::{Limiter, Snapshot};
+use crate::systemd;
+
+/// How often usage is looked at; also the most often that the status changes.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How far usage must fall below the threshold before the warning is taken back, in percent of the limit.
+const BACK_OFF: f64 = 10.0;
+
+/// Whether usage was last seen above the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Alarm {
+    raised: bool,
+}
+
+/// A crossing of the threshold that is worth a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crossing {
+    Up,
+    Down,
+}
+
+impl Alarm {
+    /// Looks at a usage in percent; tells of a crossing once, and of the way back only when usage is
+    /// well below, so that a usage that hovers about the threshold does not fill the log.
+    pub(crate) fn look(&mut self, usage: f64, threshold: u8) -> Option<Crossing> {
+        let threshold = f64::from(threshold);
+        if !self.raised && usage >= threshold {
+            self.raised = true;
+            Some(Crossing::Up)
+        } else if self.raised && usage < (threshold - BACK_OFF).max(f64::MIN_POSITIVE) {
+            self.raised = false;
+            Some(Crossing::Down)
+        } else {
+            None
+        }
+    }
+}
+
+/// The status line of `systemctl status`.
+pub(crate) fn status(snapshot: Snapshot) -> String {
+    let Snapshot { limit, active } = snapshot;
+    format!("{active}/{limit} connections ({:.1} %)", snapshot.usage_percentage())
+}
+
+/// Watches usage for as long as the daemon runs. What the last reload left behind is shown too.
+pub(crate) async fn watch(limiter: Limiter, loaded: watch::Receiver<Loaded>) {
+    let mut alarm = Alarm::default();
+    let mut shown = String::new();
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let snapshot = limiter.snapshot();
+        let (threshold, problem) = {
+            let loaded = loaded.borrow();
+            let problem = loaded.last_reload.as_ref().and_then(|last| last.result.clone().err());
+            (loaded.running.limits.warn_percent, problem)
+        };
+        tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
+        let status = match problem {
+            Some(problem) => format!("{}; config not applied: {problem}", status(snapshot)),
+            None => status(snapshot),
+        };
+        if status != shown {
+            systemd::status(&status);
+            shown = status;
+        }
+    }
+}
+
+fn tell(crossing: Option<Crossing>, snapshot: Snapshot, threshold: u8) {
+    let Snapshot { active, limit } = snapshot;
+    match crossing {
+        Some(Crossing::Up) => tracing::warn!(
+            active,
+            limit,
+            threshold,
+            "{active} of {limit} connections are in use, {threshold} % or more"
+        ),
+        Some(Crossing::Down) => tracing::info!(
+            active,
+            limit,
+            threshold,
+            "{active} of {limit} connections are in use, well below {threshold} % again"
+        ),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_sounds_once_and_is_taken_back_ten_points_lower() {
+        let mut alarm = Alarm::default();
+        let told: Vec<_> = [10.0, 79.9, 80.0, 99.0, 75.0, 81.0, 70.0, 69.9, 0.0, 85.0]
+            .map(|usage| alarm.look(usage, 80))
+            .into();
+        let (up, down) = (Some(Crossing::Up), Some(Crossing::Down));
+        assert_eq!(told, [None, None, up, None, None, None, None, down, None, up]);
+    }
+
+    #[test]
+    fn a_low_threshold_can_be_left_again() {
+        let mut alarm = Alarm::default();
+        assert_eq!(alarm.look(6.0, 5), Some(Crossing::Up));
+        assert_eq!(alarm.look(0.0, 5), Some(Crossing::Down));
+    }
+}

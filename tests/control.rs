@@ -1,0 +1,395 @@
+//! Which limit wins, and what is remembered of it: base, file and run-time value in their
+//! combinations, across restarts, edits, reloads and resets.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use shibudb::control::{
+    Actor, Amount, BaseSource, Ceiling, Change, ConfigureOutcome, Configured, Control, Door, LimitChange,
+    LimitRefusal, LimitRequest, Outcome, Settings,
+};
+use shibudb::limiter::{Limiter, Permit, Snapshot};
+
+const PERSIST: Settings = Settings { step: NonZeroU32::new(100).unwrap(), persist: true };
+
+/// A control room that can be restarted over the same directory.
+struct Room {
+    directory: tempfile::TempDir,
+    control: Control,
+    limiter: Limiter,
+    thread: JoinHandle<()>,
+}
+
+impl Room {
+    fn new(command_line: Option<u32>, file: Option<u32>) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), command_line, file, PERSIST)
+    }
+
+    fn over(
+        directory: tempfile::TempDir,
+        command_line: Option<u32>,
+        file: Option<u32>,
+        settings: Settings,
+    ) -> Self {
+        let configured = Configured {
+            command_line: command_line.and_then(NonZeroU32::new),
+            file: file.and_then(NonZeroU32::new),
+        };
+        let ceiling = Ceiling { connections: NonZeroU32::new(19_900).unwrap(), open_files: 20_000 };
+        let (control, limiter, thread) =
+            Control::start(configured, settings, ceiling, directory.path(), Path::new("/etc/shibudb.toml"))
+                .unwrap();
+        Self { directory, control, limiter, thread }
+    }
+
+    fn restart(self, command_line: Option<u32>, file: Option<u32>) -> Self {
+        self.restart_with(command_line, file, PERSIST)
+    }
+
+    fn restart_with(self, command_line: Option<u32>, file: Option<u32>, settings: Settings) -> Self {
+        drop(self.control);
+        self.thread.join().unwrap();
+        Self::over(self.directory, command_line, file, settings)
+    }
+
+    async fn change(&self, change: Change) -> Result<LimitChange, LimitRefusal> {
+        let actor = Actor::Process { pid: 7, uid: 0 };
+        self.control.change(LimitRequest { change, door: Door::Http, actor, if_revision: None }).await
+    }
+
+    async fn set(&self, limit: i64) -> LimitChange {
+        self.change(Change::Set(limit)).await.unwrap()
+    }
+
+    async fn file(&self, limit: Option<u32>) -> ConfigureOutcome {
+        let file = limit.and_then(NonZeroU32::new);
+        self.control.configure(file, Actor::File(PathBuf::from("/etc/shibudb.toml"))).await.unwrap()
+    }
+
+    fn limit(&self) -> u32 {
+        self.limiter.snapshot().limit
+    }
+
+    /// Limit, base, override, refused edit.
+    fn standing(&self) -> (u32, u32, Option<u32>, Option<u32>) {
+        let standing = self.control.standing();
+        (
+            self.limit(),
+            standing.base,
+            standing.override_.map(|override_| override_.limit),
+            standing.refused_edit.map(|refused| refused.wanted),
+        )
+    }
+
+    fn hold(&self, count: usize) -> Vec<Permit> {
+        (0..count).map(|_| self.limiter.try_acquire().unwrap()).collect()
+    }
+
+    fn stored(&self) -> bool {
+        self.directory.path().join("limit-override.json").exists()
+    }
+}
+
+/// What happens to a server, in a word each.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// The limit is set through a door other than the file.
+    Set(i64),
+    Reset,
+    /// The file is read and says this.
+    File(Option<u32>),
+    /// The server is stopped and started with this command line and this file.
+    Restart(Option<u32>, Option<u32>),
+}
+use Event::{File, Reset, Restart, Set};
+
+#[tokio::test]
+async fn the_expected_value_wins() {
+    let some = Some;
+    // Command line and file at the first start; what happens; limit, base, override at the end.
+    #[rustfmt::skip]
+    let cases: &[(Option<u32>, Option<u32>, &[Event], (u32, u32, Option<u32>))] = &[
+        // The start: command line, else file, else 1000.
+        (None,       None,      &[], (1000, 1000, None)),
+        (None,       some(500), &[], (500, 500, None)),
+        (some(2000), some(500), &[], (2000, 2000, None)),
+        (some(2000), None,      &[], (2000, 2000, None)),
+        // A change at run time is an override, unless it says what the base says.
+        (None, some(500), &[Set(700)], (700, 500, some(700))),
+        (None, some(500), &[Set(700), Set(500)], (500, 500, None)),
+        (None, some(500), &[Set(700), Reset], (500, 500, None)),
+        // Saving the file without changing the value undoes nothing.
+        (None, some(500), &[Set(700), File(some(500))], (700, 500, some(700))),
+        (None, None, &[Set(700), File(None)], (700, 1000, some(700))),
+        // A change of the value beats everything.
+        (None, some(500), &[Set(700), File(some(600))], (600, 600, None)),
+        (None, some(500), &[Set(700), File(some(700))], (700, 700, None)),
+        (some(2000), some(500), &[File(some(500))], (2000, 2000, None)),
+        (some(2000), some(500), &[File(some(600))], (600, 600, None)),
+        (some(2000), None, &[File(some(1000))], (1000, 1000, None)),
+        (some(2000), some(500), &[File(some(600)), Set(650), Reset], (600, 600, None)),
+        // A value taken out gives way to the command line, and that to the default.
+        (some(2000), some(500), &[File(None)], (2000, 2000, None)),
+        (None, some(500), &[File(None)], (1000, 1000, None)),
+        // A restart over an unchanged base brings the override back.
+        (None, some(500), &[Set(700), Restart(None, some(500))], (700, 500, some(700))),
+        (None, some(500), &[Set(700), Restart(None, some(500)), Restart(None, some(500))], (700, 500, some(700))),
+        (some(2000), some(500), &[Set(700), Restart(some(2000), some(500))], (700, 2000, some(700))),
+        (some(2000), some(500), &[Set(700), Restart(some(2000), some(600))], (700, 2000, some(700))),
+        (None, None, &[Set(700), Restart(None, None)], (700, 1000, some(700))),
+        (None, some(500), &[Set(700), Restart(None, some(500)), Reset], (500, 500, None)),
+        (None, some(500), &[Set(700), Restart(None, some(500)), File(some(500))], (700, 500, some(700))),
+        (None, some(500), &[Set(700), Restart(None, some(500)), File(some(550))], (550, 550, None)),
+        // A base edited meanwhile wins, and the override does not come back later.
+        (None, some(500), &[Set(700), Restart(None, some(600))], (600, 600, None)),
+        (None, some(500), &[Set(700), Restart(some(900), some(500))], (900, 900, None)),
+        (None, some(500), &[Set(700), Restart(None, None)], (1000, 1000, None)),
+        (None, some(500), &[Set(700), Restart(None, some(600)), Restart(None, some(500))], (500, 500, None)),
+        // What was reset or edited away does not come back either.
+        (None, some(500), &[Set(700), Reset, Restart(None, some(500))], (500, 500, None)),
+        (None, some(500), &[Set(700), File(some(600)), Restart(None, some(600))], (600, 600, None)),
+        (None, some(500), &[Set(700), Set(500), Restart(None, some(500))], (500, 500, None)),
+    ];
+    for (command_line, file, events, expected) in cases {
+        let mut room = Room::new(*command_line, *file);
+        for event in *events {
+            match *event {
+                Set(limit) => drop(room.set(limit).await),
+                Reset => drop(room.change(Change::Reset).await.unwrap()),
+                File(file) => drop(room.file(file).await),
+                Restart(command_line, file) => room = room.restart(command_line, file),
+            }
+        }
+        let (limit, base, override_, refused) = room.standing();
+        let case = format!("{command_line:?} {file:?} {events:?}");
+        assert_eq!((limit, base, override_), *expected, "{case}");
+        assert_eq!(refused, None, "{case}");
+        assert_eq!(room.stored(), override_.is_some(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
+    let refused = |outcome| match outcome {
+        ConfigureOutcome::Refused { wanted, refusal } => (wanted, refusal.to_string()),
+        other => panic!("not refused: {other:?}"),
+    };
+    let room = Room::new(None, Some(1000));
+    let mut held = room.hold(750);
+    let words = "cannot set limit to 500 when 750 connections are active";
+    assert_eq!(refused(room.file(Some(500)).await), (500, words.into()));
+    assert_eq!(room.standing(), (1000, 500, None, Some(500)));
+    let reason = room.control.standing().refused_edit.unwrap().reason;
+    assert_eq!(reason, "750 connections are active");
+    // A reload of the same file tries again, and may be refused again.
+    assert_eq!(refused(room.file(Some(500)).await), (500, words.into()));
+    // A reset tries as well; the base is what the operator configured.
+    assert_eq!(room.change(Change::Reset).await.unwrap_err().to_string(), words);
+    assert_eq!(room.standing(), (1000, 500, None, Some(500)));
+    // Something set meanwhile stays, and the edit stays visible.
+    drop(room.set(900).await);
+    assert_eq!(room.standing(), (900, 500, Some(900), Some(500)));
+    held.truncate(400);
+    assert!(matches!(
+        room.file(Some(500)).await,
+        ConfigureOutcome::Applied(LimitChange { old: 900, new: 500, active: 400, .. })
+    ));
+    assert_eq!(room.standing(), (500, 500, None, None));
+    assert_eq!(room.file(Some(500)).await, ConfigureOutcome::Unchanged);
+}
+
+#[tokio::test]
+async fn an_edit_beyond_the_ceiling_is_refused_in_the_documented_words() {
+    let room = Room::new(None, None);
+    let ConfigureOutcome::Refused { refusal, .. } = room.file(Some(50_000)).await else { panic!("applied") };
+    let words =
+        "cannot set limit to 50000: this process can hold at most 19900 connections (open-file limit 20000)";
+    assert_eq!(refusal.to_string(), words);
+    assert_eq!(room.limit(), 1000);
+    let ConfigureOutcome::Applied(_) = room.file(Some(1000)).await else { panic!("the next edit ends it") };
+    assert_eq!(room.standing(), (1000, 1000, None, None));
+}
+
+#[tokio::test]
+async fn a_start_beyond_the_ceiling_begins_at_the_ceiling() {
+    let room = Room::new(Some(50_000), None);
+    assert_eq!(room.standing(), (19_900, 50_000, None, None));
+    drop(room.set(800).await);
+    assert_eq!(room.change(Change::Reset).await.unwrap().new, 19_900);
+}
+
+#[tokio::test]
+async fn without_persist_nothing_is_stored_and_what_was_is_dropped() {
+    let forget = Settings { persist: false, ..PERSIST };
+    let room = Room::new(None, Some(500));
+    drop(room.set(700).await);
+    assert!(room.stored());
+    room.control.apply_settings(forget).await.unwrap();
+    assert!(!room.stored(), "turned off while it runs");
+    room.control.apply_settings(PERSIST).await.unwrap();
+    assert!(room.stored(), "turned on again, for the override in force");
+    let room = room.restart_with(None, Some(500), forget);
+    assert_eq!(room.standing(), (500, 500, None, None));
+    let room = room.restart(None, Some(500));
+    assert_eq!(room.standing(), (500, 500, None, None));
+}
+
+#[tokio::test]
+async fn a_stored_override_that_makes_no_sense_is_ignored() {
+    for text in ["", "{", "[]", "{\"limit\":0}", "\0\0\0\0"] {
+        let room = Room::new(None, None);
+        std::fs::write(room.directory.path().join("limit-override.json"), text).unwrap();
+        assert_eq!(room.restart(None, None).standing(), (1000, 1000, None, None), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_base_knows_where_it_comes_from() {
+    let source = |room: &Room| room.control.standing().base_source;
+    assert_eq!(source(&Room::new(None, None)), BaseSource::Default);
+    assert_eq!(source(&Room::new(None, Some(5))), BaseSource::File);
+    let room = Room::new(Some(5), Some(6));
+    assert_eq!(source(&room), BaseSource::CommandLine);
+    drop(room.file(Some(7)).await);
+    assert_eq!(source(&room), BaseSource::File);
+}
+
+#[tokio::test]
+async fn every_attempt_is_remembered_in_order_and_across_restarts() {
+    let room = Room::new(Some(1000), None);
+    let held = room.hold(750);
+    room.set(2000).await;
+    assert!(room.change(Change::Set(500)).await.is_err());
+    assert!(room.change(Change::Set(0)).await.is_err());
+    assert!(room.change(Change::Decrease(Amount::By(NonZeroU64::new(5000).unwrap()))).await.is_err());
+    room.change(Change::Increase(Amount::Step)).await.unwrap();
+    drop(held);
+    let told = |room: &Room| {
+        let records = room.control.history().latest(100);
+        records
+            .into_iter()
+            .rev()
+            .map(|record| {
+                let reason = match record.outcome {
+                    Outcome::Applied => "applied".to_owned(),
+                    Outcome::Refused { reason } => reason,
+                };
+                (record.revision, record.door.to_string(), record.old, record.new, record.active, reason)
+            })
+            .collect::<Vec<_>>()
+    };
+    let expected = vec![
+        (1, "startup".to_owned(), None, Some(1000), 0, "applied".to_owned()),
+        (2, "http".into(), Some(1000), Some(2000), 750, "applied".into()),
+        (
+            2,
+            "http".into(),
+            Some(2000),
+            Some(500),
+            750,
+            "cannot set limit to 500 when 750 connections are active".into(),
+        ),
+        (2, "http".into(), Some(2000), Some(0), 750, "connection limit must be positive".into()),
+        (2, "http".into(), Some(2000), Some(-3000), 750, "connection limit must be positive".into()),
+        (3, "http".into(), Some(2000), Some(2100), 750, "applied".into()),
+    ];
+    assert_eq!(told(&room), expected);
+    let room = room.restart(Some(1000), None);
+    let mut expected = expected;
+    expected.push((4, "startup".into(), None, Some(2100), 0, "applied".into()));
+    assert_eq!(told(&room), expected);
+    assert_eq!(room.control.history().latest(1)[0].actor, "stored override");
+}
+
+#[tokio::test]
+async fn a_torn_or_foreign_line_of_the_history_is_skipped() {
+    let room = Room::new(None, None);
+    room.set(1100).await;
+    let path = room.directory.path().join("limit-history.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let torn = &text[..text.len() - 20];
+    std::fs::write(&path, format!("not json\n{torn}")).unwrap();
+    let room = room.restart(None, None);
+    let limits: Vec<_> = room.control.history().latest(10).iter().rev().map(|record| record.new).collect();
+    // The first start's record, and this start's; the torn one is gone, and has swallowed no other.
+    assert_eq!(limits, [Some(1000), Some(1100)]);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert!(lines.lines().last().unwrap().contains("stored override"), "{lines}");
+}
+
+#[tokio::test]
+async fn the_history_is_set_aside_when_it_grows_too_large() {
+    let room = Room::new(None, None);
+    let path = room.directory.path().join("limit-history.jsonl");
+    let line = std::fs::read_to_string(&path).unwrap();
+    let many = 10 * 1024 * 1024 / line.len();
+    std::fs::write(&path, line.repeat(many)).unwrap();
+    let room = room.restart(None, None);
+    room.set(1100).await;
+    assert!(std::fs::metadata(path.with_extension("jsonl.1")).unwrap().len() > 9 * 1024 * 1024);
+    assert!(std::fs::metadata(&path).unwrap().len() < 4096);
+    let room = room.restart(None, None);
+    assert_eq!(room.control.history().latest(2000).len(), 1000, "both files are read, the last 1,000 kept");
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_written_stops_no_change() {
+    let room = Room::new(None, None);
+    let path = room.directory.path().join("limit-history.jsonl");
+    std::fs::write(&path, vec![b'\n'; 10 * 1024 * 1024]).unwrap();
+    let room = room.restart(None, None);
+    // A directory that is not empty cannot be replaced by the file that is set aside.
+    let aside = path.with_extension("jsonl.1");
+    if aside.exists() {
+        std::fs::remove_file(&aside).unwrap();
+    }
+    std::fs::create_dir_all(aside.join("in the way")).unwrap();
+    std::fs::write(&path, vec![b'\n'; 10 * 1024 * 1024]).unwrap();
+    let room = room.restart(None, None);
+    let before = room.control.history().unwritten();
+    assert_eq!(room.set(1100).await.new, 1100);
+    assert_eq!(room.limit(), 1100);
+    assert_eq!(room.control.history().unwritten(), before + 1);
+    assert_eq!(room.control.history().latest(1)[0].new, Some(1100));
+}
+
+#[tokio::test]
+async fn a_stale_revision_is_refused_and_says_so() {
+    let room = Room::new(None, None);
+    let request = |revisions| LimitRequest {
+        change: Change::Set(1500),
+        door: Door::Http,
+        actor: Actor::Kernel,
+        if_revision: Some(revisions),
+    };
+    let refusal = room.control.change(request(vec![7, 9])).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "the limit has changed meanwhile: its revision is 1, not 7 or 9");
+    assert_eq!(room.control.change(request(vec![9, 1])).await.unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn concurrent_increases_are_never_lost() {
+    let room = Room::new(None, None);
+    let one = Amount::By(NonZeroU64::MIN);
+    let askers: Vec<_> = (0..10)
+        .map(|_| {
+            let control = room.control.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let change = Change::Increase(one);
+                    let request =
+                        LimitRequest { change, door: Door::Cli, actor: Actor::Kernel, if_revision: None };
+                    control.change(request).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for asker in askers {
+        asker.await.unwrap();
+    }
+    assert_eq!(room.limiter.snapshot(), Snapshot { limit: 1200, active: 0 });
+    assert_eq!(room.control.revision(), 201);
+}
