@@ -125,7 +125,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives the disk space of deleted spaces back. Takes as long as it takes.
+    /// Lets go of the tables that compactions have replaced: the engine keeps them for readers
+    /// who began before, and only looks whether there are any when it turns a memtable over.
+    pub(super) fn release_replaced(&self) -> Result<(), fjall::Error> {
+        self.keys.rotate_memtable().map(drop)
+    }
+
+    /// Takes the keys of deleted spaces out of the tables. Takes as long as it takes.
     pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), fjall::Error> {
         self.keys.rotate_memtable()?;
         while self.keys.sealed_memtable_count() > 0 {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::StoreError;
+use super::engine::Engine;
 use super::layout;
 use super::queue::Command;
 use super::shared::Shared;
@@ -57,19 +59,28 @@ impl Reclaimer {
 /// Runs until the reclaimer is closed. What is left then is done after the next start.
 pub(super) fn run(shared: &Shared) {
     while let Some(ids) = shared.reclaimer.take() {
-        let reclaimed = {
-            let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
-            // A clone, so that the slot is not locked for so long; `long_use` keeps it in place.
-            shared.with_engine(|engine| Ok(engine.clone())).and_then(|engine| Ok(engine.reclaim(&ids)?))
-        };
+        let reclaimed = with_engine_for_long(shared, |engine| engine.reclaim(&ids)).and_then(|()| {
+            forget(shared, &ids);
+            with_engine_for_long(shared, Engine::release_replaced)
+        });
         match reclaimed {
-            Ok(()) => forget(shared, &ids),
+            Ok(()) => tracing::debug!(spaces = ids.len(), "the disk space of deleted spaces is given back"),
             // Broken off; the next start begins anew.
             Err(_) if shared.deleted.is_closing() => {}
             // The engine failed: its next opening finds these spaces in the catalogue again.
             Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet"),
         }
     }
+}
+
+/// Uses a clone, so that the slot is not locked for so long; `long_use` keeps the engine in place.
+fn with_engine_for_long(
+    shared: &Shared,
+    use_engine: impl FnOnce(&Engine) -> Result<(), fjall::Error>,
+) -> Result<(), StoreError> {
+    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    let engine = shared.with_engine(|engine| Ok(engine.clone()))?;
+    Ok(use_engine(&engine)?)
 }
 
 /// Takes the spaces out of the catalogue of what is to be reclaimed.
