@@ -1,15 +1,47 @@
 //! Users, roles, permissions, password verification.
+//!
+//! This room owns who there is and what they may do. It keeps all users in memory and every change
+//! of them in the store's system area first. It knows no connections and no protocol, never hands
+//! out a hash, and never says why a login was refused.
+//!
+//! # What a login costs
+//! A first login costs the full hash, on threads that give way to everybody else, and so does every
+//! wrong password. After that a [proof](self::proof) makes the same login cheap. The same
+//! attempt made many times at once is [verified once](self::verification). Addresses that fail again and
+//! again are [slowed](self::throttle), except for logins with a proof: nobody who is
+//! known waits for somebody who guesses.
 
 mod account;
+mod first_admin;
+mod hasher;
+mod proof;
+mod record;
+mod throttle;
+mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{fmt, io};
 
 pub use account::{Account, NewUser, Permission, Role};
+pub use hasher::HashError;
 
 use crate::store::{Store, StoreError};
+use hasher::Hasher;
+use proof::Prover;
+use record::User;
+use throttle::{Throttle, Turn};
+use verification::Verifications;
+
+/// The longest user name, in bytes of UTF-8.
+pub const MAX_USERNAME_LEN: usize = 255;
+/// The longest password, in bytes of UTF-8.
+pub const MAX_PASSWORD_LEN: usize = 1024;
+/// The most permissions of one user.
+pub const MAX_PERMISSIONS: usize = 10_000;
 
 /// What one password hash costs whoever computes it: argon2id with one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +52,21 @@ pub struct HashCost {
     pub passes: u32,
 }
 
-impl Default for HashCost {
-    /// The minimum that OWASP recommends.
-    fn default() -> Self {
-        Self { memory_kib: 19_456, passes: 2 }
-    }
-}
-
 /// All users, and the only way to become one of them. A cheap handle.
 #[derive(Clone)]
 pub struct Accounts {
-    store: Store,
+    inner: Arc<Inner>,
+}
+
+/// The users could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// They could not be read.
+    #[error("cannot read the users: {0}")]
+    Store(#[from] StoreError),
+    /// There are no threads or no randomness for it.
+    #[error("cannot set up password verification: {0}")]
+    Setup(#[from] io::Error),
 }
 
 /// The login was refused. It does not say why: neither whether the user exists nor what was wrong.
@@ -51,17 +87,17 @@ pub enum AccountError {
     #[error("the last admin cannot be deleted or demoted")]
     LastAdmin,
     /// No user can be called that.
-    #[error("invalid user name: {0}")]
+    #[error("user name {0}")]
     InvalidName(&'static str),
     /// No password can be that.
-    #[error("invalid password: {0}")]
+    #[error("password {0}")]
     InvalidPassword(&'static str),
-    /// A permission names a space that cannot be.
-    #[error("invalid permissions: {0}")]
+    /// No user can have these.
+    #[error("permissions {0}")]
     InvalidPermissions(&'static str),
     /// The password could not be hashed.
     #[error("cannot hash the password: {0}")]
-    Hash(String),
+    Hash(#[from] HashError),
     /// The change could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,44 +117,102 @@ pub enum FirstAdmin {
 /// Why there is no first admin.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstAdminError {
-    /// The password could not be written.
+    /// The file for the password could not be written.
     #[error("cannot write {}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The account could not be created.
-    #[error(transparent)]
+    #[error("cannot create the first admin: {0}")]
     Account(#[from] AccountError),
 }
 
-#[allow(clippy::unused_async, unused_variables, reason = "interim")]
+struct Inner {
+    store: Store,
+    users: RwLock<HashMap<String, Arc<User>>>,
+    generation: AtomicU64,
+    /// Changes go one after another, from the look at what is there until it is changed. Held
+    /// while the store writes, hence not a lock that would stop a thread.
+    changing: tokio::sync::Mutex<()>,
+    hasher: Hasher,
+    prover: Prover,
+    verifications: Verifications,
+    throttle: Throttle,
+}
+
+impl Default for HashCost {
+    /// The minimum that OWASP recommends.
+    fn default() -> Self {
+        Self { memory_kib: 19_456, passes: 2 }
+    }
+}
+
 impl Accounts {
     /// Loads all users.
     ///
     /// # Errors
-    /// They could not be read.
-    pub fn open(store: Store, cost: HashCost) -> Result<Self, StoreError> {
-        Ok(Self { store })
+    /// [`OpenError`].
+    pub fn open(store: Store, cost: HashCost) -> Result<Self, OpenError> {
+        let mut users = HashMap::new();
+        for (key, value) in store.system_entries()? {
+            if let Some(user) = User::from_entry(&key, &value)? {
+                users.insert(user.account.username.clone(), Arc::new(user));
+            }
+        }
+        let inner = Inner {
+            store,
+            users: RwLock::new(users),
+            generation: AtomicU64::new(0),
+            changing: tokio::sync::Mutex::default(),
+            hasher: Hasher::start(cost)?,
+            prover: Prover::new().map_err(io::Error::from)?,
+            verifications: Verifications::default(),
+            throttle: Throttle::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
-        false
+        self.users().is_empty()
     }
 
     /// If there are no users, creates `admin` with the password `given`, or with a random one that
     /// it writes to `initial-admin-password` in `dir`, readable by the owner alone.
     ///
+    /// The file comes before the account: after a crash in between there are still no users, and
+    /// the next start begins anew.
+    ///
     /// # Errors
     /// [`FirstAdminError`] if the file or the account could not be written.
     pub async fn ensure_admin(&self, given: Option<&str>, dir: &Path) -> Result<FirstAdmin, FirstAdminError> {
-        Ok(FirstAdmin::NotNeeded)
+        if !self.is_empty() {
+            return Ok(FirstAdmin::NotNeeded);
+        }
+        let file_error = |(path, source)| FirstAdminError::File { path, source };
+        first_admin::remove_stale(dir).map_err(file_error)?;
+        let (password, outcome) = match given {
+            Some(password) => (password.to_owned(), FirstAdmin::Given),
+            None => {
+                let (path, password) = first_admin::write_password(dir).map_err(file_error)?;
+                (password, FirstAdmin::Written(path))
+            }
+        };
+        let admin = NewUser {
+            username: first_admin::USERNAME.to_owned(),
+            password,
+            role: Role::Admin,
+            permissions: BTreeMap::new(),
+        };
+        self.create(admin).await?;
+        Ok(outcome)
     }
 
-    /// Checks a password.
+    /// Checks a password. Takes as long as it takes to compute a hash, unless the same login has
+    /// succeeded before; longer for an address that has failed often.
     ///
     /// # Errors
     /// [`LoginError`], whatever was wrong.
@@ -128,17 +222,48 @@ impl Accounts {
         password: &str,
         peer: IpAddr,
     ) -> Result<Arc<Account>, LoginError> {
-        Err(LoginError)
+        let inner = &*self.inner;
+        let user = self.user(username);
+        let hash = user.as_ref().map(|user| Arc::clone(&user.hash));
+        let attempt = inner.prover.attempt(username, hash.as_deref().unwrap_or_default(), password);
+        if let Some(user) = &user
+            && user.proof.get().is_some_and(|proof| attempt.matches(proof))
+        {
+            return Ok(Arc::clone(&user.account));
+        }
+        match inner.throttle.turn(peer) {
+            Turn::Now => {}
+            Turn::At(turn) => tokio::time::sleep_until(turn).await,
+            Turn::Never(end) => {
+                tokio::time::sleep_until(end).await;
+                return Err(LoginError);
+            }
+        }
+        let mac = attempt.into_mac();
+        let verified = inner.verifications.run(mac, inner.hasher.verify(password, hash.clone())).await;
+        // Looked up anew: it may have been changed or deleted meanwhile.
+        let user = self.user(username).filter(|user| Some(&user.hash) == hash.as_ref());
+        match user {
+            Some(user) if verified => {
+                // Of a correct password there is but one proof: whoever set it first is as right.
+                user.proof.get_or_init(|| mac);
+                Ok(Arc::clone(&user.account))
+            }
+            _ => {
+                inner.throttle.failed(peer);
+                Err(LoginError)
+            }
+        }
     }
 
     /// Grows with every change of any account. A session re-reads its account when it moved.
     pub fn generation(&self) -> u64 {
-        0
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// The account of `username`, if there is one.
     pub fn account(&self, username: &str) -> Option<Arc<Account>> {
-        None
+        self.user(username).map(|user| Arc::clone(&user.account))
     }
 
     /// Creates a user.
@@ -146,7 +271,20 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn create(&self, user: NewUser) -> Result<(), AccountError> {
-        Ok(())
+        let NewUser { username, password, role, permissions } = user;
+        check_username(&username)?;
+        check_password(&password)?;
+        check_permissions(&permissions)?;
+        // Before the hash, to spare it; and again below, since somebody may be faster.
+        if self.user(&username).is_some() {
+            return Err(AccountError::UserExists);
+        }
+        let hash = self.inner.hasher.hash(&password).await?;
+        let _changing = self.inner.changing.lock().await;
+        if self.user(&username).is_some() {
+            return Err(AccountError::UserExists);
+        }
+        self.replace(Account { username, role, permissions }, hash.into()).await
     }
 
     /// Gives a user a new password. It counts from the next login; open sessions stay.
@@ -154,7 +292,12 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn set_password(&self, username: &str, password: &str) -> Result<(), AccountError> {
-        Err(AccountError::UserNotFound)
+        check_password(password)?;
+        self.existing(username)?;
+        let hash = self.inner.hasher.hash(password).await?;
+        let _changing = self.inner.changing.lock().await;
+        let user = self.existing(username)?;
+        self.replace((*user.account).clone(), hash.into()).await
     }
 
     /// Gives a user a role.
@@ -162,7 +305,12 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn set_role(&self, username: &str, role: Role) -> Result<(), AccountError> {
-        Err(AccountError::UserNotFound)
+        let _changing = self.inner.changing.lock().await;
+        let user = self.existing(username)?;
+        if role != Role::Admin {
+            self.check_not_last_admin(&user)?;
+        }
+        self.replace(Account { role, ..(*user.account).clone() }, Arc::clone(&user.hash)).await
     }
 
     /// Replaces the permissions of a user.
@@ -174,7 +322,10 @@ impl Accounts {
         username: &str,
         permissions: BTreeMap<String, Permission>,
     ) -> Result<(), AccountError> {
-        Err(AccountError::UserNotFound)
+        check_permissions(&permissions)?;
+        let _changing = self.inner.changing.lock().await;
+        let user = self.existing(username)?;
+        self.replace(Account { permissions, ..(*user.account).clone() }, Arc::clone(&user.hash)).await
     }
 
     /// Deletes a user.
@@ -182,6 +333,80 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn delete(&self, username: &str) -> Result<(), AccountError> {
-        Err(AccountError::UserNotFound)
+        let _changing = self.inner.changing.lock().await;
+        let user = self.existing(username)?;
+        self.check_not_last_admin(&user)?;
+        self.inner.store.system_delete(&record::key(username)).await?;
+        self.users_mut().remove(username);
+        self.inner.generation.fetch_add(1, Ordering::Release);
+        Ok(())
     }
+
+    /// Stores a user, then shows it to everybody.
+    async fn replace(&self, account: Account, hash: Arc<str>) -> Result<(), AccountError> {
+        let user = User::new(account, hash);
+        let username = user.account.username.clone();
+        self.inner.store.system_put(&record::key(&username), user.to_value()?).await?;
+        self.users_mut().insert(username, Arc::new(user));
+        // After the change, so that whoever sees the number sees the change.
+        self.inner.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    fn check_not_last_admin(&self, user: &User) -> Result<(), AccountError> {
+        let others = self
+            .users()
+            .values()
+            .any(|other| other.account.is_admin() && other.account.username != user.account.username);
+        if user.account.is_admin() && !others { Err(AccountError::LastAdmin) } else { Ok(()) }
+    }
+
+    fn existing(&self, username: &str) -> Result<Arc<User>, AccountError> {
+        self.user(username).ok_or(AccountError::UserNotFound)
+    }
+
+    fn user(&self, username: &str) -> Option<Arc<User>> {
+        self.users().get(username).cloned()
+    }
+
+    fn users(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<User>>> {
+        self.inner.users.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn users_mut(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<User>>> {
+        self.inner.users.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts").field("users", &self.users().len()).finish_non_exhaustive()
+    }
+}
+
+fn check_username(username: &str) -> Result<(), AccountError> {
+    Err(AccountError::InvalidName(match username {
+        "" => "must not be empty",
+        long if long.len() > MAX_USERNAME_LEN => "must not exceed 255 bytes",
+        name if name.chars().any(char::is_control) => "must not contain control characters",
+        _ => return Ok(()),
+    }))
+}
+
+fn check_password(password: &str) -> Result<(), AccountError> {
+    Err(AccountError::InvalidPassword(match password {
+        "" => "must not be empty",
+        long if long.len() > MAX_PASSWORD_LEN => "must not exceed 1024 bytes",
+        _ => return Ok(()),
+    }))
+}
+
+fn check_permissions(permissions: &BTreeMap<String, Permission>) -> Result<(), AccountError> {
+    if permissions.len() > MAX_PERMISSIONS {
+        return Err(AccountError::InvalidPermissions("must not exceed 10000 per user"));
+    }
+    if permissions.keys().any(|space| crate::store::check_name(space).is_err()) {
+        return Err(AccountError::InvalidPermissions("must name spaces that can exist"));
+    }
+    Ok(())
 }

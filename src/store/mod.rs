@@ -52,7 +52,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use error::{OpenError, SpaceError, StoreError};
-pub use space::{InvalidName, MAX_NAME_LEN, Space};
+pub use space::{InvalidName, MAX_NAME_LEN, Space, check_name};
 
 use committer::Committer;
 use engine::Engine;
@@ -187,7 +187,7 @@ impl Store {
     /// # Errors
     /// [`SpaceError`] if the name is taken or impossible, or the change could not be stored.
     pub async fn create_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
-        space::check_name(name)?;
+        check_name(name)?;
         self.ask(|reply| Command::CreateSpace { name: name.to_owned(), wal, reply }).await?
     }
 

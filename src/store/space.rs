@@ -86,8 +86,13 @@ impl PartialEq for Space {
 
 impl Eq for Space {}
 
+/// Whether a space can be called that: 1 to [`MAX_NAME_LEN`] bytes of visible text.
+///
 /// Names never become paths here, but they end up in scripts, logs and exports of others.
-pub(super) fn check_name(name: &str) -> Result<(), InvalidName> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name(name: &str) -> Result<(), InvalidName> {
     if name.is_empty() {
         return Err(InvalidName::Empty);
     }

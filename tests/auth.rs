@@ -1,0 +1,294 @@
+//! What the accounts promise: who gets in, what it costs, and what may be changed.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use shibudb::auth::{AccountError, Accounts, FirstAdmin, HashCost, LoginError, NewUser, Permission, Role};
+use shibudb::store::{Durability, Store};
+use tempfile::TempDir;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Cheap, for tests that are not about the cost.
+const CHEAP: HashCost = HashCost { memory_kib: 8, passes: 1 };
+
+fn open(dir: &Path, cost: HashCost) -> (Store, Accounts) {
+    let store = Store::open(dir, Durability::Always).unwrap();
+    let accounts = Accounts::open(store.clone(), cost).unwrap();
+    (store, accounts)
+}
+
+fn fresh(cost: HashCost) -> (TempDir, Accounts) {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, accounts) = open(dir.path(), cost);
+    (dir, accounts)
+}
+
+fn user(username: &str, password: &str, role: Role) -> NewUser {
+    NewUser { username: username.into(), password: password.into(), role, permissions: BTreeMap::new() }
+}
+
+async fn with_admin_and_user() -> (TempDir, Accounts) {
+    let (dir, accounts) = fresh(CHEAP);
+    accounts.create(user("admin", "secret", Role::Admin)).await.unwrap();
+    accounts.create(user("u", "pass", Role::User)).await.unwrap();
+    (dir, accounts)
+}
+
+#[tokio::test]
+async fn the_right_password_and_only_that_gets_in() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    let account = accounts.login("u", "pass", HERE).await.unwrap();
+    assert_eq!((account.username.as_str(), account.role), ("u", Role::User));
+    // Again, now the cheap way.
+    accounts.login("u", "pass", HERE).await.unwrap();
+    for (username, password) in [("u", "Pass"), ("u", ""), ("u", "secret"), ("nobody", "pass"), ("", "")] {
+        let refused = accounts.login(username, password, HERE).await.unwrap_err();
+        assert_eq!((refused, refused.to_string().as_str()), (LoginError, "authentication failed"));
+    }
+}
+
+#[tokio::test]
+async fn users_survive_a_restart_and_no_password_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let permissions =
+        BTreeMap::from([("a".to_owned(), Permission::Read), ("b".to_owned(), Permission::Write)]);
+    let (name, password) = ("Jürgen 大 👩‍🚀 \"quoted\"", "pässwörd\n\0🔑");
+    {
+        let (store, accounts) = open(dir.path(), CHEAP);
+        let new = NewUser { permissions: permissions.clone(), ..user(name, password, Role::User) };
+        assert!(!format!("{new:?}").contains("🔑"));
+        accounts.create(new).await.unwrap();
+        let entries = store.system_entries().unwrap();
+        let stored = String::from_utf8_lossy(&entries[0].1).into_owned();
+        assert!(stored.contains("$argon2id$v=19$m=8,t=1,p=1$"), "{stored}");
+        assert!(!stored.contains("🔑"), "{stored}");
+    }
+    let (_, accounts) = open(dir.path(), CHEAP);
+    let account = accounts.login(name, password, HERE).await.unwrap();
+    assert_eq!(account.permissions, permissions);
+}
+
+#[tokio::test]
+async fn permissions_say_what_may_be_done() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    let permissions =
+        BTreeMap::from([("r".to_owned(), Permission::Read), ("w".to_owned(), Permission::Write)]);
+    accounts.set_permissions("u", permissions).await.unwrap();
+    let account = accounts.account("u").unwrap();
+    let rights = |space| (account.may_read(space), account.may_write(space));
+    assert_eq!((rights("r"), rights("w"), rights("x")), ((true, false), (true, true), (false, false)));
+    assert!(!account.is_admin());
+    let admin = accounts.account("admin").unwrap();
+    assert!(admin.is_admin() && admin.may_read("x") && admin.may_write("x"));
+}
+
+#[tokio::test]
+async fn every_change_moves_the_generation_and_a_refused_one_does_not() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    let mut last = accounts.generation();
+    let mut moved = || {
+        let now = accounts.generation();
+        std::mem::replace(&mut last, now) < now
+    };
+    accounts.set_role("u", Role::Admin).await.unwrap();
+    assert!(moved());
+    accounts.set_permissions("u", BTreeMap::new()).await.unwrap();
+    assert!(moved());
+    accounts.set_password("u", "new").await.unwrap();
+    assert!(moved());
+    accounts.delete("u").await.unwrap();
+    assert!(moved());
+    accounts.delete("u").await.unwrap_err();
+    accounts.login("admin", "secret", HERE).await.unwrap();
+    assert!(!moved());
+}
+
+#[tokio::test]
+async fn a_changed_password_counts_from_the_next_login() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    accounts.login("u", "pass", HERE).await.unwrap();
+    accounts.set_password("u", "new").await.unwrap();
+    accounts.login("u", "pass", HERE).await.unwrap_err();
+    accounts.login("u", "new", HERE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_and_may_be_made_anew() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    accounts.login("u", "pass", HERE).await.unwrap();
+    accounts.delete("u").await.unwrap();
+    assert!(accounts.account("u").is_none());
+    accounts.login("u", "pass", HERE).await.unwrap_err();
+    accounts.create(user("u", "other", Role::User)).await.unwrap();
+    accounts.login("u", "pass", HERE).await.unwrap_err();
+    accounts.login("u", "other", HERE).await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_speak_the_documented_words() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    let exists = accounts.create(user("u", "x", Role::User)).await.unwrap_err();
+    assert_eq!(exists.to_string(), "user already exists");
+    for missing in [
+        accounts.set_password("x", "y").await,
+        accounts.set_role("x", Role::Admin).await,
+        accounts.set_permissions("x", BTreeMap::new()).await,
+        accounts.delete("x").await,
+    ] {
+        assert_eq!(missing.unwrap_err().to_string(), "user not found");
+    }
+    for (username, password, words) in [
+        ("", "p", "user name must not be empty"),
+        (&"ä".repeat(128), "p", "user name must not exceed 255 bytes"),
+        ("a\nb", "p", "user name must not contain control characters"),
+        ("v", "", "password must not be empty"),
+        ("v", &"p".repeat(1025), "password must not exceed 1024 bytes"),
+    ] {
+        let refused = accounts.create(user(username, password, Role::User)).await.unwrap_err();
+        assert_eq!(refused.to_string(), words);
+    }
+    let permissions = BTreeMap::from([("../x".to_owned(), Permission::Read)]);
+    let refused = accounts.set_permissions("u", permissions).await.unwrap_err();
+    assert_eq!(refused.to_string(), "permissions must name spaces that can exist");
+}
+
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    for refused in [accounts.delete("admin").await, accounts.set_role("admin", Role::User).await] {
+        assert!(matches!(refused, Err(AccountError::LastAdmin)));
+    }
+    accounts.set_role("admin", Role::Admin).await.unwrap();
+    accounts.set_role("u", Role::Admin).await.unwrap();
+    // Two who would remove each other: one succeeds.
+    let (one, other) = tokio::join!(accounts.delete("admin"), accounts.delete("u"));
+    assert!(one.is_ok() != other.is_ok());
+}
+
+#[tokio::test]
+async fn of_two_who_create_one_user_one_succeeds() {
+    let (_dir, accounts) = fresh(CHEAP);
+    let (one, other) = tokio::join!(
+        accounts.create(user("u", "1", Role::User)),
+        accounts.create(user("u", "2", Role::User))
+    );
+    assert!(one.is_ok() != other.is_ok());
+}
+
+#[tokio::test]
+async fn a_stampede_of_one_user_costs_one_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (_, accounts) = open(dir.path(), HashCost::default());
+        accounts.create(user("u", "pass", Role::User)).await.unwrap();
+    }
+    let (_, accounts) = open(dir.path(), HashCost::default());
+    let start = Instant::now();
+    let logins: Vec<_> = (0..500)
+        .map(|_| {
+            let accounts = accounts.clone();
+            tokio::spawn(async move { accounts.login("u", "pass", HERE).await.is_ok() })
+        })
+        .collect();
+    for login in logins {
+        assert!(login.await.unwrap());
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_second_login_is_cheap_and_a_wrong_password_never_is() {
+    let (_dir, accounts) = fresh(HashCost::default());
+    accounts.create(user("u", "pass", Role::User)).await.unwrap();
+    accounts.login("u", "pass", HERE).await.unwrap();
+    let cheap = fastest(&accounts, "u", "pass").await;
+    let wrong = fastest(&accounts, "u", "wrong").await;
+    assert!(cheap * 20 < wrong, "{cheap:?} {wrong:?}");
+}
+
+#[tokio::test]
+async fn the_time_of_a_refusal_does_not_tell_whether_the_user_exists() {
+    let (_dir, accounts) = fresh(HashCost::default());
+    accounts.create(user("u", "pass", Role::User)).await.unwrap();
+    // A busy machine may disturb a measurement, but it makes no refusal fast again and again.
+    let mut measured = Vec::new();
+    for _ in 0..20 {
+        let known = fastest(&accounts, "u", "wrong").await;
+        let unknown = fastest(&accounts, "nobody", "wrong").await;
+        if (0.7..1.4).contains(&(known.as_secs_f64() / unknown.as_secs_f64())) {
+            return;
+        }
+        measured.push((known, unknown));
+    }
+    panic!("{measured:?}");
+}
+
+/// The shortest of a few logins, each from an address of its own.
+async fn fastest(accounts: &Accounts, username: &str, password: &str) -> Duration {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let peer = Ipv4Addr::from_bits(NEXT.fetch_add(1, Ordering::Relaxed));
+        let start = Instant::now();
+        drop(accounts.login(username, password, peer.into()).await);
+        fastest = fastest.min(start.elapsed());
+    }
+    fastest
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_is_slowed_and_nobody_else() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    accounts.login("u", "pass", HERE).await.unwrap();
+    // The clock is paused: what is waited for passes at once, but is counted.
+    let start = tokio::time::Instant::now();
+    for guess in 0..20 {
+        accounts.login("u", &format!("guess {guess}"), HERE).await.unwrap_err();
+    }
+    assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+
+    let start = tokio::time::Instant::now();
+    accounts.login("u", "pass", HERE).await.unwrap();
+    accounts.login("admin", "secret", ELSEWHERE).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_first_admin_has_the_password_that_was_given() {
+    let (dir, accounts) = fresh(CHEAP);
+    assert!(accounts.is_empty());
+    assert_eq!(accounts.ensure_admin(Some("given"), dir.path()).await.unwrap(), FirstAdmin::Given);
+    assert!(accounts.login("admin", "given", HERE).await.unwrap().is_admin());
+    assert_eq!(accounts.ensure_admin(Some("other"), dir.path()).await.unwrap(), FirstAdmin::NotNeeded);
+    accounts.login("admin", "other", HERE).await.unwrap_err();
+    assert!(!dir.path().join("initial-admin-password").exists());
+}
+
+#[tokio::test]
+async fn the_first_admin_has_a_random_password_in_a_file_of_its_own() {
+    let (dir, accounts) = fresh(CHEAP);
+    let path = dir.path().join("initial-admin-password");
+    // Left by a start that crashed before the account was there.
+    std::fs::write(&path, "stale").unwrap();
+    assert_eq!(accounts.ensure_admin(None, dir.path()).await.unwrap(), FirstAdmin::Written(path.clone()));
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    let password = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(password.trim_end().len(), 26);
+    accounts.login("admin", password.trim_end(), HERE).await.unwrap();
+    assert_eq!(accounts.ensure_admin(None, dir.path()).await.unwrap(), FirstAdmin::NotNeeded);
+}
+
+#[tokio::test]
+async fn without_a_place_for_its_password_there_is_no_first_admin() {
+    let (dir, accounts) = fresh(CHEAP);
+    assert!(accounts.ensure_admin(None, &dir.path().join("missing")).await.is_err());
+    assert!(accounts.is_empty());
+}
