@@ -16,7 +16,7 @@ use fjall::compaction::filter::{
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::layout::{self, Deleted};
-use super::{StoreError, Value, journal};
+use super::{Entry, StoreError, Value, journal};
 
 /// The engine's files, inside the data directory.
 const FOLDER: &str = "store";
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// All entries whose key begins with `prefix`, without it.
-    pub(super) fn entries(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for entry in self.keys.prefix(prefix) {
             let (key, value) = entry.into_inner()?;

@@ -14,9 +14,9 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::StoreError;
 use super::engine::Engine;
 use super::space::Space;
+use super::{Entry, StoreError};
 
 /// The number that is not a space's.
 pub(super) const OWN: u64 = 0;
@@ -101,7 +101,7 @@ impl Catalogue {
         Ok(Self { spaces, deleted, next })
     }
 
-    pub(super) fn system_entries(engine: &Engine) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn system_entries(engine: &Engine) -> Result<Vec<Entry>, StoreError> {
         engine.entries(&system_key(&[]))
     }
 }

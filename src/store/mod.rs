@@ -107,6 +107,9 @@ pub enum Outcome {
     KeyTooLong,
 }
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// A stored value. Derefs to its bytes; a clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value(fjall::UserValue);
@@ -203,7 +206,7 @@ impl Store {
     ///
     /// # Errors
     /// What the engine says.
-    pub fn system_entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn system_entries(&self) -> Result<Vec<Entry>, StoreError> {
         self.open.shared.with_engine(Catalogue::system_entries)
     }
 
