@@ -41,7 +41,7 @@ pub enum StoreError {
     #[error("space not found")]
     NoSuchSpace,
     /// Disk or engine failed.
-    #[error("storage error: {0}")]
+    #[error("storage error: {}", describe(.0))]
     Engine(#[source] Arc<fjall::Error>),
     /// Something the store wrote itself does not read back as written.
     #[error("storage is damaged: {0}")]
@@ -74,5 +74,14 @@ pub enum SpaceError {
 impl From<fjall::Error> for StoreError {
     fn from(error: fjall::Error) -> Self {
         Self::Engine(Arc::new(error))
+    }
+}
+
+/// The engine's own words are for its developers.
+fn describe(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => "an earlier write to the disk failed".to_owned(),
+        other => other.to_string(),
     }
 }
