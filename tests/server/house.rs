@@ -15,33 +15,33 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// Longer than anything here takes on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const DEFAULTS: ClientSettings =
+pub(crate) const DEFAULTS: ClientSettings =
     ClientSettings { login_timeout: Duration::from_secs(60), idle_timeout: None, max_request: 1024 * 1024 };
 
 /// A running server. Its admin is `admin` with the password `secret`.
-pub struct House {
-    pub runtime: Runtime,
-    pub limiter: Limiter,
-    pub accounts: Accounts,
-    pub settings: watch::Sender<ClientSettings>,
-    pub address: SocketAddr,
+pub(crate) struct House {
+    pub(crate) runtime: Runtime,
+    pub(crate) limiter: Limiter,
+    pub(crate) accounts: Accounts,
+    pub(crate) settings: watch::Sender<ClientSettings>,
+    pub(crate) address: SocketAddr,
     server: Option<Server>,
     _dir: TempDir,
 }
 
 /// One connection.
-pub struct Client {
-    pub stream: BufReader<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 impl House {
-    pub fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self::with_settings(limit, DEFAULTS)
     }
 
-    pub fn with_settings(limit: u32, settings: ClientSettings) -> Self {
+    pub(crate) fn with_settings(limit: u32, settings: ClientSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -60,26 +60,26 @@ impl House {
         Self { runtime, limiter, accounts, settings, address, server: Some(server), _dir: dir }
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client { stream: BufReader::new(stream) }
     }
 
-    pub fn login(&self, username: &str, password: &str) -> Client {
+    pub(crate) fn login(&self, username: &str, password: &str) -> Client {
         let mut client = self.connect();
         let answer = client.ask(&json!({"username": username, "password": password}));
         assert_eq!(answer["status"], "OK", "{answer}");
         client
     }
 
-    pub fn admin(&self) -> Client {
+    pub(crate) fn admin(&self) -> Client {
         self.login("admin", "secret")
     }
 
     /// An admin, and a space `s` that it uses.
-    pub fn admin_in_space(&self) -> Client {
+    pub(crate) fn admin_in_space(&self) -> Client {
         let mut admin = self.admin();
         admin.expect_ok(
             &json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"}),
@@ -89,68 +89,68 @@ impl House {
         admin
     }
 
-    pub fn active(&self) -> u32 {
+    pub(crate) fn active(&self) -> u32 {
         self.limiter.snapshot().active
     }
 
-    pub fn wait_until_active(&self, active: u32) {
+    pub(crate) fn wait_until_active(&self, active: u32) {
         wait_until(&format!("{active} connections are active"), || self.active() == active);
     }
 
-    pub fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
 
-    pub fn drain(&mut self, timeout: Duration) -> Drained {
+    pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
         let server = self.server.take().unwrap();
         self.runtime.block_on(server.drain(timeout))
     }
 }
 
 impl Client {
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
     /// One line without its line feed, or `None` at a clean end of file.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
         line.ends_with('\n').then(|| line.trim_end_matches('\n').to_owned())
     }
 
-    pub fn answer(&mut self) -> Value {
+    pub(crate) fn answer(&mut self) -> Value {
         serde_json::from_str(&self.line().expect("an answer, not the end")).unwrap()
     }
 
-    pub fn ask(&mut self, request: &Value) -> Value {
+    pub(crate) fn ask(&mut self, request: &Value) -> Value {
         self.send(format!("{request}\n"));
         self.answer()
     }
 
     #[track_caller]
-    pub fn expect_ok(&mut self, request: &Value, message: &str) {
+    pub(crate) fn expect_ok(&mut self, request: &Value, message: &str) {
         assert_eq!(self.ask(request), json!({"status": "OK", "message": message}), "{request}");
     }
 
     #[track_caller]
-    pub fn expect_error(&mut self, request: &Value, message: &str) {
+    pub(crate) fn expect_error(&mut self, request: &Value, message: &str) {
         assert_eq!(self.ask(request), error(message), "{request}");
     }
 
-    pub fn put(&mut self, key: &str, value: &str) {
+    pub(crate) fn put(&mut self, key: &str, value: &str) {
         self.expect_ok(&json!({"type": "PUT", "key": key, "value": value}), "OK");
     }
 
     #[track_caller]
-    pub fn expect_end(&mut self) {
+    pub(crate) fn expect_end(&mut self) {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).unwrap();
         assert_eq!(String::from_utf8_lossy(&rest), "");
     }
 
     /// The connection is over, be it by an end of file or a reset.
-    pub fn expect_gone(&mut self) {
+    pub(crate) fn expect_gone(&mut self) {
         match self.stream.read_to_end(&mut Vec::new()) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -158,18 +158,18 @@ impl Client {
     }
 
     /// Closes with a reset instead of an end of file.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         let stream = self.stream.into_inner();
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
-pub fn error(message: &str) -> Value {
+pub(crate) fn error(message: &str) -> Value {
     json!({"status": "ERROR", "message": message})
 }
 
 #[track_caller]
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
