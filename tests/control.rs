@@ -108,57 +108,61 @@ use Event::{File, Reset, Restart, Set};
 
 #[tokio::test]
 async fn the_expected_value_wins() {
-    let some = Some;
-    // Command line and file at the first start; what happens; limit, base, override at the end.
+    /// Command line and file at the first start; what happens; limit, base, override at the end.
+    type Case = (Option<u32>, Option<u32>, &'static [Event], (u32, u32, Option<u32>));
     #[rustfmt::skip]
-    let cases: &[(Option<u32>, Option<u32>, &[Event], (u32, u32, Option<u32>))] = &[
+    let cases: &[Case] = &[
         // The start: command line, else file, else 1000.
         (None,       None,      &[], (1000, 1000, None)),
-        (None,       some(500), &[], (500, 500, None)),
-        (some(2000), some(500), &[], (2000, 2000, None)),
-        (some(2000), None,      &[], (2000, 2000, None)),
+        (None,       Some(500), &[], (500, 500, None)),
+        (Some(2000), Some(500), &[], (2000, 2000, None)),
+        (Some(2000), None,      &[], (2000, 2000, None)),
         // A change at run time is an override, unless it says what the base says.
-        (None, some(500), &[Set(700)], (700, 500, some(700))),
-        (None, some(500), &[Set(700), Set(500)], (500, 500, None)),
-        (None, some(500), &[Set(700), Reset], (500, 500, None)),
+        (None, Some(500), &[Set(700)], (700, 500, Some(700))),
+        (None, Some(500), &[Set(700), Set(500)], (500, 500, None)),
+        (None, Some(500), &[Set(700), Reset], (500, 500, None)),
         // Saving the file without changing the value undoes nothing.
-        (None, some(500), &[Set(700), File(some(500))], (700, 500, some(700))),
-        (None, None, &[Set(700), File(None)], (700, 1000, some(700))),
+        (None, Some(500), &[Set(700), File(Some(500))], (700, 500, Some(700))),
+        (None, None, &[Set(700), File(None)], (700, 1000, Some(700))),
         // A change of the value beats everything.
-        (None, some(500), &[Set(700), File(some(600))], (600, 600, None)),
-        (None, some(500), &[Set(700), File(some(700))], (700, 700, None)),
-        (some(2000), some(500), &[File(some(500))], (2000, 2000, None)),
-        (some(2000), some(500), &[File(some(600))], (600, 600, None)),
-        (some(2000), None, &[File(some(1000))], (1000, 1000, None)),
-        (some(2000), some(500), &[File(some(600)), Set(650), Reset], (600, 600, None)),
+        (None, Some(500), &[Set(700), File(Some(600))], (600, 600, None)),
+        (None, Some(500), &[Set(700), File(Some(700))], (700, 700, None)),
+        (Some(2000), Some(500), &[File(Some(500))], (2000, 2000, None)),
+        (Some(2000), Some(500), &[File(Some(600))], (600, 600, None)),
+        (Some(2000), None, &[File(Some(1000))], (1000, 1000, None)),
+        (Some(2000), Some(500), &[File(Some(600)), Set(650), Reset], (600, 600, None)),
         // A value taken out gives way to the command line, and that to the default.
-        (some(2000), some(500), &[File(None)], (2000, 2000, None)),
-        (None, some(500), &[File(None)], (1000, 1000, None)),
+        (Some(2000), Some(500), &[File(None)], (2000, 2000, None)),
+        (None, Some(500), &[File(None)], (1000, 1000, None)),
         // A restart over an unchanged base brings the override back.
-        (None, some(500), &[Set(700), Restart(None, some(500))], (700, 500, some(700))),
-        (None, some(500), &[Set(700), Restart(None, some(500)), Restart(None, some(500))], (700, 500, some(700))),
-        (some(2000), some(500), &[Set(700), Restart(some(2000), some(500))], (700, 2000, some(700))),
-        (some(2000), some(500), &[Set(700), Restart(some(2000), some(600))], (700, 2000, some(700))),
-        (None, None, &[Set(700), Restart(None, None)], (700, 1000, some(700))),
-        (None, some(500), &[Set(700), Restart(None, some(500)), Reset], (500, 500, None)),
-        (None, some(500), &[Set(700), Restart(None, some(500)), File(some(500))], (700, 500, some(700))),
-        (None, some(500), &[Set(700), Restart(None, some(500)), File(some(550))], (550, 550, None)),
+        (None, Some(500), &[Set(700), Restart(None, Some(500))], (700, 500, Some(700))),
+        (None, Some(500), &[Set(700), Restart(None, Some(500)), Restart(None, Some(500))], (700, 500, Some(700))),
+        (Some(2000), Some(500), &[Set(700), Restart(Some(2000), Some(500))], (700, 2000, Some(700))),
+        (Some(2000), Some(500), &[Set(700), Restart(Some(2000), Some(600))], (700, 2000, Some(700))),
+        (None, None, &[Set(700), Restart(None, None)], (700, 1000, Some(700))),
+        (None, Some(500), &[Set(700), Restart(None, Some(500)), Reset], (500, 500, None)),
+        (None, Some(500), &[Set(700), Restart(None, Some(500)), File(Some(500))], (700, 500, Some(700))),
+        (None, Some(500), &[Set(700), Restart(None, Some(500)), File(Some(550))], (550, 550, None)),
         // A base edited meanwhile wins, and the override does not come back later.
-        (None, some(500), &[Set(700), Restart(None, some(600))], (600, 600, None)),
-        (None, some(500), &[Set(700), Restart(some(900), some(500))], (900, 900, None)),
-        (None, some(500), &[Set(700), Restart(None, None)], (1000, 1000, None)),
-        (None, some(500), &[Set(700), Restart(None, some(600)), Restart(None, some(500))], (500, 500, None)),
+        (None, Some(500), &[Set(700), Restart(None, Some(600))], (600, 600, None)),
+        (None, Some(500), &[Set(700), Restart(Some(900), Some(500))], (900, 900, None)),
+        (None, Some(500), &[Set(700), Restart(None, None)], (1000, 1000, None)),
+        (None, Some(500), &[Set(700), Restart(None, Some(600)), Restart(None, Some(500))], (500, 500, None)),
         // What was reset or edited away does not come back either.
-        (None, some(500), &[Set(700), Reset, Restart(None, some(500))], (500, 500, None)),
-        (None, some(500), &[Set(700), File(some(600)), Restart(None, some(600))], (600, 600, None)),
-        (None, some(500), &[Set(700), Set(500), Restart(None, some(500))], (500, 500, None)),
+        (None, Some(500), &[Set(700), Reset, Restart(None, Some(500))], (500, 500, None)),
+        (None, Some(500), &[Set(700), File(Some(600)), Restart(None, Some(600))], (600, 600, None)),
+        (None, Some(500), &[Set(700), Set(500), Restart(None, Some(500))], (500, 500, None)),
     ];
     for (command_line, file, events, expected) in cases {
         let mut room = Room::new(*command_line, *file);
         for event in *events {
             match *event {
-                Set(limit) => drop(room.set(limit).await),
-                Reset => drop(room.change(Change::Reset).await.unwrap()),
+                Set(limit) => {
+                    room.set(limit).await;
+                }
+                Reset => {
+                    room.change(Change::Reset).await.unwrap();
+                }
                 File(file) => drop(room.file(file).await),
                 Restart(command_line, file) => room = room.restart(command_line, file),
             }
@@ -190,7 +194,7 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     assert_eq!(room.change(Change::Reset).await.unwrap_err().to_string(), words);
     assert_eq!(room.standing(), (1000, 500, None, Some(500)));
     // Something set meanwhile stays, and the edit stays visible.
-    drop(room.set(900).await);
+    room.set(900).await;
     assert_eq!(room.standing(), (900, 500, Some(900), Some(500)));
     held.truncate(400);
     assert!(matches!(
@@ -217,7 +221,7 @@ async fn an_edit_beyond_the_ceiling_is_refused_in_the_documented_words() {
 async fn a_start_beyond_the_ceiling_begins_at_the_ceiling() {
     let room = Room::new(Some(50_000), None);
     assert_eq!(room.standing(), (19_900, 50_000, None, None));
-    drop(room.set(800).await);
+    room.set(800).await;
     assert_eq!(room.change(Change::Reset).await.unwrap().new, 19_900);
 }
 
@@ -225,7 +229,7 @@ async fn a_start_beyond_the_ceiling_begins_at_the_ceiling() {
 async fn without_persist_nothing_is_stored_and_what_was_is_dropped() {
     let forget = Settings { persist: false, ..PERSIST };
     let room = Room::new(None, Some(500));
-    drop(room.set(700).await);
+    room.set(700).await;
     assert!(room.stored());
     room.control.apply_settings(forget).await.unwrap();
     assert!(!room.stored(), "turned off while it runs");

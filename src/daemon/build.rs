@@ -65,7 +65,7 @@ pub(super) fn build(
     let listeners = bind::bind(&loaded.running)?;
     loaded.running.port = local(&listeners.clients)?.port();
     let store = Store::open(&data_dir.join("store"), settings::durability(&loaded.running))?;
-    let accounts = Accounts::open(store.clone(), HashCost::default()).map_err(RunError::Accounts)?;
+    let accounts = Accounts::open(store.clone(), HashCost::default())?;
     clients.block_on(first_admin(&accounts, &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =

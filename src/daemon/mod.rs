@@ -24,12 +24,12 @@ use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::auth::FirstAdminError;
+use crate::auth::{self, FirstAdminError};
 use crate::config::LoadError;
 use crate::control;
 use crate::logging::LogError;
 use crate::signals::{Held, Signals};
-use crate::store::{OpenError, StoreError};
+use crate::store::OpenError;
 use crate::systemd;
 
 pub use bind::BindError;
@@ -84,8 +84,8 @@ pub enum RunError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The accounts cannot be read.
-    #[error("cannot read the accounts: {0}")]
-    Accounts(#[source] StoreError),
+    #[error(transparent)]
+    Accounts(#[from] auth::OpenError),
     /// The first account cannot be made.
     #[error("cannot make the first account: {0}")]
     FirstAdmin(#[from] FirstAdminError),
