@@ -5,6 +5,7 @@
 //! failed, 2 wrong usage, 78 an invalid configuration.
 
 mod check;
+pub mod manager;
 mod start;
 mod stop;
 

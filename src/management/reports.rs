@@ -34,7 +34,7 @@ pub(super) async fn history(
     parameters: Parameters,
 ) -> Result<Json<History>, ApiError> {
     let count = count(parameters)?;
-    let changes = api.control.history().latest(count).into_iter().map(entry).collect();
+    let changes = api.control.history().latest(count.into()).into_iter().map(entry).collect();
     Ok(Json(History { changes }))
 }
 
@@ -60,7 +60,7 @@ fn readable(percentage: f64) -> f64 {
 
 /// `?limit=N`. A name that is not known is an error: whoever misspells it would otherwise take the
 /// default for the answer to what was asked.
-fn count(parameters: Parameters) -> Result<usize, ApiError> {
+fn count(parameters: Parameters) -> Result<u16, ApiError> {
     let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
     match parameters.as_slice() {
         [] => Ok(DEFAULT_HISTORY),

@@ -22,10 +22,10 @@ pub const SERVICE: &str = "shibudb";
 pub const LIMIT_KEY: &str = "max_connections";
 
 /// How many entries `GET /history` answers unless told otherwise.
-pub const DEFAULT_HISTORY: usize = 50;
+pub const DEFAULT_HISTORY: u16 = 50;
 
 /// How many entries `GET /history` answers at most.
-pub const LONGEST_HISTORY: usize = 1000;
+pub const LONGEST_HISTORY: u16 = 1000;
 
 /// Whether a request did what it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,160 @@
+//! `shibudb manager`: the management API for hands and scripts.
+//!
+//! One command is one question to the server on this machine, and its answer on standard output.
+//! Nothing is decided here: numbers go to the server as they were typed, and its refusal comes back
+//! in its own words. What is printed is complete or nothing, so a script never reads half an answer.
+
+mod api;
+mod lines;
+
+use std::io;
+
+use clap::{Args, Subcommand};
+
+use crate::management::wire::{
+    ConfigReport, CurrentLimit, DEFAULT_HISTORY, Health, LONGEST_HISTORY, Message, SERVICE,
+};
+use api::{Answer, Api};
+
+pub use api::ApiError;
+
+/// How far the management port is above the main port, unless configured otherwise.
+const PORT_OFFSET: u16 = 1000;
+
+/// Look at the connection limit of a running server, or move it.
+#[derive(Debug, Clone, Args)]
+pub struct ManagerArgs {
+    /// Port of the server (its management API listens 1000 above)
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// Port of the management API, if it is configured to be another
+    #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    management_port: Option<u16>,
+
+    /// Print the answer of the API as it is
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Show the limit and the active connections
+    Status,
+    /// Show the usage of the limit
+    Stats,
+    /// Set the limit
+    Limit {
+        /// The new limit
+        #[arg(value_name = "N", allow_negative_numbers = true)]
+        limit: i128,
+    },
+    /// Raise the limit
+    Increase {
+        /// By how much; the configured step if left out
+        #[arg(value_name = "N", allow_negative_numbers = true)]
+        amount: Option<i128>,
+    },
+    /// Lower the limit
+    Decrease {
+        /// By how much; the configured step if left out
+        #[arg(value_name = "N", allow_negative_numbers = true)]
+        amount: Option<i128>,
+    },
+    /// Ask whether the server is healthy
+    Health,
+    /// Go back to the configured limit
+    Reset,
+    /// Show the last changes of the limit, and the refused ones
+    History {
+        /// How many
+        #[arg(value_name = "N", default_value_t = DEFAULT_HISTORY,
+              value_parser = clap::value_parser!(u16).range(1..=LONGEST_HISTORY.into()))]
+        count: u16,
+    },
+    /// Show every setting, and where its value comes from
+    Config,
+    /// Have the server read its config file again
+    Reload,
+}
+
+/// Why a command printed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// There is no such management port.
+    #[error(
+        "the management port of {port} would be {}, and ports end at 65535; \
+         if another is configured, name it with --management-port",
+        u32::from(*port) + u32::from(PORT_OFFSET)
+    )]
+    NoManagementPort {
+        /// The port given.
+        port: u16,
+    },
+    /// The server could not be asked, or it refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The answer could not be printed.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl ManagerError {
+    /// The exit status that this error stands for: 2 for wrong usage, else 1.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::NoManagementPort { .. } => 2,
+            Self::Api(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+/// Asks the server, and writes its answer to `out`. A reader that has gone away is no error.
+///
+/// # Errors
+/// [`ManagerError`]; nothing has been written then.
+pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), ManagerError> {
+    let ManagerArgs { port, management_port, json, command } = args;
+    let port = management_port
+        .or_else(|| port.checked_add(PORT_OFFSET))
+        .ok_or(ManagerError::NoManagementPort { port })?;
+    let text = ask(&Api::on_port(port)?, command, json).await?;
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What is to be printed: the answer as it is, or in words.
+async fn ask(api: &Api, command: Command, json: bool) -> Result<String, ApiError> {
+    let limit = |limit: i128| Some(format!("{{\"limit\":{limit}}}"));
+    let amount = |amount: Option<i128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
+    let done = |answer: Answer<Message>| answer.print(json, lines::message);
+    match command {
+        Command::Status => {
+            let answer = api.get::<CurrentLimit>("/limit").await?;
+            let config = if json { None } else { Some(api.get::<ConfigReport>("/config").await?) };
+            Ok(answer.print(json, |now| lines::status(now, config.map(|config| config.value.limit))))
+        }
+        Command::Stats => Ok(api.get("/stats").await?.print(json, lines::stats)),
+        Command::Health => {
+            let answer = api.get::<Health>("/health").await?;
+            if answer.value.service != SERVICE {
+                return Err(api.stranger());
+            }
+            Ok(answer.print(json, lines::health))
+        }
+        Command::History { count } => {
+            Ok(api.get(&format!("/history?limit={count}")).await?.print(json, lines::history))
+        }
+        Command::Config => Ok(api.get("/config").await?.print(json, lines::config)),
+        Command::Reload => Ok(api.post("/reload", None).await?.print(json, lines::reload)),
+        Command::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),
+        Command::Increase { amount: n } => api.post("/limit/increase", amount(n)).await.map(done),
+        Command::Decrease { amount: n } => api.post("/limit/decrease", amount(n)).await.map(done),
+        Command::Reset => api.post("/limit/reset", None).await.map(done),
+    }
+}

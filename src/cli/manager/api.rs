@@ -1,0 +1,166 @@
+//! The client side of the management API: one request, its answer, or why there is none.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, redirect};
+use serde::de::DeserializeOwned;
+
+use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure};
+
+/// How long the server may take to accept.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer; longer than it gives itself.
+const ANSWER_TIME: Duration = Duration::from_secs(40);
+
+/// The longest answer that can be the API's, in bytes.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// The management API of a server on this machine.
+pub(super) struct Api {
+    client: Client,
+    port: u16,
+}
+
+/// An answer of success.
+pub(super) struct Answer<T> {
+    /// What it means.
+    pub(super) value: T,
+    /// As it came.
+    body: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Nobody could be asked.
+    #[error("Failed to connect to management server: {}", Cause(.0))]
+    Unreachable(#[source] reqwest::Error),
+    /// Something answered, but not this API.
+    #[error("what listens on port {port} is not shibudb's management API")]
+    Stranger {
+        /// The port asked.
+        port: u16,
+    },
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+    /// No client could be made.
+    #[error("cannot prepare to connect: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Api {
+    pub(super) fn on_port(port: u16) -> Result<Self, ApiError> {
+        let door = (HeaderName::from_static(DOOR_HEADER), HeaderValue::from_static(CLI_DOOR));
+        let client = Client::builder()
+            // The server is on this machine, whatever HTTP_PROXY says about the rest of the world.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIME)
+            .timeout(ANSWER_TIME)
+            .default_headers(HeaderMap::from_iter([door]))
+            .build()
+            .map_err(ApiError::Client)?;
+        Ok(Self { client, port })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Answer<T>, ApiError> {
+        self.ask(Method::PUT, path, body).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Answer<T>, ApiError> {
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// Whoever listens there is not who was to be asked.
+    pub(super) fn stranger(&self) -> ApiError {
+        ApiError::Stranger { port: self.port }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Answer<T>, ApiError> {
+        let url = format!("http://{}:{}{path}", Ipv4Addr::LOCALHOST, self.port);
+        let mut request = self.client.request(method, url);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let mut response = request.send().await.map_err(|error| self.failed(error))?;
+        let success = response.status().is_success();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_ANSWER {
+                return Err(self.stranger());
+            }
+        }
+        let body = String::from_utf8(body).map_err(|_| self.stranger())?;
+        if success {
+            let value = serde_json::from_str(&body).map_err(|_| self.stranger())?;
+            Ok(Answer { value, body })
+        } else {
+            let failure: Failure = serde_json::from_str(&body).map_err(|_| self.stranger())?;
+            Err(ApiError::Refused(failure.error))
+        }
+    }
+
+    /// Sorts what went wrong: an error of the system or of time, or bytes that are not HTTP.
+    fn failed(&self, error: reqwest::Error) -> ApiError {
+        if error.is_timeout() || system_error(&error).is_some() {
+            ApiError::Unreachable(error)
+        } else {
+            self.stranger()
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// The line or lines to be printed: as it came, or as `render` puts it.
+    pub(super) fn print(self, json: bool, render: impl FnOnce(T) -> String) -> String {
+        if json { self.body + "\n" } else { render(self.value) }
+    }
+}
+
+/// The innermost reason of a failure, in the few lower-case words of the founding document.
+struct Cause<'a>(&'a reqwest::Error);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match system_error(self.0) {
+            _ if self.0.is_timeout() => f.write_str("timed out"),
+            Some(error) => write!(f, "{}", error.kind()),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+fn system_error(error: &reqwest::Error) -> Option<&io::Error> {
+    let mut found = None;
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        found = error.downcast_ref().or(found);
+        next = error.source();
+    }
+    found
+}

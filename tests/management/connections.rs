@@ -1,0 +1,80 @@
+//! The life of a connection to the API.
+
+use shibudb::management::wire::Health;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::server::{Reply, Server};
+
+const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// One reply of a connection that stays open.
+async fn reply(stream: &mut tokio::net::TcpStream) -> Reply {
+    let mut text = Vec::new();
+    while !text.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut text).await.unwrap(), 0);
+    }
+    Reply::parse(&String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream.write_all(HEALTH).await.unwrap();
+        serde_json::from_str::<Health>(&reply(&mut stream).await.body).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_still_hears_the_answer() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST /limit/increase HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(Reply::parse(&text).status, 200);
+}
+
+#[tokio::test]
+async fn garbage_is_turned_away_and_hurts_nobody() {
+    let server = Server::start().await;
+    for garbage in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"PING\r\n\r\n", b"GET\r\n\r\n"]
+    {
+        assert_eq!(server.send(garbage).await.status, 400);
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait_for_a_place() {
+    let server = Server::start().await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let mut stream = server.connect().await;
+        stream.write_all(HEALTH).await.unwrap();
+        reply(&mut stream).await;
+        open.push(stream);
+    }
+    let mut waiting = server.connect().await;
+    waiting.write_all(HEALTH).await.unwrap();
+    open.pop();
+    assert_eq!(reply(&mut waiting).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_is_answered_before_the_end() {
+    let mut server = Server::start().await;
+    let mut idle = server.connect().await;
+    let mut asking = server.connect().await;
+    asking.write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let request = server.reloads.recv().await.unwrap();
+    server.shutdown.cancel();
+    assert_eq!(idle.read(&mut [0]).await.unwrap(), 0, "an idle connection is closed");
+    let report = shibudb::management::wire::ReloadReport::new(None, vec![], vec![], vec![]);
+    request.reply.send(Ok(report)).unwrap();
+    assert_eq!(reply(&mut asking).await.status, 200);
+    server.task.await.unwrap().unwrap();
+}

@@ -1,0 +1,12 @@
+//! The management API as a client sees it, and `shibudb manager` against it: a real limiter and a
+//! real control behind a real socket, on a port of its own for each test.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bodies;
+mod command_line;
+mod connections;
+mod gate;
+mod limit;
+mod reports;
+mod server;

@@ -1,0 +1,137 @@
+//! A server for one test, and a client that hides nothing of what went over the wire.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use shibudb::control::{Ceiling, Configured, Control, Settings};
+use shibudb::limiter::{Limiter, Permit};
+use shibudb::management::{self, Management, ReloadDoor, ReloadRequest, wire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const CEILING: u32 = 19_900;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) limiter: Limiter,
+    pub(crate) control: Control,
+    pub(crate) config: watch::Sender<Arc<wire::LoadedConfig>>,
+    pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) task: JoinHandle<std::io::Result<()>>,
+    _data: tempfile::TempDir,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Server {
+    /// A server whose configured limit is 1000.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(1000).await
+    }
+
+    pub(crate) async fn start_with(limit: u32) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let (control, limiter, _thread) = Control::start(
+            Configured { command_line: NonZeroU32::new(limit), file: None },
+            Settings { step: NonZeroU32::new(100).unwrap(), persist: true },
+            Ceiling { connections: NonZeroU32::new(CEILING).unwrap(), open_files: 20_000 },
+            data.path(),
+            None,
+        )
+        .unwrap();
+        let (reload, reloads) = ReloadDoor::new();
+        let (config, published) = watch::channel(Arc::default());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let api =
+            Management { limiter: limiter.clone(), control: control.clone(), reload, config: published };
+        let task = tokio::spawn(management::serve(listener, api, shutdown.clone()));
+        Self { address, limiter, control, config, reloads, shutdown, task, _data: data }
+    }
+
+    /// Opens that many connections, as far as the limiter can tell.
+    pub(crate) fn occupy(&self, connections: usize) -> Vec<Permit> {
+        (0..connections).map(|_| self.limiter.try_acquire().unwrap()).collect()
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[], "").await
+    }
+
+    /// With a body declared as JSON.
+    pub(crate) async fn json(&self, method: &str, path: &str, body: &str) -> Reply {
+        self.ask(method, path, &["Content-Type: application/json"], body).await
+    }
+
+    /// With exactly these headers beside `Host: localhost` and the length.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Reply {
+        let mut all = vec!["Host: localhost:10090"];
+        all.extend(headers);
+        self.ask_as(method, path, &all, body).await
+    }
+
+    /// With exactly these headers beside the length.
+    pub(crate) async fn ask_as(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Reply {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        for header in headers {
+            request += &format!("{header}\r\n");
+        }
+        if !body.is_empty() {
+            request += &format!("Content-Length: {}\r\n", body.len());
+        }
+        self.send(format!("{request}\r\n{body}").as_bytes()).await
+    }
+
+    /// Exactly these bytes; the reply is what comes until the server closes.
+    pub(crate) async fn send(&self, request: &[u8]) -> Reply {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        Reply::parse(&reply)
+    }
+}
+
+impl Reply {
+    pub(crate) fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// Status and body.
+    pub(crate) fn pair(&self) -> (u16, &str) {
+        (self.status, &self.body)
+    }
+
+    /// The words of an error that has the documented shape.
+    pub(crate) fn error(&self) -> String {
+        let failure: wire::Failure = serde_json::from_str(&self.body).unwrap();
+        let words = serde_json::to_string(&failure.error).unwrap();
+        assert_eq!(self.body, format!(r#"{{"error":{words},"status":"failed"}}"#));
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        failure.error
+    }
+}
