@@ -1,8 +1,8 @@
 //! Through which door a request came, and who asked.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use axum::extract::rejection::ExtensionRejection;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 
@@ -17,18 +17,15 @@ pub(super) struct Asker {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asker {
-    type Rejection = Infallible;
+    type Rejection = ExtensionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ExtensionRejection> {
         let mut doors = parts.headers.get_all(DOOR_HEADER).iter();
         let door = match (doors.next(), doors.next()) {
             (Some(value), None) if value.as_bytes() == CLI_DOOR.as_bytes() => Door::Cli,
             _ => Door::Http,
         };
-        let actor = match parts.extensions.get() {
-            Some(&ConnectInfo::<SocketAddr>(peer)) => Actor::Peer(peer),
-            None => Actor::Default,
-        };
-        Ok(Self { door, actor })
+        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state).await?;
+        Ok(Self { door, actor: Actor::Peer(peer) })
     }
 }

@@ -226,8 +226,8 @@ async fn somebody_else_there_is_told_apart() {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 39\r\n\r\n{\"status\":\"healthy\",\"service\":\"other\"}\n\n", None),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\xff\xfe\xfd", None),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", None),
-        (b"", None),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", None),
+        (b"", Some("Failed to connect to management server: connection closed without an answer")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", Some("Failed to connect to management server: unexpected end of file")),
     ] {
         let error: Option<&str> = error;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

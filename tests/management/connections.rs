@@ -78,3 +78,32 @@ async fn a_request_that_has_begun_is_answered_before_the_end() {
     assert_eq!(reply(&mut asking).await.status, 200);
     server.task.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_closed() {
+    let server = Server::start().await;
+    for begun in [&b""[..], b"GET /health HTTP/1.1\r\nHo"] {
+        let mut stream = server.connect().await;
+        stream.write_all(begun).await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let server = Server::start().await;
+    let head = "PUT /limit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{";
+    let reply = server.send(head.as_bytes()).await;
+    assert_eq!((reply.status, reply.error().as_str()), (408, "the body did not arrive in time"));
+    assert_eq!(reply.header("connection"), Some("close"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_not_waited_for() {
+    let server = Server::start().await;
+    let reply = server.ask("POST", "/reload", &[], "").await;
+    let error = "the server is too busy to answer; what was asked may still be done, see /history";
+    assert_eq!((reply.status, reply.error().as_str()), (503, error));
+}

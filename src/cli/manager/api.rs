@@ -1,7 +1,6 @@
 //! The client side of the management API: one request, its answer, or why there is none.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -38,9 +37,14 @@ pub(super) struct Answer<T> {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Nobody could be asked.
-    #[error("Failed to connect to management server: {}", Cause(.0))]
-    Unreachable(#[source] reqwest::Error),
+    /// Nobody could be asked, or nobody answered.
+    #[error("Failed to connect to management server: {cause}")]
+    Unreachable {
+        /// Why, in the few lower-case words of the founding document.
+        cause: String,
+        /// Where that was found out.
+        source: reqwest::Error,
+    },
     /// Something answered, but not this API.
     #[error("what listens on port {port} is not shibudb's management API")]
     Stranger {
@@ -125,12 +129,11 @@ impl Api {
         }
     }
 
-    /// Sorts what went wrong: an error of the system or of time, or bytes that are not HTTP.
-    fn failed(&self, error: reqwest::Error) -> ApiError {
-        if error.is_timeout() || system_error(&error).is_some() {
-            ApiError::Unreachable(error)
-        } else {
-            self.stranger()
+    /// Sorts what went wrong: no answer, or bytes that are not HTTP.
+    fn failed(&self, source: reqwest::Error) -> ApiError {
+        match cause(&source) {
+            Some(cause) => ApiError::Unreachable { cause, source },
+            None => self.stranger(),
         }
     }
 }
@@ -142,25 +145,20 @@ impl<T> Answer<T> {
     }
 }
 
-/// The innermost reason of a failure, in the few lower-case words of the founding document.
-struct Cause<'a>(&'a reqwest::Error);
-
-impl fmt::Display for Cause<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match system_error(self.0) {
-            _ if self.0.is_timeout() => f.write_str("timed out"),
-            Some(error) => write!(f, "{}", error.kind()),
-            None => write!(f, "{}", self.0),
-        }
+/// Why there is no answer; `None` if there is one that cannot be understood.
+fn cause(error: &reqwest::Error) -> Option<String> {
+    if error.is_timeout() {
+        return Some("timed out".to_owned());
     }
-}
-
-fn system_error(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut found = None;
+    let mut cause = None;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        found = error.downcast_ref().or(found);
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            cause = Some(error.kind().to_string());
+        } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+            cause = Some("connection closed without an answer".to_owned());
+        }
         next = error.source();
     }
-    found
+    cause
 }
