@@ -46,7 +46,7 @@ impl Server {
             Settings { step: NonZeroU32::new(100).unwrap(), persist: true },
             Ceiling { connections: NonZeroU32::new(CEILING).unwrap(), open_files: 20_000 },
             data.path(),
-            None,
+            std::path::Path::new("shibudb.toml"),
         )
         .unwrap();
         let (reload, reloads) = ReloadDoor::new();
