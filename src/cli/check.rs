@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EXIT_CONFIG, Failure};
+use super::{EXIT_CONFIG, Failure, say};
 use crate::config;
 use crate::daemon::DEFAULT_CONFIG;
 
@@ -18,7 +18,7 @@ pub(super) struct CheckArgs {
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     match config::load(&args.config) {
         Ok(_) => {
-            println!("{}: no problems", args.config.display());
+            say(format_args!("{}: no problems", args.config.display()));
             Ok(())
         }
         Err(error) => Err(Failure { message: error.to_string(), status: EXIT_CONFIG }),

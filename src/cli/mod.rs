@@ -41,6 +41,8 @@ enum Command {
     Stop(stop::StopArgs),
     /// Check a config file and print every problem in it
     Check(check::CheckArgs),
+    /// Look at the connection limit of a running server, or move it
+    Manager(manager::ManagerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +119,7 @@ fn run() -> Result<(), Failure> {
         Command::Start(args) => start::start(&args),
         Command::Stop(args) => stop::stop(&args),
         Command::Check(args) => check::check(&args),
+        Command::Manager(args) => run_manager(args),
     }
 }
 
@@ -124,6 +127,13 @@ fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
     let RunArgs { port, max_connections, files, pid_file } = args;
     let options = Options { port, max_connections, config: files.config, data_dir: files.data_dir, pid_file };
     daemon::run(options, held).map_err(|error| Failure { status: error.status(), message: error.to_string() })
+}
+
+fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime
+        .block_on(manager::run(args, &mut std::io::stdout()))
+        .map_err(|error| Failure { status: error.exit_status(), message: error.to_string() })
 }
 
 impl RunError {
@@ -143,6 +153,11 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// An invalid configuration: `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
+
+/// Prints a result. A reader that has gone away is no error: what was to be done is done.
+fn say(text: impl std::fmt::Display) {
+    writeln!(std::io::stdout(), "{text}").ok();
+}
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure { message: error.to_string(), status: EXIT_FAILED }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{EXIT_FAILED, Failure, StartArgs, failed};
+use super::{EXIT_FAILED, Failure, StartArgs, failed, say};
 use crate::daemon::{self, Running, pid_file_path, runtime_dir};
 use crate::systemd;
 
@@ -45,14 +45,14 @@ pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
     match facts {
         Said::Ready(facts) => {
             let fact = |name: &str| facts.get(name).map_or("unknown", String::as_str);
-            println!(
+            say(format_args!(
                 "shibudb is running: port {}, management port {}, limit {}, PID {}, log {}",
                 fact(systemd::PORT),
                 fact(systemd::MANAGEMENT_PORT),
                 fact(systemd::LIMIT),
                 child.id(),
                 log_file.display()
-            );
+            ));
             Ok(())
         }
         Said::Failed { reason, status } => {

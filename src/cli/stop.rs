@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Failure, failed};
+use super::{Failure, failed, say};
 use crate::daemon::{Running, pid_file_path, runtime_dir};
 
 #[derive(Debug, Args)]
@@ -22,9 +22,9 @@ pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
         None => only_one(&directory)?,
     };
     server.terminate().map_err(|error| failed(format!("cannot stop process {}: {error}", server.pid)))?;
-    println!("Stopping shibudb on port {port} (PID {}); open connections may finish", server.pid);
+    say(format_args!("Stopping shibudb on port {port} (PID {}); open connections may finish", server.pid));
     server.wait().map_err(failed)?;
-    println!("Stopped");
+    say("Stopped");
     Ok(())
 }
 
