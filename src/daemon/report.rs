@@ -62,7 +62,7 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     };
     let source = if on_command_line {
         wire::Source::CommandLine
-    } else if running == key.default_value() && !loaded.file.set.contains(&key) {
+    } else if is_default(key, loaded) {
         wire::Source::Default
     } else {
         wire::Source::File
@@ -75,6 +75,14 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
         pending: (running != wanted).then(|| value(wanted)),
         value: value(running),
     }
+}
+
+/// Whether nobody configured what runs. A management port that follows from the port is nobody's
+/// doing; and a setting just taken out of the file is still the file's until the restart.
+fn is_default(key: Key, loaded: &Loaded) -> bool {
+    let follows = key == Key::ManagementPort && loaded.running.management.port.is_none();
+    let is_like_default = key.value(&loaded.running) == key.default_value();
+    !loaded.file.set.contains(&key) && (is_like_default || follows)
 }
 
 fn changed_setting(change: &Change) -> wire::ChangedSetting {
