@@ -45,11 +45,15 @@ impl Session {
     }
 
     /// Serves the client to the end. A panic ends this session and nothing else.
-    pub(super) async fn run_guarded(self) {
+    ///
+    /// Not an `async fn`: that would keep the session twice, once as its argument.
+    pub(super) fn run_guarded(self) -> impl Future<Output = ()> + Send {
         let peer = self.connection.connection().peer;
-        if guarded(self.run()).await.is_err() {
-            tracing::error!(%peer, "a session panicked: its connection is closed");
-        }
+        guarded(self.run()).map(move |ended| {
+            if ended.is_err() {
+                tracing::error!(%peer, "a session panicked: its connection is closed");
+            }
+        })
     }
 
     async fn run(mut self) {
@@ -224,6 +228,16 @@ mod tests {
 
     use super::*;
     use crate::limiter::Limiter;
+
+    fn size_of_output<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_waiting_session_is_small() {
+        let size = size_of_output(Session::run_guarded);
+        assert!(size <= 512, "{size} bytes");
+    }
 
     #[tokio::test]
     async fn a_panic_frees_the_place() {

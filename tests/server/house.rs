@@ -22,9 +22,8 @@ pub(crate) const DEFAULTS: ClientSettings =
 
 /// A running server. Its admin is `admin` with the password `secret`.
 pub(crate) struct House {
-    pub(crate) runtime: Runtime,
+    runtime: Runtime,
     pub(crate) limiter: Limiter,
-    pub(crate) accounts: Accounts,
     pub(crate) settings: watch::Sender<ClientSettings>,
     pub(crate) address: SocketAddr,
     server: Option<Server>,
@@ -57,7 +56,7 @@ impl House {
         let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), services).unwrap();
         let address = server.address();
         drop(_inside);
-        Self { runtime, limiter, accounts, settings, address, server: Some(server), _dir: dir }
+        Self { runtime, limiter, settings, address, server: Some(server), _dir: dir }
     }
 
     pub(crate) fn connect(&self) -> Client {
