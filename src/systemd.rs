@@ -4,6 +4,8 @@
 //! `shibudb start` listens on such a socket too, so there is one notion of being ready.
 
 use std::borrow::Cow;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -16,6 +18,62 @@ pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
 pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
 /// Why the start failed, likewise.
 pub const ERROR: &str = "X_SHIBUDB_ERROR";
+
+/// A listener that was handed over: by a socket unit, or by an earlier run through the
+/// file-descriptor store.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The name it was handed over under.
+    pub name: String,
+    /// The socket.
+    pub listener: TcpListener,
+}
+
+/// Takes over the listeners that were handed to this process. To be called once, since it takes
+/// ownership.
+#[must_use]
+pub fn inherited() -> Vec<Inherited> {
+    let descriptors = match sd_notify::listen_fds_with_names() {
+        Ok(descriptors) => descriptors,
+        Err(error) => {
+            tracing::warn!(%error, "cannot tell which descriptors were handed over; they are not used");
+            return Vec::new();
+        }
+    };
+    descriptors
+        .map(|(descriptor, name)| {
+            #[expect(unsafe_code, reason = "sd_listen_fds(3): these numbers are ours, and asked for once")]
+            // SAFETY: LISTEN_PID says that the descriptor was opened for this process, and nobody
+            // else in it has heard of the number.
+            let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+            Inherited { name, listener: descriptor.into() }
+        })
+        .collect()
+}
+
+/// Has systemd keep a socket for the next start, so that nobody is refused in between.
+pub fn keep(name: &str, listener: &TcpListener) {
+    let state = [NotifyState::FdStore, NotifyState::FdName(name)];
+    if let Err(error) = sd_notify::notify_with_fds(&state, &[listener.as_fd()]) {
+        tracing::debug!(%error, name, "cannot have a socket kept");
+    }
+}
+
+/// Has systemd forget the sockets it keeps under a name.
+pub fn forget(name: &str) {
+    send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
+/// How often systemd wants to hear that all is well; `None` if it does not.
+#[must_use]
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// All is well.
+pub fn alive() {
+    send(&[NotifyState::Watchdog]);
+}
 
 /// Everything is open and bound.
 pub fn ready(port: u16, management_port: u16, limit: u32, status: &str) {

@@ -18,6 +18,7 @@ use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
 use crate::store::Store;
+use crate::systemd;
 
 /// The credential with the administrator's first password.
 const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
@@ -62,8 +63,8 @@ pub(super) fn build(
     let ceiling = descriptors::ceiling();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
     make_private_dir(&data_dir)?;
-    let listeners = bind::bind(&loaded.running)?;
-    loaded.running.port = local(&listeners.clients)?.port();
+    let listeners = bind::bind(&loaded.running, systemd::inherited())?;
+    loaded.settle_on_port(local(&listeners.clients)?.port());
     let store = Store::open(&data_dir.join("store"), settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
     clients.block_on(first_admin(&accounts, &data_dir))?;

@@ -18,6 +18,7 @@ mod run;
 mod settings;
 mod tasks;
 mod usage;
+mod watchdog;
 
 use std::fmt;
 use std::io;

@@ -169,6 +169,13 @@ fn read(loaded: &Loaded) -> Result<Vec<u8>, LoadError> {
 }
 
 impl Loaded {
+    /// Says which port "any free one" has turned out to be.
+    pub(crate) fn settle_on_port(&mut self, port: u16) {
+        self.running.port = port;
+        self.wanted.port = port;
+        self.command_line.port = self.command_line.port.map(|_| port);
+    }
+
     fn may_be_absent(&self) -> bool {
         self.command_line.config.is_none() && self.file.set.is_empty()
     }

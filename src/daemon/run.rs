@@ -1,6 +1,7 @@
 //! The life of the daemon, from its options to its last connection.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::build::{self, Built, local};
 use super::pid_file::PidFile;
 use super::reload::{Reloader, Trigger};
 use super::tasks::Tasks;
-use super::{Options, RunError, report, settings, usage};
+use super::{Options, RunError, report, settings, usage, watchdog};
 use crate::config::Config;
 use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
@@ -23,8 +24,10 @@ use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
 use crate::watch::Watcher;
 
-/// How much longer than `drain_timeout` systemd is asked to wait: what follows the drain is quick.
-const AFTER_DRAIN: Duration = Duration::from_secs(10);
+/// While it drains, the daemon asks systemd this often for more time, and for this much. Short, so that
+/// a daemon that hangs is not waited for.
+const ASK_FOR_TIME: Duration = Duration::from_secs(5);
+const MORE_TIME: Duration = Duration::from_secs(15);
 
 /// How long tasks of the clients' runtime may take to notice that all is over.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
@@ -94,8 +97,11 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         "ready: clients on {address}, management on {management_address}, limit {}", snapshot.limit);
     systemd::ready(address.port(), management_address.port(), snapshot.limit, &usage::status(snapshot));
 
+    // Not a task: while draining there is nothing left to prove.
+    let mut watchdog = pin!(watchdog::run(server.prober()));
     let result = loop {
         tokio::select! {
+            () = &mut watchdog => break Err(RunError::ended("watchdog", "it returned")),
             arrival = signals.next() => match arrival {
                 Some(Arrival { action: Action::Stop, actor }) => {
                     tracing::info!(%actor, "stopping, as asked by {actor}");
@@ -121,8 +127,8 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
 
 /// Stops accepting and lets connections finish; a second signal to stop ends it at once.
 async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients: &Handle) {
-    systemd::stopping("draining");
-    systemd::extend_timeout(timeout + AFTER_DRAIN);
+    systemd::stopping("draining: open requests may finish");
+    let mut more_time = tokio::time::interval(ASK_FOR_TIME);
     let mut draining = clients.spawn(server.drain(timeout));
     loop {
         tokio::select! {
@@ -135,6 +141,7 @@ async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients
                 }
                 return;
             }
+            _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
             arrival = signals.next() => if let Some(Arrival { action: Action::Stop, actor }) = arrival {
                 tracing::warn!(%actor, "stopping at once, as asked by {actor}");
                 draining.abort();

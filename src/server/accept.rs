@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::full::Rejection;
+use super::probe;
 use super::registry::Registered;
 use super::session::Session;
 
@@ -110,6 +111,14 @@ pub(super) async fn run(
 
 /// Gives the connection a session if there is a place for it, and turns it away if not.
 fn welcome(shared: &Arc<Shared>, rejection: &mut Rejection, socket: OwnedFd, peer: Option<SocketAddrAny>) {
+    let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
+        tracing::debug!("a connection came without an address");
+        return;
+    };
+    if shared.probe.is(peer) {
+        drop(shared.sessions.spawn(probe::answer(socket, Arc::clone(shared))));
+        return;
+    }
     let permit = match shared.services.limiter.try_acquire() {
         Ok(permit) => permit,
         Err(full) => {
@@ -117,10 +126,6 @@ fn welcome(shared: &Arc<Shared>, rejection: &mut Rejection, socket: OwnedFd, pee
             rejection.send(socket, full, &shared.linger);
             return;
         }
-    };
-    let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
-        tracing::debug!("a connection came without an address");
-        return;
     };
     match TcpStream::from_std(socket.into()) {
         Ok(socket) => {

@@ -14,6 +14,7 @@ mod admin;
 mod buffers;
 mod full;
 mod linger;
+mod probe;
 mod registry;
 mod requests;
 mod session;
@@ -41,6 +42,7 @@ use linger::Linger;
 use registry::Registry;
 
 pub use linger::MAX_LINGERING;
+pub use probe::{ProbeError, Prober};
 
 /// What the daemon may change while clients are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,7 @@ struct Shared {
     buffers: Pool,
     linger: Linger,
     turned_away: Summary,
+    probe: probe::Expected,
     sessions: TaskTracker,
 }
 
@@ -129,6 +132,7 @@ impl Server {
             buffers: Pool::default(),
             linger: Linger::default(),
             turned_away: Summary::default(),
+            probe: probe::Expected::default(),
             sessions: TaskTracker::new(),
         });
         let stop = CancellationToken::new();
@@ -140,6 +144,11 @@ impl Server {
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A way to find out whether clients are served.
+    pub fn prober(&self) -> Prober {
+        Prober::new(Arc::clone(&self.shared), self.address)
     }
 
     /// Connections that were refused or ended and are kept for a moment so that their last line arrives.
