@@ -52,6 +52,15 @@ pub(super) type Changes = Vec<(Vec<u8>, Option<fjall::Slice>)>;
 
 impl Engine {
     pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
+        match Self::try_open(dir, deleted) {
+            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_end(&folder(dir))? => {
+                Self::try_open(dir, deleted)
+            }
+            result => result,
+        }
+    }
+
+    fn try_open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
         let filter = Arc::new(LeaveOutDeleted { deleted: Arc::clone(deleted) });
         let database = Database::builder(folder(dir))
             .cache_size(BLOCK_CACHE)
