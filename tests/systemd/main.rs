@@ -1,0 +1,47 @@
+//! shibudb as a Debian machine runs it: installed from its package, under a real, booted systemd.
+//!
+//! Every test boots a machine of its own (see `machine`), so they share no state and run side by
+//! side. That takes root, systemd-container and debootstrap, so it happens only when asked for:
+//!
+//!     SHIBUDB_TEST_ALL=1 cargo test --test systemd
+//!
+//! Asked for, a machine that cannot be booted is a failure, never a test skipped.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cgroup;
+mod image;
+mod machine;
+mod package;
+mod reload;
+mod sandbox;
+mod service;
+mod sockets;
+mod storm;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let asked_for = std::env::var_os("SHIBUDB_TEST_ALL").is_some_and(|value| value == "1");
+    if !asked_for {
+        eprintln!(
+            "skipped: to boot a machine and test under systemd, run as root, with systemd-container and \
+             debootstrap installed: SHIBUDB_TEST_ALL=1 cargo test --test systemd"
+        );
+    }
+    cgroup::Cgroup::sweep();
+    let rooms =
+        [package::trials(), reload::trials(), sandbox::trials(), service::trials(), sockets::trials()];
+    let trials = rooms.into_iter().flatten().map(|trial| trial.with_ignored_flag(!asked_for)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// One trial for each function of a room, named after it.
+macro_rules! trials {
+    ($($test:ident),* $(,)?) => {
+        vec![$(libtest_mimic::Trial::test(
+            concat!(module_path!(), "::", stringify!($test)).trim_start_matches("systemd::"),
+            || { $test(); Ok(()) },
+        )),*]
+    };
+}
+use trials;

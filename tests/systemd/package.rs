@@ -1,0 +1,100 @@
+//! The life of the package: installed, upgraded, removed, purged.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::storm::storm;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    crate::trials![
+        lintian_finds_no_error,
+        installing_enables_and_starts_the_service_but_not_the_socket,
+        no_connect_is_refused_during_an_upgrade,
+        an_upgrade_keeps_what_the_administrator_chose,
+        an_upgrade_succeeds_with_a_broken_config,
+        removing_keeps_data_and_settings,
+        purging_leaves_nothing_behind,
+    ]
+}
+
+const INSTALL: &str = "dpkg --install /opt/shibudb.deb";
+
+fn lintian_finds_no_error() {
+    let output =
+        Command::new("lintian").args(["--fail-on", "error"]).arg(&Image::get().package).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn installing_enables_and_starts_the_service_but_not_the_socket() {
+    let machine = Machine::with_shibudb();
+    assert_eq!(machine.sh("systemctl is-enabled shibudb.service"), "enabled");
+    assert_eq!(machine.sh("systemctl is-active shibudb.service"), "active");
+    assert_eq!(machine.run("systemctl is-enabled shibudb.socket").stdout, "disabled");
+    assert_eq!(machine.run("systemctl is-active shibudb.socket").stdout, "inactive");
+    assert_eq!(machine.sh("stat -c '%U %a' /var/lib/shibudb"), "shibudb 700");
+    assert_eq!(machine.sh("stat -c '%U %a' /etc/shibudb/shibudb.toml"), "root 644");
+}
+
+fn no_connect_is_refused_during_an_upgrade() {
+    let machine = Machine::with_shibudb();
+    let before = machine.property("MainPID");
+    storm(&machine, |tally| {
+        tally.await_answer();
+        machine.sh(INSTALL);
+        tally.await_answer();
+    })
+    .assert_none_failed();
+    assert_ne!(machine.property("MainPID"), before, "the new version is not running");
+}
+
+fn an_upgrade_keeps_what_the_administrator_chose() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl disable --now shibudb.service");
+    machine.sh("echo '# by hand' >>/etc/shibudb/shibudb.toml");
+    machine.sh(INSTALL);
+    assert_eq!(machine.run("systemctl is-enabled shibudb.service").stdout, "disabled");
+    assert_eq!(machine.run("systemctl is-active shibudb.service").stdout, "inactive");
+    assert_eq!(machine.sh("tail -n 1 /etc/shibudb/shibudb.toml"), "# by hand");
+}
+
+fn an_upgrade_succeeds_with_a_broken_config() {
+    let machine = Machine::with_shibudb();
+    machine.sh("echo 'broken = 1' >>/etc/shibudb/shibudb.toml");
+    machine.sh(INSTALL);
+    assert_eq!(machine.sh("dpkg-query --show --showformat='${db:Status-Status}' shibudb"), "installed");
+}
+
+fn removing_keeps_data_and_settings() {
+    let machine = Machine::with_shibudb();
+    machine.sh("dpkg --remove shibudb");
+    machine.connect(9090).unwrap_err();
+    machine.sh("test -d /var/lib/shibudb && test -f /etc/shibudb/shibudb.toml && getent passwd shibudb");
+    machine.sh(INSTALL);
+    machine.connect(9090).unwrap();
+}
+
+fn purging_leaves_nothing_behind() {
+    let machine = Machine::boot();
+    // A first account gives the account files the backups and locks that any account would.
+    machine.sh("useradd --system other && userdel other");
+    let before = files(&machine);
+    machine.sh(INSTALL);
+    machine.sh("systemctl enable --now shibudb.socket || true; dpkg --purge shibudb");
+    let left = Vec::from_iter(files(&machine).difference(&before).cloned().collect::<BTreeSet<_>>());
+    assert!(left.is_empty(), "{left:#?}");
+    let named =
+        machine.run("grep --recursive --files-with-matches shibudb /etc --exclude='*-' --exclude=hostname");
+    assert_eq!(named.stdout, "");
+}
+
+/// Every file on the disk and in /run, but for logs and what systemd and dpkg keep for themselves.
+fn files(machine: &Machine) -> BTreeSet<String> {
+    let list = machine.sh(
+        "find / /run -xdev -not -path '/run/systemd/*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*'",
+    );
+    list.lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,78 @@
+//! Starting, failing and being started again.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use crate::machine::{Machine, eventually};
+
+/// Longer than systemd waits between a crash and the next start, on a busy computer.
+const RESTART: Duration = Duration::from_secs(30);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    crate::trials![
+        a_client_can_connect_the_moment_start_returns,
+        stop_ends_it_cleanly,
+        after_kill_9_it_is_restarted,
+        the_watchdog_restarts_one_that_hangs,
+        a_wrong_config_fails_once_and_says_why,
+    ]
+}
+
+fn a_client_can_connect_the_moment_start_returns() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb");
+    machine.connect(9090).unwrap_err();
+    machine.sh("systemctl start shibudb");
+    machine.connect(9090).unwrap();
+    assert_eq!(machine.property("ActiveState"), "active");
+}
+
+fn stop_ends_it_cleanly() {
+    let machine = Machine::with_shibudb();
+    let _idle = machine.connect(9090).unwrap();
+    machine.sh("systemctl stop shibudb");
+    assert_eq!(machine.property("ActiveState"), "inactive");
+    assert_eq!(machine.property("Result"), "success");
+    assert_eq!(
+        (machine.property("ExecMainCode"), machine.property("ExecMainStatus")),
+        ("1".into(), "0".into())
+    );
+}
+
+fn after_kill_9_it_is_restarted() {
+    let machine = Machine::with_shibudb();
+    let before = machine.property("MainPID");
+    machine.sh("systemctl kill --signal=KILL shibudb");
+    is_back(&machine, &before);
+}
+
+fn the_watchdog_restarts_one_that_hangs() {
+    let machine = Machine::with_shibudb();
+    machine.drop_in("[Service]\nWatchdogSec=1s");
+    machine.sh("systemctl restart shibudb");
+    let before = machine.property("MainPID");
+    machine.sh("systemctl kill --kill-who=main --signal=STOP shibudb");
+    is_back(&machine, &before);
+    assert!(machine.journal().contains("Watchdog timeout"), "{}", machine.journal());
+}
+
+fn a_wrong_config_fails_once_and_says_why() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb && echo 'broken = 1' >/etc/shibudb/shibudb.toml");
+    assert_ne!(machine.run("systemctl start shibudb").status, Some(0));
+    // It has given up: a unit that is to be started again would be `activating`.
+    eventually("it has failed", RESTART, || (machine.property("ActiveState") == "failed").then_some(()));
+    assert_eq!(machine.property("NRestarts"), "0");
+    assert_eq!(machine.property("ExecMainStatus"), "78");
+    assert!(machine.journal().contains("broken"), "{}", machine.journal());
+}
+
+/// Waits until another process runs the service than the one it was, after exactly one restart.
+fn is_back(machine: &Machine, before: &str) {
+    eventually("it is running again", RESTART, || {
+        (machine.property("NRestarts") == "1" && machine.property("ActiveState") == "active").then_some(())
+    });
+    assert_ne!(machine.property("MainPID"), before);
+    machine.connect(9090).unwrap();
+}

@@ -1,0 +1,64 @@
+//! The listening sockets: kept over a restart, or held by systemd from the start.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use crate::machine::{Machine, eventually};
+use crate::storm::storm;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    crate::trials![
+        no_connect_is_refused_during_a_restart,
+        no_connect_is_refused_after_a_crash,
+        the_first_connection_starts_a_service_with_a_socket_unit,
+        no_connect_is_refused_with_a_socket_unit,
+    ]
+}
+
+fn no_connect_is_refused_during_a_restart() {
+    let machine = Machine::with_shibudb();
+    storm(&machine, |tally| {
+        for _ in 0..3 {
+            tally.await_answer();
+            machine.sh("systemctl restart shibudb");
+        }
+        tally.await_answer();
+    })
+    .assert_none_failed();
+}
+
+fn no_connect_is_refused_after_a_crash() {
+    let machine = Machine::with_shibudb();
+    storm(&machine, |tally| {
+        tally.await_answer();
+        let before = machine.property("MainPID");
+        machine.sh("systemctl kill --signal=KILL shibudb");
+        eventually("it has been restarted", Duration::from_secs(30), || {
+            (machine.property("NRestarts") == "1" && machine.property("MainPID") != before).then_some(())
+        });
+        tally.await_answer();
+    })
+    .assert_none_failed();
+}
+
+fn the_first_connection_starts_a_service_with_a_socket_unit() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb && systemctl enable --now shibudb.socket");
+    assert_eq!(machine.property("ActiveState"), "inactive");
+    let _client = machine.connect(9090).unwrap();
+    eventually("the service runs", Duration::from_secs(30), || {
+        (machine.property("ActiveState") == "active").then_some(())
+    });
+}
+
+fn no_connect_is_refused_with_a_socket_unit() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb && systemctl enable --now shibudb.socket");
+    storm(&machine, |tally| {
+        tally.await_answer();
+        machine.sh("systemctl restart shibudb");
+        tally.await_answer();
+    })
+    .assert_none_failed();
+}
