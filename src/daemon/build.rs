@@ -65,7 +65,7 @@ pub(super) fn build(
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, systemd::inherited())?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
-    let store = Store::open(&data_dir.join("store"), settings::durability(&loaded.running))?;
+    let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
     clients.block_on(first_admin(&accounts, &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
