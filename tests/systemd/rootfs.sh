@@ -37,7 +37,7 @@ if [ -d "$root" ]; then
 fi
 rm -rf "$cache"/rootfs-*
 
-# The URI of the suite's main component, as apt would fetch it. Needs the lists of one `apt-get update`.
+# The URI of the suite's main component, as apt would fetch it.
 apt_mirror() {
     apt-get indextargets --format '$(REPO_URI)' \
         "Created-By: Packages" "Origin: Debian" "Codename: $suite" "Component: main" | head -n 1
@@ -57,7 +57,12 @@ wget_settings() {
 }
 
 mirror=${SHIBUDB_TEST_MIRROR:-$(apt_mirror)}
-[ -n "$mirror" ] || die "apt knows no mirror for $suite: run 'apt-get update', or set SHIBUDB_TEST_MIRROR"
+if [ -z "$mirror" ]; then
+    # apt tells only of what it has the lists of, and a fresh machine may have none yet.
+    apt-get update -qq >&2
+    mirror=$(apt_mirror)
+fi
+[ -n "$mirror" ] || die "apt knows no mirror for $suite; set SHIBUDB_TEST_MIRROR"
 
 half=$root.half
 log=$cache/debootstrap.log
