@@ -25,7 +25,10 @@ async fn main() {
     store.create_space("bench", true).await.unwrap();
     let space = store.space("bench").unwrap();
     for writers in [1, 8, 64, 256] {
-        println!("puts/s, {writers:>3} writers      {:>12.0}", puts(&store, &space, writers).await);
+        let before = store.commits();
+        let (done, rate) = puts(&store, &space, writers).await;
+        let commits = store.commits() - before;
+        println!("puts/s, {writers:>3} writers      {rate:>12.0} ({commits} commits of {done} puts)");
     }
     println!("gets/s, 1 hot key        {:>12.0}", gets(&store, &space, 1));
     println!("gets/s, 1,000 hot keys   {:>12.0}", gets(&store, &space, 1000));
@@ -38,7 +41,7 @@ fn key(writer: u64, n: u64) -> Vec<u8> {
     format!("key/{writer:03}/{n:08}").into_bytes()
 }
 
-async fn puts(store: &Store, space: &Space, writers: u64) -> f64 {
+async fn puts(store: &Store, space: &Space, writers: u64) -> (u64, f64) {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let tasks: Vec<_> = (0..writers)
@@ -66,7 +69,8 @@ async fn puts(store: &Store, space: &Space, writers: u64) -> f64 {
     for task in tasks {
         task.await.unwrap();
     }
-    per_second(done.load(Ordering::Relaxed), start)
+    let done = done.load(Ordering::Relaxed);
+    (done, per_second(done, start))
 }
 
 fn gets(store: &Store, space: &Space, keys: u64) -> f64 {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::HashCost;
 
 /// How much less than everything else these threads get when there is not enough for all.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 pub(super) struct Hasher {
     jobs: Sender<Job>,

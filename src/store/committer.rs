@@ -2,6 +2,7 @@
 //! once, and only then answers.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -148,6 +149,7 @@ impl Committer {
         }
         self.recover()?;
         let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         match &result {
             // The sync of a group covers everything before it.
             Ok(()) if sync => self.sync_due = None,

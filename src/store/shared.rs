@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::StoreError;
@@ -19,6 +20,8 @@ pub(super) struct Shared {
     /// Held by whoever uses a clone of the engine beyond a single call, and by the committer while
     /// it closes and opens the engine. Taken before `slot`.
     pub(super) long_use: Mutex<()>,
+    /// Groups committed so far.
+    pub(super) commits: AtomicU64,
     slot: RwLock<Slot>,
     spaces: RwLock<BTreeMap<Box<str>, Space>>,
 }
@@ -40,6 +43,7 @@ impl Shared {
             deleted,
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),
+            commits: AtomicU64::new(0),
             slot: RwLock::new(Slot::Open(engine)),
             spaces: RwLock::default(),
         }
