@@ -17,7 +17,7 @@ use shibudb::store::{Durability, Outcome, Space, Store, Write};
 const INSIDE: &str = "SHIBUDB_TEST_SMALL_DISK";
 
 /// Set where nothing may be skipped.
-const NO_SKIP: &str = "SHIBUDB_TEST_NO_SKIP";
+const NO_SKIP: &str = "SHIBUDB_TEST_ALL";
 
 #[test]
 fn a_full_disk_stops_writes_until_there_is_space_again() {
