@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::daemon::{self, Options, RunError};
@@ -109,7 +110,7 @@ pub fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     // Before anything else, so that no signal kills a server that is only starting.
     let held = signals::hold().map_err(failed)?;
-    let command = Cli::parse().command;
+    let command = arguments()?.command;
     if let Command::Run(args) = command {
         return run_daemon(args, held);
     }
@@ -121,6 +122,21 @@ fn run() -> Result<(), Failure> {
         Command::Check(args) => check::check(&args),
         Command::Manager(args) => run_manager(args),
     }
+}
+
+/// The arguments. Asked for help or the version, the process ends here.
+fn arguments() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        // Told as every other error is, not in the parser's way.
+        _ => {
+            let text = error.to_string();
+            let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            Failure { message: message.to_owned(), status: EXIT_USAGE }
+        }
+    })
 }
 
 fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
