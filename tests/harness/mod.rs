@@ -1,0 +1,327 @@
+//! A real server of one test's own: the built binary as a child process, in a directory of its own,
+//! on ports that were free.
+//!
+//!     let server = Setup::new().limit(50).start();
+//!     let mut admin = server.admin();
+//!     assert_eq!(server.put("/limit", r#"{"limit":60}"#).status, 200);
+//!     server.signal(Signal::USR1);
+//!     server.wait_for_log("160");
+//!     assert!(server.stop().success());
+//!
+//! Nothing of this machine's own configuration reaches it: it gets a config file of its own, without
+//! settings unless the test says otherwise, and a home of its own. It is killed when it is dropped, and if
+//! the test has failed, its log is shown.
+#![allow(dead_code, unused_imports, reason = "every test file uses its own part of it")]
+
+mod client;
+pub(crate) mod http;
+mod log;
+pub(crate) mod world;
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process};
+use tempfile::TempDir;
+
+pub(crate) use client::Client;
+pub(crate) use http::Reply;
+pub(crate) use log::Log;
+pub(crate) use rustix::process::Signal;
+
+/// Longer than anything that is waited for takes on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The password of the account `admin`.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// An empty file would be refused, as one that is being written.
+const NO_SETTINGS: &str = "# no settings\n";
+
+/// What a server is to be started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    limit: Option<u32>,
+    config: String,
+    environment: Vec<(String, String)>,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    setup: Setup,
+    home: TempDir,
+    child: Child,
+    log: Log,
+    port: u16,
+    management_port: u16,
+}
+
+impl Setup {
+    /// The limit comes from nowhere: 1000.
+    pub(crate) fn new() -> Self {
+        Self { limit: None, config: NO_SETTINGS.to_owned(), environment: Vec::new() }
+    }
+
+    /// The limit on the command line.
+    pub(crate) fn limit(self, limit: u32) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// The text of the config file.
+    pub(crate) fn config(self, text: impl Into<String>) -> Self {
+        Self { config: text.into(), ..self }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) fn start(self) -> Server {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("shibudb.toml"), &self.config).unwrap();
+        let (child, log, ports) = self.spawn(home.path());
+        Server { setup: self, home, child, log, port: ports.0, management_port: ports.1 }
+    }
+
+    fn spawn(&self, home: &Path) -> (Child, Log, (u16, u16)) {
+        let mut command = shibudb(home, ["run", "0"]);
+        command.args(self.limit.map(|limit| limit.to_string()));
+        command.arg("--config").arg(home.join("shibudb.toml"));
+        command.arg("--data-dir").arg(home.join("data"));
+        command.env("SHIBUDB_ADMIN_PASSWORD", PASSWORD);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Log::of(child.stderr.take().unwrap());
+        let ready = log.wait_for("ready: ");
+        let ports =
+            (port_after(&ready, "clients on 127.0.0.1:"), port_after(&ready, "management on 127.0.0.1:"));
+        (child, log, ports)
+    }
+}
+
+impl Server {
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn management_port(&self) -> u16 {
+        self.management_port
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.home.path().join("shibudb.toml")
+    }
+
+    /// Writes the config file in place. The server finds the edit by itself, soon.
+    pub(crate) fn write_config(&self, text: impl AsRef<[u8]>) {
+        fs::write(self.config_path(), text).unwrap();
+    }
+
+    // --- clients
+
+    /// A connection that has said nothing yet.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// A connection that is logged in.
+    #[track_caller]
+    pub(crate) fn login(&self, username: &str, password: &str) -> Client {
+        let mut client = self.connect();
+        client.login(username, password);
+        client
+    }
+
+    #[track_caller]
+    pub(crate) fn admin(&self) -> Client {
+        self.login("admin", PASSWORD)
+    }
+
+    // --- operators
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        http::request(self.management_port, "GET", path, None)
+    }
+
+    #[track_caller]
+    pub(crate) fn put(&self, path: &str, body: &str) -> Reply {
+        http::request(self.management_port, "PUT", path, Some(body))
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &str) -> Reply {
+        http::request(self.management_port, "POST", path, Some(body))
+    }
+
+    /// Sends these bytes as a request, and reads the answer.
+    #[track_caller]
+    pub(crate) fn send_raw(&self, request: impl AsRef<[u8]>) -> Reply {
+        http::send(self.management_port, request.as_ref())
+    }
+
+    /// `shibudb manager <port> <words>`.
+    pub(crate) fn manager(&self, words: &str) -> Output {
+        let port = self.port.to_string();
+        shibudb(self.home.path(), ["manager", &port]).args(words.split_whitespace()).output().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The limit now.
+    pub(crate) fn limit(&self) -> u64 {
+        self.get("/limit").json()["current_limit"].as_u64().unwrap()
+    }
+
+    /// The active connections now.
+    pub(crate) fn active(&self) -> u64 {
+        self.get("/limit").json()["active_connections"].as_u64().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn set_limit(&self, limit: u32) {
+        let reply = self.put("/limit", &format!(r#"{{"limit":{limit}}}"#));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_active(&self, active: u64) {
+        wait_until(&format!("{active} connections are active"), || self.active() == active);
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_limit(&self, limit: u64) {
+        wait_until(&format!("the limit is {limit}"), || self.limit() == limit);
+    }
+
+    // --- its log
+
+    /// All that it has logged since it was last started.
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits for a line that contains `text`, from the start of the log on, and returns the first.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.log.wait_for(text)
+    }
+
+    // --- its end
+
+    /// Ends it in good order, and waits until it has ended.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the server has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Starts it again over the same directories, on whatever ports are free. To be stopped or
+    /// killed before.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_some(), "it is still running");
+        let (child, log, ports) = self.setup.spawn(self.home.path());
+        (self.child, self.log) = (child, log);
+        (self.port, self.management_port) = ports;
+    }
+
+    /// As [`Self::start_again`], with another limit on the command line, or none.
+    pub(crate) fn start_again_with_limit(&mut self, limit: Option<u32>) {
+        self.setup.limit = limit;
+        self.start_again();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log.text());
+        }
+    }
+}
+
+/// The built program, with `home` as its home and nothing of this process' environment that it
+/// would listen to.
+pub(crate) fn shibudb<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shibudb"));
+    command.args(arguments);
+    command.env_clear();
+    command
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", home.join("run"))
+        .env("XDG_STATE_HOME", home.join("state"));
+    command
+}
+
+/// What a command said that must have failed with this status and must not have printed anything.
+#[track_caller]
+pub(crate) fn refused(output: &Output, status: i32) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), &*out), (Some(status), ""), "{err}");
+    err.into_owned()
+}
+
+/// Says in one line why a test is not run, which is a failure where everything must be.
+#[track_caller]
+pub(crate) fn skipped(reason: &str) {
+    let all = std::env::var_os("SHIBUDB_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(!all, "not skipped under SHIBUDB_TEST_ALL=1: {reason}");
+    // Not `eprintln!`, whose text the test harness would keep to itself.
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "skipped: {reason}").unwrap();
+}
+
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn port_after(line: &str, words: &str) -> u16 {
+    let (_, rest) = line.split_once(words).unwrap();
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}

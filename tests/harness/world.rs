@@ -1,0 +1,184 @@
+//! A world of one test's own: its own network, processes, `/run` and `/var/lib`.
+//!
+//! Some tests need what a machine has only once: port 9090, root, the directories of a system
+//! service. The kernel's namespaces give each test its own, without root and without anything of
+//! them being left behind: [`enter`] runs the test's own program again inside, for that one test.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::{PASSWORD, refused, skipped, wait_until};
+
+/// Tells the program that it is inside, and where its directory is.
+const INSIDE: &str = "SHIBUDB_TEST_WORLD";
+
+const TOOLS: [&str; 5] = ["bash", "bc", "curl", "ip", "jq"];
+
+/// Where the tools are, also those that other users than root seldom look for.
+const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const NAMESPACES: [&str; 7] =
+    ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"];
+
+/// What makes the namespaces habitable.
+const FURNISH: &str = r#"set -e
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
+if [ -d /etc/shibudb ]; then mount -t tmpfs tmpfs /etc/shibudb; fi
+ip link set lo up
+exec "$@""#;
+
+/// Notes for how long somebody wants to sleep, and sleeps until it is woken by name.
+const SLEEP: &str = r#"#!/bin/bash
+echo "$1" >> "$HOME/naps"
+nap=$(wc -l < "$HOME/naps")
+until [ -e "$HOME/wake.$nap" ]; do /bin/sleep 0.01; done
+"#;
+
+/// There is nobody but root here.
+const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
+
+/// The inside. Its directory is the home and the working directory of whatever is run.
+pub(crate) struct World {
+    home: PathBuf,
+}
+
+/// Runs `test` in a world of its own. Must be called with a closure, as the first thing in a test.
+pub(crate) fn enter<F: FnOnce(&World)>(test: F) {
+    if let Some(home) = std::env::var_os(INSIDE) {
+        return test(&World { home: home.into() });
+    }
+    if let Err(reason) = ENTRANCE.get_or_init(entrance) {
+        return skipped(reason);
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_shibudb"), home.path().join("bin/shibudb")).unwrap();
+    script(&home.path().join("bin/sleep"), SLEEP);
+    script(&home.path().join("bin/sudo"), SUDO);
+    let output = Command::new("unshare")
+        .args(NAMESPACES)
+        .args(["bash", "-c", FURNISH, "furnish"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name_of(&test), "--nocapture", "--test-threads=1"])
+        .env(INSIDE, home.path())
+        .env("PATH", SYSTEM)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && out.contains("test result: ok. 1 passed"), "{out}{err}");
+}
+
+static ENTRANCE: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// Whether there can be worlds here.
+fn entrance() -> Result<(), String> {
+    let missing = TOOLS
+        .iter()
+        .find(|tool| !SYSTEM.split(':').any(|directory| Path::new(directory).join(tool).exists()));
+    if let Some(tool) = missing {
+        return Err(format!("needs the program {tool}"));
+    }
+    let mut attempt = Command::new("unshare");
+    attempt.args(NAMESPACES).args(["bash", "-c", FURNISH, "furnish", "test", "-x"]);
+    // Built below /run or /var/lib, this program is not to be seen inside.
+    attempt.arg(std::env::current_exe().unwrap()).env("PATH", SYSTEM);
+    match attempt.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!(
+            "needs user namespaces, and a target directory outside /run and /var/lib: {}",
+            text(&output.stderr).trim()
+        )),
+        Err(error) => Err(format!("needs the program unshare: {error}")),
+    }
+}
+
+/// The test that a closure was written in, as the test harness calls it.
+fn name_of<F>(_: &F) -> &'static str {
+    let path = std::any::type_name::<F>();
+    let path = path.strip_suffix("::{{closure}}").unwrap();
+    path.split_once("::").unwrap().1
+}
+
+impl World {
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A shell with `text` as its program, as a person would have it: stops at the first failure.
+    pub(crate) fn bash(&self, text: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", text]);
+        self.at_home(&mut command);
+        command
+    }
+
+    /// A program that is here, run as a person would run it.
+    pub(crate) fn program(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        self.at_home(&mut command);
+        command
+    }
+
+    fn at_home(&self, command: &mut Command) {
+        let path = format!("{}:{SYSTEM}", self.home.join("bin").display());
+        command.env_clear().env("PATH", path).env("HOME", &self.home).current_dir(&self.home);
+        command.env("SHIBUDB_ADMIN_PASSWORD", PASSWORD);
+        command.stdin(Stdio::null());
+    }
+
+    /// Runs `text` in a shell, and what it says on standard output. Nothing of it may fail.
+    #[track_caller]
+    pub(crate) fn run(&self, text: &str) -> String {
+        let output = self.bash(text).output().unwrap();
+        assert!(output.status.success(), "{text}\n{}", self::text(&output.stderr));
+        self::text(&output.stdout)
+    }
+
+    /// Runs `text` in a shell, and what it says on standard error. It must fail with this status,
+    /// and say nothing on standard output.
+    #[track_caller]
+    pub(crate) fn fails(&self, text: &str, status: i32) -> String {
+        refused(&self.bash(text).output().unwrap(), status)
+    }
+
+    /// Starts a server on port 9090, and returns its process id.
+    #[track_caller]
+    pub(crate) fn start(&self, limit: u32) -> String {
+        let said = self.run(&format!("shibudb start 9090 {limit}"));
+        let (_, pid) = said.split_once("PID ").unwrap();
+        pid.chars().take_while(char::is_ascii_digit).collect()
+    }
+
+    /// Waits until somebody here has gone to sleep for the `nap`th time, counted from 1, and returns
+    /// for how long it was meant to be.
+    #[track_caller]
+    pub(crate) fn wait_for_nap(&self, nap: usize) -> String {
+        let mut length = None;
+        wait_until(&format!("nap {nap} has begun"), || {
+            let naps = fs::read_to_string(self.home.join("naps")).unwrap_or_default();
+            length = naps.lines().nth(nap - 1).map(str::to_owned);
+            length.is_some()
+        });
+        length.unwrap()
+    }
+
+    /// Ends that nap.
+    pub(crate) fn wake(&self, nap: usize) {
+        fs::write(self.home.join(format!("wake.{nap}")), "").unwrap();
+    }
+}
+
+pub(crate) fn script(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
