@@ -1,0 +1,52 @@
+//! A virtual environment with the client, made once and kept.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use crate::harness::skipped;
+
+const CLIENT: &str = "shibudb-client==1.1.0";
+
+static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// One of the programs beside this file, to be run with the client at hand; or `None`, and the
+/// reason was told.
+pub(crate) fn python(program: &str) -> Option<Command> {
+    match ENVIRONMENT.get_or_init(make) {
+        Ok(python) => {
+            let mut command = Command::new(python);
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python_client").join(program));
+            Some(command)
+        }
+        Err(reason) => {
+            skipped(reason);
+            None
+        }
+    }
+}
+
+fn make() -> Result<PathBuf, String> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
+    let python = directory.join("bin/python");
+    let has_client = || {
+        let mut command = Command::new(&python);
+        command.args(["-c", "import shibudb_client"]).output().is_ok_and(|output| output.status.success())
+    };
+    if !has_client() {
+        let needs = |what: &str, error: String| format!("the Python client needs {what}: {error}");
+        // What an earlier attempt may have left is replaced.
+        try_to(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))
+            .map_err(|error| needs("python3 with venv", error))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", CLIENT];
+        try_to(Command::new(&python).args(pip)).map_err(|error| needs("PyPI", error))?;
+    }
+    Ok(python)
+}
+
+/// The last line of what a command that failed has said.
+fn try_to(command: &mut Command) -> Result<(), String> {
+    let Output { status, stderr, .. } = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&stderr);
+    if status.success() { Ok(()) } else { Err(said.trim().lines().last().unwrap_or("failed").to_owned()) }
+}
