@@ -1,0 +1,56 @@
+//! What outlives the server, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use serde_json::json;
+
+use harness::{Setup, Signal};
+
+#[test]
+fn what_was_answered_ok_is_there_after_a_kill() {
+    let mut server = Setup::new().limit(50).start();
+    let mut admin = server.admin();
+    admin.expect_ok(
+        &json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"}),
+        "SPACE_CREATED",
+    );
+    for number in 0..100 {
+        let (key, value) = (format!("key {number}"), format!("value {number}"));
+        admin.expect_ok(&json!({"type": "PUT", "space": "s", "key": key, "value": value}), "OK");
+    }
+    let zoe = json!({"username": "zoe", "password": "secret", "role": "user", "permissions": {"s": "read"}});
+    admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": zoe}), "USER_CREATED");
+    server.set_limit(70);
+
+    server.kill();
+    server.start_again();
+
+    // With the same limit on the command line, so that the one set at run time still stands above it.
+    assert_eq!((server.limit(), server.active()), (70, 0));
+    let mut zoe = server.login("zoe", "secret");
+    for number in 0..100 {
+        let answer = zoe.ask(&json!({"type": "GET", "space": "s", "key": format!("key {number}")}));
+        assert_eq!(answer, json!({"status": "OK", "value": format!("value {number}")}));
+    }
+    let history = server.get("/history").json();
+    let doors: Vec<_> = history["changes"].as_array().unwrap().iter().map(|change| &change["door"]).collect();
+    assert_eq!(doors, ["startup", "http", "startup"]);
+}
+
+#[test]
+fn asked_to_stop_it_ends_its_idle_sessions_and_itself() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Setup::new().start();
+        let mut sessions = [server.admin(), server.admin(), server.connect()];
+        server.wait_until_active(3);
+        server.signal(signal);
+        for session in &mut sessions {
+            session.expect_end();
+        }
+        assert!(server.wait().success());
+        server.start_again();
+        server.admin();
+        assert!(server.stop().success());
+    }
+}
