@@ -25,11 +25,11 @@ const PORT_OFFSET: u16 = 1000;
 #[derive(Debug, Clone, Args)]
 pub struct ManagerArgs {
     /// Port of the server (its management API listens 1000 above)
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = super::port)]
     port: u16,
 
     /// Port of the management API, if it is configured to be another
-    #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "PORT", value_parser = super::port)]
     management_port: Option<u16>,
 
     /// Print the answer of the API as it is
@@ -49,19 +49,19 @@ enum Command {
     /// Set the limit
     Limit {
         /// The new limit
-        #[arg(value_name = "N", allow_negative_numbers = true)]
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
         limit: i128,
     },
     /// Raise the limit
     Increase {
         /// By how much; the configured step if left out
-        #[arg(value_name = "N", allow_negative_numbers = true)]
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
         amount: Option<i128>,
     },
     /// Lower the limit
     Decrease {
         /// By how much; the configured step if left out
-        #[arg(value_name = "N", allow_negative_numbers = true)]
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
         amount: Option<i128>,
     },
     /// Ask whether the server is healthy

@@ -63,7 +63,7 @@ struct RunArgs {
 #[derive(Debug, Args)]
 struct StartArgs {
     /// Port for clients; the management API is 1000 above
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = port)]
     port: u16,
     /// The connection limit to begin with [default: from the config file, else 1000]
     #[arg(value_parser = limit)]
@@ -179,13 +179,21 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure { message: error.to_string(), status: EXIT_FAILED }
 }
 
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|&port| port > 0).ok_or_else(|| "expected a port from 1 to 65535".into())
+}
+
+fn whole_number(text: &str) -> Result<i128, String> {
+    text.parse().map_err(|_| "expected a whole number, such as 1000".into())
+}
+
 fn limit(text: &str) -> Result<NonZeroU32, String> {
-    match text.parse::<i128>() {
+    match whole_number(text) {
         Ok(number) if number <= 0 => Err("connection limit must be positive".into()),
         Ok(number) => u32::try_from(number)
             .ok()
             .and_then(NonZeroU32::new)
             .ok_or_else(|| format!("a connection limit is at most {}", u32::MAX)),
-        Err(_) => Err("expected a whole number, such as 1000".into()),
+        Err(problem) => Err(problem),
     }
 }

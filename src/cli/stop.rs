@@ -12,6 +12,7 @@ use crate::daemon::{Running, pid_file_path, runtime_dir};
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
     /// Port of the server; may be left out if only one was started
+    #[arg(value_parser = super::port)]
     port: Option<u16>,
 }
 

@@ -1,0 +1,89 @@
+//! The README, word for word: what it tells a newcomer to type does what it says.
+//!
+//! `cargo` is not as printed: a build for each run of the tests would take minutes. In its place
+//! stands a script that runs the program that cargo has built for this test.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use harness::world::{enter, script};
+
+const README: &str = include_str!("../../README.md");
+
+/// `cargo run --release -- ARGUMENTS` and `cargo install --path .`, of which there is nothing to do.
+const CARGO: &str = "#!/bin/bash
+case \"$1 $2 $3\" in
+    'run --release --') shift 3; exec shibudb \"$@\" ;;
+    'install --path .') ;;
+    *) echo \"not for a newcomer: cargo $*\" >&2; exit 1 ;;
+esac
+";
+
+/// The fenced blocks of a language, in order.
+fn blocks(language: &str) -> Vec<&'static str> {
+    README.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
+}
+
+#[test]
+fn the_quick_start_is_two_commands_and_what_they_lead_to() {
+    enter(|world| {
+        script(&world.home().join("bin/cargo"), CARGO);
+        let blocks = blocks("bash");
+        let [start, talk, tests, install, ..] = *blocks else { panic!("the quick start has four blocks") };
+        assert_eq!(start, "cargo run --release -- start 9090 1000\n");
+        assert!(world.run(start).contains("port 9090, management port 10090, limit 1000"));
+        let stats = world.run(talk);
+        assert!(stats.contains("\"max_connections\":1000"), "{stats}");
+        assert_eq!(tests, "cargo test\n");
+        assert!(world.run(install).starts_with("Connection Statistics:\n"));
+        world.run("shibudb stop 9090");
+    });
+}
+
+#[test]
+fn what_the_doors_are_said_to_do_they_do() {
+    enter(|world| {
+        let pid = world.start(1000);
+        let rows: Vec<_> = README
+            .lines()
+            .filter(|line| {
+                line.starts_with("| command line")
+                    || line.starts_with("| HTTP")
+                    || line.starts_with("| signals")
+            })
+            .collect();
+        let [cli, http, signals] = *rows else { panic!("three doors with commands: {rows:?}") };
+        let limit = || world.run("shibudb manager 9090 status | grep 'Current Limit' | awk '{print $3}'");
+        let commands = |row: &'static str| row.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        let [set, increase, decrease, reset] = commands(cli)[..] else { panic!("{cli}") };
+        world.run(set);
+        for (command, expected) in [(increase, "2500\n"), (decrease, "2300\n"), (reset, "1000\n")] {
+            world.run(&format!("shibudb manager 9090 {command}"));
+            assert_eq!(limit(), expected, "{command}");
+        }
+        let [put] = commands(http)[..] else { panic!("{http}") };
+        world.run(put);
+        assert_eq!(limit(), "2000\n");
+        let [up, down] = commands(signals)[..] else { panic!("{signals}") };
+        for (command, expected) in [(up, "2100\n"), (down, "2000\n")] {
+            world.run(&command.replace("PID", &pid));
+            harness::wait_until(command, || limit() == expected);
+        }
+        world.run("shibudb stop");
+    });
+}
+
+#[test]
+fn the_shown_output_is_the_output() {
+    enter(|world| {
+        world.start(1000);
+        let [shown] = *blocks("console") else { panic!("one console block") };
+        let (command, expected) = shown.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
+        let held =
+            (0..45).map(|_| harness::Client::connect(([127, 0, 0, 1], 9090).into())).collect::<Vec<_>>();
+        harness::wait_until("45 connections are active", || world.run(command) == expected);
+        drop(held);
+        world.run("shibudb stop");
+    });
+}
