@@ -1,27 +1,30 @@
-//! Notices edits of the config file, however they are made.
+//! Notices edits of the config file, however they are made, and reads it when its writer is done.
 //!
-//! What the kernel tells is only a hint. It is gathered until the file has been quiet for
-//! [`QUIET`], then [`Watcher::changed`] returns, and the reader compares contents.
+//! What the kernel tells is only a hint. Hints are gathered until the file has been quiet for
+//! [`QUIET`], then [`Watcher::changed`] returns. Whether the contents differ is the reader's to say.
 //!
-//! **What is watched.** Never the file: a watch on an inode goes blind with the first rename. The
-//! watches are on every directory in which a name on the way to the file is looked up, through all
-//! symbolic links: for `/etc/shibudb/shibudb.toml` that is `/`, `/etc` and `/etc/shibudb`, and
-//! where a Kubernetes volume is mounted there, the directory that `..data` points to as well. So a
-//! link that is swapped and a directory that is made again are seen, and after each hint the way is
-//! walked anew.
+//! **What is watched.** A watch on the file alone goes blind with the first rename. So the watches
+//! are on every directory in which a name on the way to the file is looked up, through all symbolic
+//! links: for `/etc/shibudb/shibudb.toml` that is `/`, `/etc` and `/etc/shibudb`, and where a
+//! Kubernetes volume is mounted there, the directory that `..data` points to as well. So a link that
+//! is swapped and a directory that is made again are seen, and whenever a name was moved, the way is
+//! walked anew. The file itself is watched besides, for writers who know it by another name.
 //!
 //! **What is not seen that way** is a mount over the file or its directory, a change on a network
-//! file system, and everything, where inotify cannot be had. So twice a second the file's
-//! identity, size and times are compared too; that costs one system call. If inotify cannot be had
-//! there is one warning, and this goes on alone.
+//! file system, and everything, where inotify cannot be had. So every [`LOOK`] the way is walked and
+//! the file's identity, size and times are compared; that costs a handful of system calls. If
+//! inotify cannot be had there is one warning, and this goes on alone.
 //!
-//! **When is a writer done?** A writer that has the file open and has written to it is not done
-//! until it closes it: the kernel tells both, and tells the close even of a writer that dies. As
-//! long as that close is missing, nothing is acted upon, for at most [`PATIENCE`]; a file replaced
-//! by rename is complete by nature. Where inotify tells nothing, a file is taken as complete when
-//! it has not changed for [`QUIET`]. A file that is edited without end is looked at every
-//! [`LONGEST`], whenever no writer is in the middle of it.
+//! **When is a writer done?** A writer that has written to the file is not done until it closes it:
+//! the kernel tells both, and tells the close even of a writer that dies. The same goes for a writer
+//! that has made the file and not written yet. Until the close, [`Watcher::read`] reads nothing; and
+//! since hints come in order, one look at them after the reading tells whether a writer came in
+//! between. A file that is moved into place is complete by nature. Two cases escape: a file that
+//! was cut short by its name, truncate(2), is never closed, so after [`PATIENCE`] without another
+//! write it is read all the same; and where inotify tells nothing, a file is taken as complete when
+//! it has not changed for [`QUIET`].
 
+mod notices;
 mod way;
 
 use std::fs;
@@ -30,11 +33,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{Event, INotifyWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
+use notices::{Notice, Notices};
 use way::Way;
 
 /// How long the file must have been left alone.
@@ -43,40 +44,35 @@ const QUIET: Duration = Duration::from_millis(150);
 /// How long edits in quick succession are gathered at most.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How long a writer may keep the file open before its work so far is looked at all the same.
+/// How long a writer may be silent before its work so far is read all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the file is looked at without a hint.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How often inotify is tried again after it could not be had.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// How often a reading that a writer came across is begun again at once.
+const READINGS: usize = 5;
 
 /// Watches one path.
 #[derive(Debug)]
 pub struct Watcher {
     path: PathBuf,
-    hints: mpsc::UnboundedReceiver<Hint>,
-    hints_sender: mpsc::UnboundedSender<Hint>,
-    /// The directories in which the path's names are looked up, and where it ends.
+    /// Where the path leads, as of the last walk.
     way: Way,
-    inotify: Option<INotifyWatcher>,
-    retry_at: Option<Instant>,
+    /// `None` if inotify cannot be had; then it is tried again at `retry_at`.
+    notices: Option<Notices>,
+    retry_at: Instant,
     warned: bool,
     seen: Look,
-    /// Since when a writer has been in the middle of the file.
-    writing_since: Option<Instant>,
-}
-
-/// What the kernel told of a name on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hint {
-    /// Something was written to a file that is still open.
-    Written,
-    /// A writer has closed it.
-    Closed,
-    /// A name was made, removed, or means something else now.
-    Renamed,
+    /// How many signs of change there were.
+    signs: u64,
+    /// The first and the last sign since the file was read.
+    unread: Option<(Instant, Instant)>,
+    /// When a writer who is in the middle of the file has last written to it.
+    written: Option<Instant>,
 }
 
 /// What a look from outside shows of a file; `Err` is why it shows nothing.
@@ -92,159 +88,168 @@ struct Identity {
 }
 
 impl Watcher {
-    /// A watcher of the file at `path`, which need not exist. `path` must be absolute.
+    /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened
+    /// before is a change to begin with. Needs a tokio runtime.
     pub fn new(path: PathBuf) -> Self {
-        let (hints_sender, hints) = mpsc::unbounded_channel();
+        let now = Instant::now();
         let mut watcher = Self {
-            seen: look(&path),
             way: Way::default(),
-            path,
-            hints,
-            hints_sender,
-            inotify: None,
-            retry_at: None,
+            notices: None,
+            retry_at: now,
             warned: false,
-            writing_since: None,
+            seen: look(&path),
+            path,
+            signs: 0,
+            unread: None,
+            written: None,
         };
-        watcher.follow();
+        watcher.walk(true);
+        watcher.sign();
         watcher
     }
 
-    /// Waits until the file may have changed and its writer is done.
+    /// Waits until the file may have changed and its writer is done. Cancel safe.
     pub async fn changed(&mut self) {
-        self.first_sign().await;
-        let begun = Instant::now();
-        let mut quiet_at = begun + QUIET;
         loop {
-            self.follow();
             let now = Instant::now();
-            let patient = self.writing_since.is_some_and(|since| now < since + PATIENCE);
-            if !patient && (now >= quiet_at || now >= begun + LONGEST) {
+            let due = self.due();
+            if due.is_some_and(|due| due <= now) {
                 return;
             }
-            let until = if patient { now + QUIET } else { quiet_at.min(begun + LONGEST) };
-            if self.sign(until).await {
-                quiet_at = Instant::now() + QUIET;
-            }
-        }
-    }
-
-    /// Waits for a first sign, with a look now and then.
-    async fn first_sign(&mut self) {
-        loop {
-            let look_at = Instant::now() + LOOK;
-            if self.sign(look_at).await {
-                return;
-            }
-            self.follow();
-        }
-    }
-
-    /// Waits for a hint until an instant, and looks at the file then. Whether there was a sign of change.
-    async fn sign(&mut self, until: Instant) -> bool {
-        if let Ok(Some(hint)) = timeout_at(until, self.hints.recv()).await {
-            self.take(hint);
-            while let Ok(hint) = self.hints.try_recv() {
-                self.take(hint);
-            }
-            self.seen = look(&self.path);
-            // A burst of hints is one sign; reading it too eagerly would only burn time.
-            sleep_until(Instant::now() + QUIET / 10).await;
-            return true;
-        }
-        let before = std::mem::replace(&mut self.seen, look(&self.path));
-        before != self.seen
-    }
-
-    fn take(&mut self, hint: Hint) {
-        match hint {
-            Hint::Written => {
-                self.writing_since.get_or_insert_with(Instant::now);
-            }
-            Hint::Closed | Hint::Renamed => self.writing_since = None,
-        }
-    }
-
-    /// Walks the way to the file again and watches the directories on it.
-    fn follow(&mut self) {
-        let way = Way::to(&self.path);
-        let is_due = self.retry_at.is_some_and(|at| Instant::now() >= at);
-        if way == self.way && !is_due {
-            return;
-        }
-        // The old watches go first, so that the number of them is never doubled.
-        self.inotify = None;
-        match watch(&way, self.hints_sender.clone()) {
-            Ok(inotify) => {
-                self.inotify = Some(inotify);
-                self.retry_at = None;
-            }
-            Err(error) => {
-                self.retry_at = Some(Instant::now() + RETRY);
-                // Nobody will tell of the close that is being waited for.
-                self.writing_since = None;
-                if !std::mem::replace(&mut self.warned, true) {
-                    tracing::warn!(path = %self.path.display(), %error,
-                        "cannot watch the config file with inotify ({error}); looking at it twice a second instead");
+            let look_at = now + LOOK;
+            let told = async {
+                match &self.notices {
+                    Some(notices) => notices.ready().await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                () = told => { self.listen(); }
+                () = sleep_until(due.map_or(look_at, |due| due.min(look_at))) => self.observe(),
             }
         }
-        if way != self.way {
+    }
+
+    /// Has the file read by `read`, whole: `None` if a writer is in the middle of it, and then
+    /// [`Self::changed`] tells when it is done.
+    pub fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
+        self.observe();
+        for _ in 0..READINGS {
+            if self.is_being_written() {
+                break;
+            }
+            let signs = self.signs;
+            let result = read(&self.path);
+            self.observe();
+            if self.signs == signs {
+                self.unread = None;
+                return Some(result);
+            }
+        }
+        // Gather anew, or an endless row of edits would be read at without a pause.
+        self.unread = self.unread.map(|(_, last)| (last, last));
+        None
+    }
+
+    /// When the file should be read, if it should be.
+    fn due(&self) -> Option<Instant> {
+        let (first, last) = self.unread?;
+        let quiet = (last + QUIET).min(first + LONGEST);
+        Some(self.written.map_or(quiet, |written| quiet.max(written + PATIENCE)))
+    }
+
+    fn is_being_written(&self) -> bool {
+        self.written.is_some_and(|written| Instant::now() < written + PATIENCE)
+    }
+
+    /// Takes in all that the kernel has told, and looks at the file too.
+    fn observe(&mut self) {
+        let told = self.listen();
+        let seen = look(&self.path);
+        if self.seen != seen {
+            let other = self.seen.map(Identity::file) != seen.map(Identity::file);
+            if other && !told {
+                // Whoever writes to the file that was here does not concern us any more.
+                self.written = None;
+            }
+            self.seen = seen;
+            self.sign();
+            self.walk(other);
+        } else {
+            self.walk(false);
+        }
+    }
+
+    /// Takes in what the kernel has told; whether there was anything.
+    fn listen(&mut self) -> bool {
+        let told = self.notices.as_ref().map_or_else(Vec::new, Notices::drain);
+        let mut moved = false;
+        for notice in &told {
+            match notice {
+                Notice::Written => self.written = Some(Instant::now()),
+                Notice::Closed => self.written = None,
+                Notice::Made => {
+                    moved = true;
+                    // A link to a file is complete; a file that was made has nothing in it yet.
+                    let empty = look(&self.path).is_ok_and(|file| file.size == 0);
+                    self.written = empty.then(Instant::now);
+                }
+                Notice::Moved => {
+                    moved = true;
+                    self.written = None;
+                }
+                Notice::Touched => {}
+            }
+        }
+        if !told.is_empty() {
+            self.sign();
+        }
+        if moved {
+            self.walk(true);
+        }
+        !told.is_empty()
+    }
+
+    fn sign(&mut self) {
+        let now = Instant::now();
+        self.signs += 1;
+        self.unread = Some((self.unread.map_or(now, |(first, _)| first), now));
+    }
+
+    /// Walks the way to the file, and watches it if it is another one or has been `moved`.
+    fn walk(&mut self, moved: bool) {
+        let way = Way::to(&self.path);
+        let other = way != self.way;
+        let watching = match &mut self.notices {
+            Some(notices) if moved || other => notices.follow(&way),
+            Some(_) => Ok(()),
+            None if Instant::now() >= self.retry_at => {
+                Notices::of(&way).map(|notices| self.notices = Some(notices))
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = watching {
+            self.notices = None;
+            self.retry_at = Instant::now() + RETRY;
+            // Nobody will tell of the close that is being waited for.
+            self.written = None;
+            if !std::mem::replace(&mut self.warned, true) {
+                tracing::warn!(path = %self.path.display(), %error,
+                    "cannot watch the config file with inotify ({error}); looking at it every {LOOK:?} instead");
+            }
+        }
+        if other {
             self.way = way;
             // What happened between the walk and the watch has left no hint.
-            self.hints_sender.send(Hint::Renamed).ok();
+            self.sign();
         }
     }
 }
 
-/// Watches the directories of a way. Those above the last may be closed to us; there, a look now and
-/// then must do.
-fn watch(way: &Way, hints: mpsc::UnboundedSender<Hint>) -> notify::Result<INotifyWatcher> {
-    let names = way.names();
-    let mut watcher = INotifyWatcher::new(
-        move |event: notify::Result<Event>| {
-            // An error is an overflow of the queue: anything may have happened.
-            let hint = event.map_or(Some(Hint::Renamed), |event| {
-                let concerns_us = event.need_rescan() || event.paths.iter().any(|path| names.contains(path));
-                concerns_us.then(|| meaning(event.kind)).flatten()
-            });
-            if let Some(hint) = hint {
-                // The receiver is gone only when the daemon is.
-                hints.send(hint).ok();
-            }
-        },
-        notify::Config::default().with_follow_symlinks(false),
-    )?;
-    for directory in way.directories() {
-        match watcher.watch(directory, RecursiveMode::NonRecursive) {
-            Ok(()) => {}
-            Err(error) if is_exhaustion(&error) => return Err(error),
-            Err(error) => {
-                tracing::debug!(directory = %directory.display(), %error, "cannot watch a directory")
-            }
-        }
-    }
-    Ok(watcher)
-}
-
-fn meaning(kind: EventKind) -> Option<Hint> {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Hint::Closed),
-        EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Hint::Written),
-        _ => Some(Hint::Renamed),
-    }
-}
-
-/// Whether the system has no more watches to give, as opposed to a directory that cannot be watched.
-fn is_exhaustion(error: &notify::Error) -> bool {
-    match &error.kind {
-        notify::ErrorKind::MaxFilesWatch => true,
-        notify::ErrorKind::Io(error) => !matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory
-        ),
-        _ => false,
+impl Identity {
+    /// Which file it is, whatever is in it.
+    fn file(self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 }
 

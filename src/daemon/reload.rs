@@ -13,6 +13,7 @@ use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
 use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal};
 use crate::logging::Log;
 use crate::systemd;
+use crate::watch::Watcher;
 
 /// Why the file is read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub(crate) enum ReloadError {
     /// It does not go together with the command line of this process.
     #[error("{path}: {problem}")]
     Conflict { path: PathBuf, problem: String },
+    /// A writer is in the middle of it. The watcher waits for the end of that.
+    #[error("{0}: is being written right now; it is read as soon as whoever writes it closes it")]
+    BeingWritten(PathBuf),
     /// The server is ending.
     #[error(transparent)]
     ShuttingDown(#[from] LimitRefusal),
@@ -98,9 +102,17 @@ impl Reloader {
     /// Reads the file and applies what it says. The outcome is logged here, once.
     ///
     /// A hint that turns out to be none yields `None`.
-    pub(crate) async fn reload(&self, trigger: Trigger) -> Option<Result<Reloaded, ReloadError>> {
+    pub(crate) async fn reload(
+        &self,
+        watcher: &mut Watcher,
+        trigger: Trigger,
+    ) -> Option<Result<Reloaded, ReloadError>> {
         let loaded = self.loaded.borrow().clone();
-        let text = read(&loaded);
+        let text = match watcher.read(|_| read(&loaded)) {
+            Some(text) => text.map_err(ReloadError::from),
+            None if trigger == Trigger::Hint => return None,
+            None => Err(ReloadError::BeingWritten(loaded.path.clone())),
+        };
         let comparable = text.as_ref().map(Vec::clone).map_err(ToString::to_string);
         let (door, actor) = match trigger {
             Trigger::Hint if comparable == loaded.text => return None,
@@ -129,7 +141,7 @@ impl Reloader {
     async fn apply(
         &self,
         loaded: &Loaded,
-        text: Result<Vec<u8>, LoadError>,
+        text: Result<Vec<u8>, ReloadError>,
     ) -> Result<Reloaded, ReloadError> {
         let text = text?;
         let file = if text.is_empty() && loaded.may_be_absent() {

@@ -79,7 +79,8 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();
-    tasks.spawn("reload", reload_task(reloader, asked, triggers, client_settings, config_report));
+    let watcher = Watcher::new(path);
+    tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, client_settings, config_report));
     let api = Management {
         limiter: limiter.clone(),
         control: control.clone(),
@@ -90,7 +91,6 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         .map_err(|error| RunError::System("serve management", error))?;
     tasks.spawn("management", management_task(listener, api, over.clone()));
     tasks.spawn("usage", usage::watch(limiter.clone(), settings.clone()));
-    tasks.spawn("watch", watch_task(Watcher::new(path), reloads.clone()));
 
     let snapshot = limiter.snapshot();
     tracing::info!(%address, management = %management_address, limit = snapshot.limit,
@@ -172,6 +172,7 @@ async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger
 /// Owns the settings: one reload after the other, whoever asks.
 async fn reload_task(
     reloader: Reloader,
+    mut watcher: Watcher,
     mut asked: mpsc::Receiver<ReloadRequest>,
     mut triggers: mpsc::Receiver<Trigger>,
     client_settings: watch::Sender<ClientSettings>,
@@ -184,12 +185,12 @@ async fn reload_task(
                 (Trigger::Request { door, actor }, Some(reply))
             }
             Some(trigger) = triggers.recv() => (trigger, None),
-            else => return,
+            () = watcher.changed() => (Trigger::Hint, None),
         };
-        let result = reloader.reload(trigger).await;
+        let Some(result) = reloader.reload(&mut watcher, trigger).await else { continue };
         client_settings.send_replace(settings::client(&loaded.borrow().running));
         config_report.send_replace(Arc::new(report::config(&loaded.borrow())));
-        if let (Some(result), Some(reply)) = (result, reply) {
+        if let Some(reply) = reply {
             // An asker that did not wait is no concern of ours: the reload has happened.
             reply.send(report::reload(&loaded.borrow(), result)).ok();
         }
@@ -199,16 +200,6 @@ async fn reload_task(
 async fn management_task(listener: TcpListener, api: Management, over: CancellationToken) {
     if let Err(error) = management::serve(listener, api, over).await {
         tracing::error!(%error, "the management API cannot go on");
-    }
-}
-
-/// Turns what the watcher sees into hints.
-async fn watch_task(mut watcher: Watcher, reloads: mpsc::Sender<Trigger>) {
-    loop {
-        watcher.changed().await;
-        if reloads.send(Trigger::Hint).await.is_err() {
-            return;
-        }
     }
 }
 

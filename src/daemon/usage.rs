@@ -36,7 +36,7 @@ impl Alarm {
         if !self.raised && usage >= threshold {
             self.raised = true;
             Some(Crossing::Up)
-        } else if self.raised && usage < (threshold - BACK_OFF).max(f64::MIN_POSITIVE) {
+        } else if self.raised && usage <= (threshold - BACK_OFF).max(0.0) {
             self.raised = false;
             Some(Crossing::Down)
         } else {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn an_alarm_sounds_once_and_is_taken_back_ten_points_lower() {
         let mut alarm = Alarm::default();
-        let told: Vec<_> = [10.0, 79.9, 80.0, 99.0, 75.0, 81.0, 70.0, 69.9, 0.0, 85.0]
+        let told: Vec<_> = [10.0, 79.9, 80.0, 99.0, 75.0, 81.0, 70.1, 70.0, 0.0, 85.0]
             .map(|usage| alarm.look(usage, 80))
             .into();
         let (up, down) = (Some(Crossing::Up), Some(Crossing::Down));

@@ -1,7 +1,6 @@
 //! The way that the kernel walks to a file: which names it looks up, and in which directories.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,10 +12,11 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Way {
     steps: Vec<Step>,
+    end: PathBuf,
 }
 
-/// One name, looked up in one directory. The directory is told apart by its inode too: one that was
-/// removed and made again is another one, and needs another watch.
+/// One name, looked up in one directory. The directory is told apart by its inode too: one that
+/// something was mounted over is another one, and needs another watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     directory: PathBuf,
@@ -25,7 +25,7 @@ struct Step {
 }
 
 impl Way {
-    /// Walks to `path` as far as it leads.
+    /// Walks to `path`, which is absolute, as far as it leads.
     pub(super) fn to(path: &Path) -> Self {
         let mut steps = Vec::new();
         let mut at = PathBuf::from("/");
@@ -50,21 +50,18 @@ impl Way {
                 _ => at = next,
             }
         }
-        Self { steps }
+        Self { steps, end: at }
     }
 
-    /// The paths of all names on the way: an event on any of them may change where it leads.
-    pub(super) fn names(&self) -> HashSet<PathBuf> {
-        self.steps.iter().map(|step| step.directory.join(&step.name)).collect()
+    /// Every name on the way with the directory it is looked up in: what happens to any of them may
+    /// change where the way leads.
+    pub(super) fn steps(&self) -> impl DoubleEndedIterator<Item = (&Path, &OsStr)> {
+        self.steps.iter().map(|step| (step.directory.as_path(), step.name.as_os_str()))
     }
 
-    /// The directories on the way that exist.
-    pub(super) fn directories(&self) -> HashSet<&Path> {
-        self.steps
-            .iter()
-            .filter(|step| step.identity.is_some())
-            .map(|step| step.directory.as_path())
-            .collect()
+    /// Where the way ends: the file's path without symbolic links, whether or not it is there.
+    pub(super) fn end(&self) -> &Path {
+        &self.end
     }
 }
 
