@@ -10,11 +10,14 @@ use crate::protocol::{Refusal, Reply};
 
 use super::linger::Linger;
 
-/// Rejections for the log: the first at once, then their number once a second while they go on.
+/// Rejections for the log: the first at once, then their number once a second until there was none
+/// for a whole second.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     /// Whether a line was logged since it was quiet.
     going_on: AtomicBool,
+    /// Whether that line is of the second that is passing.
+    just_begun: AtomicBool,
     unlogged: AtomicU64,
 }
 
@@ -43,8 +46,10 @@ impl Summary {
         if self.going_on.load(Ordering::Relaxed) {
             self.unlogged.fetch_add(1, Ordering::Relaxed);
         } else {
+            self.just_begun.store(true, Ordering::Relaxed);
             self.going_on.store(true, Ordering::Relaxed);
-            tracing::warn!(limit, "the connection limit is reached: clients are turned away");
+            tracing::warn!(target: "shibudb::rejections", limit,
+                "the connection limit of {limit} is reached: clients are turned away");
         }
     }
 
@@ -53,9 +58,11 @@ impl Summary {
         if !self.going_on.load(Ordering::Relaxed) {
             return;
         }
+        let just_begun = self.just_begun.swap(false, Ordering::Relaxed);
         match self.unlogged.swap(0, Ordering::Relaxed) {
+            0 if just_begun => {}
             0 => self.going_on.store(false, Ordering::Relaxed),
-            clients => tracing::warn!(clients, "clients were turned away at the connection limit"),
+            clients => tracing::warn!(clients, "{clients} more were turned away at the connection limit"),
         }
     }
 }
