@@ -5,7 +5,8 @@
 //! `SHIBUDB_REVISION` and `SHIBUDB_OUTCOME`, say. Events that scripts wait for carry a `MESSAGE_ID`
 //! ([`MESSAGE_IDS`]). Elsewhere they are lines on standard error, in colour only on a terminal.
 //!
-//! A target ending in one of [`MESSAGE_IDS`] is all that a room needs to know of this module.
+//! An event's target, if it is one of [`MESSAGE_IDS`], is all that a room needs to know of this
+//! module. The manual page shibudb(1) documents the names and the ids.
 
 use std::io::{self, IsTerminal};
 
@@ -36,29 +37,32 @@ pub struct Log {
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The journal's socket cannot be had.
-    #[error("cannot reach the journal: {0}")]
-    Journal(#[from] io::Error),
     /// There is a log already.
     #[error("cannot begin logging: {0}")]
     Init(#[from] TryInitError),
 }
 
-/// Begins logging, for the whole process.
+/// Begins logging, for the whole process. A journal that cannot be reached is no reason not to serve:
+/// standard error takes the lines then.
 ///
 /// # Errors
 /// [`LogError`]
 pub fn init(level: LevelFilter) -> Result<Log, LogError> {
     let (filter, level) = reload::Layer::new(targets(level));
     let registry = tracing_subscriber::registry().with(filter);
-    if stderr_is_the_journal() {
-        registry.with(journal()?).try_init()?;
+    let journal = stderr_is_the_journal().then(journal).transpose();
+    let unreachable = journal.as_ref().err().map(ToString::to_string);
+    if let Ok(Some(journal)) = journal {
+        registry.with(journal).try_init()?;
     } else {
         let lines = fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false);
         registry.with(lines).try_init()?;
+    }
+    if let Some(error) = unreachable {
+        tracing::warn!(error, "cannot reach the journal, so its fields are missing: {error}");
     }
     Ok(Log { level })
 }
