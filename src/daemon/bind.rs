@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use rustix::net::sockopt::socket_acceptconn;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
@@ -98,13 +99,15 @@ impl Handed {
                 .into_iter()
                 .filter(|Inherited { name, listener }| {
                     let known = CLIENTS.is_called(name) || MANAGEMENT.is_called(name);
-                    if !known || listener.local_addr().is_err() {
+                    let is_listener = listener.local_addr().is_ok() && is_listening(listener);
+                    if !known || !is_listener {
                         tracing::warn!(
                             name,
                             "a descriptor named {name} was handed over; it is not for us, and closed"
                         );
+                        systemd::forget(name);
                     }
-                    known && listener.local_addr().is_ok()
+                    known && is_listener
                 })
                 .collect(),
         )
@@ -138,6 +141,11 @@ impl Purpose {
     fn is_called(self, name: &str) -> bool {
         name == self.kept_as || name == self.unit
     }
+}
+
+/// Whether connections can come in, as opposed to a socket that is a connection itself.
+fn is_listening(listener: &TcpListener) -> bool {
+    socket_acceptconn(listener).unwrap_or(false)
 }
 
 /// Whether a socket can be listened on without waiting.
