@@ -111,12 +111,15 @@ pub fn reloading() {
     }
 }
 
-/// The reload is over, whatever became of it.
-pub fn reloaded() {
-    send(&[NotifyState::Ready]);
+/// The reload is over, whatever became of it; `problem` is why it changed nothing.
+pub fn reloaded(problem: Option<&str>) {
+    match problem {
+        None => send(&[NotifyState::Ready]),
+        Some(problem) => send(&[NotifyState::Status(&one_line(problem)), NotifyState::Ready]),
+    }
 }
 
-/// The server drains.
+/// The server drains, and `status` says so.
 pub fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::settings::{self, CommandLine};
+use super::usage;
 use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
 use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal};
 use crate::logging::Log;
@@ -134,7 +135,7 @@ impl Reloader {
                 "the config file was not applied, the settings stay as they are: {error}"),
         }
         // Also after a failure: systemd would wait for it otherwise.
-        systemd::reloaded();
+        systemd::reloaded(result.as_ref().err().map(usage::problem).as_deref());
         Some(result)
     }
 

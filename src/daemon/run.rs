@@ -90,12 +90,15 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let listener = TcpListener::from_std(listeners.management)
         .map_err(|error| RunError::System("serve management", error))?;
     tasks.spawn("management", management_task(listener, api, over.clone()));
-    tasks.spawn("usage", usage::watch(limiter.clone(), settings.clone()));
-
     let snapshot = limiter.snapshot();
+    let draining = CancellationToken::new();
+    let status = usage::status(snapshot);
+    let usage = usage::watch(limiter.clone(), settings.clone(), status.clone(), draining.clone());
+    tasks.spawn("usage", usage);
+
     tracing::info!(%address, management = %management_address, limit = snapshot.limit,
         "ready: clients on {address}, management on {management_address}, limit {}", snapshot.limit);
-    systemd::ready(address.port(), management_address.port(), snapshot.limit, &usage::status(snapshot));
+    systemd::ready(address.port(), management_address.port(), snapshot.limit, &status);
 
     // Not a task: while draining there is nothing left to prove.
     let mut watchdog = pin!(watchdog::run(server.prober()));
@@ -115,6 +118,8 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         }
     };
     let drain_timeout = settings.borrow().running.shutdown.drain_timeout;
+    draining.cancel();
+    systemd::stopping(&usage::draining(limiter.snapshot()));
     drain(server, drain_timeout, &mut signals, clients).await;
     over.cancel();
     tasks.end().await;
@@ -127,7 +132,6 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
 
 /// Stops accepting and lets connections finish; a second signal to stop ends it at once.
 async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients: &Handle) {
-    systemd::stopping("draining: open requests may finish");
     let mut more_time = tokio::time::interval(ASK_FOR_TIME);
     let mut draining = clients.spawn(server.drain(timeout));
     loop {

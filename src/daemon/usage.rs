@@ -1,9 +1,11 @@
 //! How full the server is, in words: systemd's status line and one warning when it gets tight.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::reload::Loaded;
 use crate::limiter::{Limiter, Snapshot};
@@ -51,10 +53,30 @@ pub(crate) fn status(snapshot: Snapshot) -> String {
     format!("{active}/{limit} connections ({:.1} %)", snapshot.usage_percentage())
 }
 
+/// The same while the server drains.
+pub(crate) fn draining(snapshot: Snapshot) -> String {
+    match snapshot.active {
+        0 => "draining: no connection left".into(),
+        1 => "draining: 1 connection left".into(),
+        active => format!("draining: {active} connections left"),
+    }
+}
+
+/// What the status says of a reload that changed nothing.
+pub(crate) fn problem(error: impl fmt::Display) -> String {
+    format!("config not applied: {error}")
+}
+
 /// Watches usage for as long as the daemon runs. What the last reload left behind is shown too.
-pub(crate) async fn watch(limiter: Limiter, loaded: watch::Receiver<Loaded>) {
+///
+/// `shown` is the status that systemd has been told already; it hears only of another one.
+pub(crate) async fn watch(
+    limiter: Limiter,
+    loaded: watch::Receiver<Loaded>,
+    mut shown: String,
+    drain: CancellationToken,
+) {
     let mut alarm = Alarm::default();
-    let mut shown = String::new();
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -67,7 +89,8 @@ pub(crate) async fn watch(limiter: Limiter, loaded: watch::Receiver<Loaded>) {
         };
         tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
         let status = match problem {
-            Some(problem) => format!("{}; config not applied: {problem}", status(snapshot)),
+            _ if drain.is_cancelled() => draining(snapshot),
+            Some(error) => format!("{}; {}", status(snapshot), self::problem(error)),
             None => status(snapshot),
         };
         if status != shown {
