@@ -18,8 +18,7 @@
 //! **When is a writer done?** A writer that has written to the file is not done until it closes it:
 //! the kernel tells both, and tells the close even of a writer that dies. The same goes for a writer
 //! that has made the file and not written yet. Until the close, [`Watcher::read`] reads nothing; and
-//! since hints come in order, one look at them after the reading tells whether a writer came in
-//! between. A file that is moved into place is complete by nature. Two cases escape: a file that
+//! a look at the file before and after the reading tells whether a writer came in between. A file that is moved into place is complete by nature. Two cases escape: a file that
 //! was cut short by its name, truncate(2), is never closed, so after [`PATIENCE`] without another
 //! write it is read all the same; and where inotify tells nothing, a file is taken as complete when
 //! it has not changed for [`QUIET`].
@@ -133,12 +132,16 @@ impl Watcher {
     /// Has the file read by `read`, whole: `None` if a writer is in the middle of it, and then
     /// [`Self::changed`] tells when it is done.
     pub fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
-        self.observe();
         for _ in 0..READINGS {
+            // Whoever has begun to write shows in the file at once, and in a notice a moment later.
+            let signs = self.signs;
+            self.observe();
             if self.is_being_written() {
                 break;
             }
-            let signs = self.signs;
+            if self.signs != signs {
+                continue;
+            }
             let result = read(&self.path);
             self.observe();
             if self.signs == signs {

@@ -1,40 +1,18 @@
-//! What the kernel tells of the names on a way: inotify(7), without a thread and without a delay.
+//! What the kernel tells of the names on a way, by way of notify.
 //!
-//! The order of what is told is the order in which it happened, and [`Notices::drain`] leaves
-//! nothing untold. The watcher builds on both.
+//! Notices come in the order in which things happened, but from a thread of notify's, a moment later.
+//! So they say when a writer is at work; that nothing has happened they cannot say, and the watcher
+//! looks at the file itself for that.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind};
+use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
 
 use super::way::Way;
-
-/// What is asked of every directory on the way. Flags are only ever added to a watch, so that a
-/// directory that is met twice is never watched for less.
-const NAMES: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::MASK_ADD);
-
-/// What is asked of the file, and of its directory, where a new file is heard of first.
-const CONTENT: WatchFlags =
-    WatchFlags::MODIFY.union(WatchFlags::CLOSE_WRITE).union(WatchFlags::ATTRIB).union(WatchFlags::MASK_ADD);
-
-/// Room for many events at once; one takes up to 272 bytes.
-const BUFFER: usize = 8 * 1024;
 
 /// Something happened to a name on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,118 +32,103 @@ pub(super) enum Notice {
 /// The watches on one way.
 #[derive(Debug)]
 pub(super) struct Notices {
-    inotify: AsyncFd<OwnedFd>,
-    /// The names that matter in each watched directory; none for the file itself.
-    watched: HashMap<i32, HashSet<OsString>>,
+    /// Ends its watches when it is dropped.
+    _watches: INotifyWatcher,
+    told: Arc<Told>,
+}
+
+/// What has been told and not yet been taken in.
+#[derive(Debug, Default)]
+struct Told {
+    notices: Mutex<Vec<Notice>>,
+    arrived: Notify,
 }
 
 impl Notices {
-    /// Watches a way. Needs a tokio runtime.
+    /// Watches a way.
     ///
     /// # Errors
     /// What the system says if it has no more watches to give.
-    pub(super) fn of(way: &Way) -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        #[expect(
-            deprecated,
-            reason = "an OwnedFd stays open and its own; the successor is for lesser types, and unsafe"
-        )]
-        let inotify = AsyncFd::with_interest(inotify, Interest::READABLE)?;
-        let mut notices = Self { inotify, watched: HashMap::new() };
-        notices.follow(way)?;
-        Ok(notices)
+    pub(super) fn of(way: &Way) -> notify::Result<Self> {
+        let told = Arc::default();
+        Ok(Self { _watches: watch(way, &told)?, told })
     }
 
     /// Watches another way, or the same one again: a watch whose directory or file was replaced is
-    /// moved to what is there now, and nothing is missed of what is still there.
-    pub(super) fn follow(&mut self, way: &Way) -> io::Result<()> {
-        let mut watched: HashMap<i32, HashSet<OsString>> = HashMap::new();
-        for (directory, name) in way.steps() {
-            if let Some(watch) = self.watch(directory, NAMES)? {
-                watched.entry(watch).or_default().insert(name.to_owned());
-            }
-        }
-        if let Some((directory, _)) = way.steps().last() {
-            self.watch(directory, CONTENT)?;
-        }
-        // The file itself too, for what is written to it by another name or beneath a mount.
-        if let Some(watch) = self.watch(way.end(), CONTENT)? {
-            watched.entry(watch).or_default();
-        }
-        for watch in self.watched.keys().filter(|watch| !watched.contains_key(watch)) {
-            match inotify::remove_watch(&self.inotify, *watch) {
-                // It went with what it watched.
-                Ok(()) | Err(Errno::INVAL) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.watched = watched;
+    /// blind for what is there now. What is told and not taken in stays.
+    pub(super) fn follow(&mut self, way: &Way) -> notify::Result<()> {
+        self._watches = watch(way, &self.told)?;
         Ok(())
     }
 
     /// Waits until there may be something to drain. Cancel safe.
     pub(super) async fn ready(&self) {
-        match self.inotify.readable().await {
-            // Cleared before the draining, so that what comes in between is not slept through.
-            Ok(mut ready) => ready.clear_ready(),
-            // The runtime is ending.
-            Err(_) => std::future::pending().await,
-        }
+        self.told.arrived.notified().await;
     }
 
-    /// All that has happened so far, in order.
+    /// All that has been told so far, in order.
     pub(super) fn drain(&self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let mut buffer = [MaybeUninit::uninit(); BUFFER];
-        let mut reader = Reader::new(&self.inotify, &mut buffer);
-        loop {
-            match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    notices.push(Notice::Moved);
-                }
-                Ok(event) => {
-                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                    let concerns_us = self
-                        .watched
-                        .get(&event.wd())
-                        .is_some_and(|names| name.is_none_or(|name| names.contains(name)));
-                    if concerns_us {
-                        notices.push(meaning(event.events()));
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return notices,
-                Err(error) => {
-                    tracing::debug!(%error, "inotify cannot be read");
-                    return notices;
-                }
-            }
-        }
-    }
-
-    /// Watches one path; `None` if there is nothing that could be watched by us.
-    fn watch(&self, path: &Path, what: WatchFlags) -> io::Result<Option<i32>> {
-        match inotify::add_watch(&self.inotify, path, what) {
-            Ok(watch) => Ok(Some(watch)),
-            Err(error @ (Errno::NOSPC | Errno::NOMEM)) => Err(error.into()),
-            Err(error) => {
-                tracing::debug!(path = %path.display(), %error, "cannot watch {}", path.display());
-                Ok(None)
-            }
-        }
+        std::mem::take(&mut *self.told.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn meaning(event: ReadFlags) -> Notice {
-    if event.contains(ReadFlags::MODIFY) {
-        Notice::Written
-    } else if event.contains(ReadFlags::CLOSE_WRITE) {
-        Notice::Closed
-    } else if event.contains(ReadFlags::CREATE) {
-        Notice::Made
-    } else if event.contains(ReadFlags::ATTRIB) {
-        Notice::Touched
-    } else {
-        Notice::Moved
+impl Told {
+    fn tell(&self, notice: Notice) {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+        self.arrived.notify_one();
+    }
+}
+
+/// Watches the directories of a way, and the file itself for what is written to it by another name or
+/// beneath a mount. Directories above may be closed to us; there, a look now and then must do.
+fn watch(way: &Way, told: &Arc<Told>) -> notify::Result<INotifyWatcher> {
+    let names: HashSet<PathBuf> =
+        way.steps().map(|(directory, name)| directory.join(name)).chain([way.end().to_owned()]).collect();
+    let told = Arc::clone(told);
+    let mut watches = INotifyWatcher::new(
+        move |event: notify::Result<Event>| match event {
+            Ok(event) if event.need_rescan() => told.tell(Notice::Moved),
+            Ok(event) if event.paths.iter().any(|path| names.contains(path)) => {
+                meaning(event.kind).into_iter().for_each(|notice| told.tell(notice));
+            }
+            Ok(_) => {}
+            // Something was told that cannot be understood: anything may have happened.
+            Err(error) => {
+                tracing::debug!(%error, "inotify has trouble");
+                told.tell(Notice::Moved);
+            }
+        },
+        Config::default().with_follow_symlinks(false),
+    )?;
+    let directories: HashSet<&Path> = way.steps().map(|(directory, _)| directory).collect();
+    for path in directories.into_iter().chain([way.end()]) {
+        match watches.watch(path, RecursiveMode::NonRecursive) {
+            Err(error) if is_exhaustion(&error) => return Err(error),
+            Err(error) => tracing::debug!(path = %path.display(), %error, "cannot be watched"),
+            Ok(()) => {}
+        }
+    }
+    Ok(watches)
+}
+
+fn meaning(kind: EventKind) -> Option<Notice> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Notice::Closed),
+        // Whoever reads changes nothing, and we read too.
+        EventKind::Access(_) => None,
+        EventKind::Modify(ModifyKind::Data(_)) => Some(Notice::Written),
+        EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) => Some(Notice::Touched),
+        EventKind::Create(_) => Some(Notice::Made),
+        _ => Some(Notice::Moved),
+    }
+}
+
+/// Whether the system has no more watches to give, as opposed to a path that cannot be watched.
+fn is_exhaustion(error: &notify::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => !matches!(error.kind(), NotFound | PermissionDenied | NotADirectory),
+        _ => false,
     }
 }
