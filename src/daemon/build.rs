@@ -88,8 +88,9 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         Some(_) => RunError::Usage(problem),
         None => RunError::Config(format!("{}: {problem}", path.display())),
     })?;
-    let running = wanted.clone();
-    Ok(Loaded { running, wanted, file, command_line, path, text: Ok(text), last_reload: None })
+    let (running, set_at_start) = (wanted.clone(), file.set.clone());
+    let text = Ok(text);
+    Ok(Loaded { running, wanted, file, set_at_start, command_line, path, text, last_reload: None })
 }
 
 async fn first_admin(accounts: &Accounts, data_dir: &Path) -> Result<(), RunError> {

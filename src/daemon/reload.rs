@@ -3,6 +3,7 @@
 //! All or nothing: a file that does not parse or validate changes nothing. One reload at a time,
 //! whichever door it came through, because one task owns the [`Reloader`].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -71,6 +72,8 @@ pub(crate) struct Loaded {
     pub(crate) wanted: Config,
     /// What the file said.
     pub(crate) file: Parsed,
+    /// Which settings the file named at the start: those that need a restart come from there.
+    pub(crate) set_at_start: BTreeSet<Key>,
     pub(crate) command_line: CommandLine,
     /// The file, whether or not it is there.
     pub(crate) path: PathBuf,

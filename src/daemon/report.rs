@@ -62,10 +62,10 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     };
     let source = if on_command_line {
         wire::Source::CommandLine
-    } else if is_default(key, loaded) {
-        wire::Source::Default
-    } else {
+    } else if is_of_file(key, loaded) {
         wire::Source::File
+    } else {
+        wire::Source::Default
     };
     wire::Setting {
         key: key.name().into(),
@@ -77,12 +77,11 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     }
 }
 
-/// Whether nobody configured what runs. A management port that follows from the port is nobody's
-/// doing; and a setting just taken out of the file is still the file's until the restart.
-fn is_default(key: Key, loaded: &Loaded) -> bool {
-    let follows = key == Key::ManagementPort && loaded.running.management.port.is_none();
-    let is_like_default = key.value(&loaded.running) == key.default_value();
-    !loaded.file.set.contains(&key) && (is_like_default || follows)
+/// Whether the file named what runs. A setting that has been added to the file or taken out of it
+/// since the start, and needs a restart, is still what it was at the start.
+fn is_of_file(key: Key, loaded: &Loaded) -> bool {
+    let named = if key.effect().is_live() { &loaded.file.set } else { &loaded.set_at_start };
+    named.contains(&key)
 }
 
 fn changed_setting(change: &Change) -> wire::ChangedSetting {

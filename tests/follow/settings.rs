@@ -125,6 +125,7 @@ fn what_needs_a_restart_waits_and_the_rest_of_the_edit_is_applied() {
     assert_eq!(setting(&server, "limits.signal_step")["value"], 9);
     let durability = setting(&server, "storage.durability");
     assert_eq!((&durability["value"], &durability["pending"]), (&"always".into(), &"1s".into()));
+    assert_eq!(durability["source"], "file");
     assert_eq!(durability["live"], false);
     // The port was taken as it was free; no other one is waited for.
     assert_eq!(setting(&server, "port")["pending"], Value::Null);
