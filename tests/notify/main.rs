@@ -1,0 +1,17 @@
+//! What the server says to systemd, heard by a test in systemd's place.
+//!
+//! No root and no systemd: the test binds the notification socket, hands over descriptors as
+//! sd_listen_fds(3) has it, and stops single threads of the server to see whether the watchdog
+//! notices. The same under a booted systemd is in `tests/systemd/`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod colours;
+mod drain;
+mod ears;
+mod handed_over;
+mod health;
+mod reload;
+mod status;
