@@ -25,8 +25,10 @@ pub const MESSAGE_IDS: [(&str, &str); 4] = [
     ("shibudb::reload::failed", "78f550e9b7854994a58e65836e4fb056"),
 ];
 
-/// Crates whose news is not the operator's; their warnings are.
-const QUIET: [&str; 2] = ["fjall", "lsm_tree"];
+/// Crates whose news is not the operator's, and the least important line of theirs that is. What
+/// notify meets it also tells its caller, who knows better what it means.
+const QUIET: [(&str, LevelFilter); 3] =
+    [("fjall", LevelFilter::WARN), ("lsm_tree", LevelFilter::WARN), ("notify", LevelFilter::OFF)];
 
 /// The log of this process; its level can change while it runs.
 #[derive(Debug, Clone)]
@@ -77,8 +79,8 @@ impl Log {
 }
 
 fn targets(level: LevelFilter) -> Targets {
-    let quiet = if level < LevelFilter::DEBUG { level.min(LevelFilter::WARN) } else { level };
-    Targets::new().with_default(level).with_targets(QUIET.map(|name| (name, quiet)))
+    let quiet = |least: LevelFilter| if level < LevelFilter::DEBUG { level.min(least) } else { level };
+    Targets::new().with_default(level).with_targets(QUIET.map(|(name, least)| (name, quiet(least))))
 }
 
 /// One layer for each message id and one for all that has none: a layer's custom fields go with

@@ -5,8 +5,8 @@
 //! looks at the file itself for that.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind};
 use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -32,14 +32,16 @@ pub(super) enum Notice {
 /// The watches on one way.
 #[derive(Debug)]
 pub(super) struct Notices {
-    /// Ends its watches when it is dropped.
-    _watches: INotifyWatcher,
+    watches: INotifyWatcher,
+    watched: HashSet<PathBuf>,
     told: Arc<Told>,
 }
 
 /// What has been told and not yet been taken in.
 #[derive(Debug, Default)]
 struct Told {
+    /// The paths that matter; the directories hold others too.
+    names: Mutex<HashSet<PathBuf>>,
     notices: Mutex<Vec<Notice>>,
     arrived: Notify,
 }
@@ -50,14 +52,39 @@ impl Notices {
     /// # Errors
     /// What the system says if it has no more watches to give.
     pub(super) fn of(way: &Way) -> notify::Result<Self> {
-        let told = Arc::default();
-        Ok(Self { _watches: watch(way, &told)?, told })
+        let told: Arc<Told> = Arc::default();
+        let hears = Arc::clone(&told);
+        let watches = INotifyWatcher::new(move |event| hears.hear(event), Config::default())?;
+        let mut notices = Self { watches, watched: HashSet::new(), told };
+        notices.follow(way)?;
+        Ok(notices)
     }
 
-    /// Watches another way, or the same one again: a watch whose directory or file was replaced is
-    /// blind for what is there now. What is told and not taken in stays.
+    /// Watches another way, or the same one again: where a directory or the file was replaced, what is
+    /// there now is watched. Nothing is missed of what is still there.
+    ///
+    /// # Errors
+    /// As [`Notices::of`].
     pub(super) fn follow(&mut self, way: &Way) -> notify::Result<()> {
-        self._watches = watch(way, &self.told)?;
+        let end = way.end().to_owned();
+        let names = way.steps().map(|(directory, name)| directory.join(name)).chain([end.clone()]);
+        *lock(&self.told.names) = names.collect();
+        // The file itself too, for what is written to it by another name or beneath a mount.
+        let wanted: HashSet<_> =
+            way.steps().map(|(directory, _)| directory.to_owned()).chain([end]).collect();
+        for path in &wanted {
+            match self.watches.watch(path, RecursiveMode::NonRecursive) {
+                Err(error) if is_exhaustion(&error) => return Err(error),
+                // Directories above may be closed to us; there, a look now and then must do.
+                Err(error) => tracing::debug!(path = %path.display(), %error, "cannot be watched"),
+                Ok(()) => {}
+            }
+        }
+        for path in self.watched.difference(&wanted) {
+            // It may be gone, and its watch with it.
+            self.watches.unwatch(path).ok();
+        }
+        self.watched = wanted;
         Ok(())
     }
 
@@ -68,47 +95,35 @@ impl Notices {
 
     /// All that has been told so far, in order.
     pub(super) fn drain(&self) -> Vec<Notice> {
-        std::mem::take(&mut *self.told.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.told.notices))
     }
 }
 
 impl Told {
-    fn tell(&self, notice: Notice) {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
-        self.arrived.notify_one();
-    }
-}
-
-/// Watches the directories of a way, and the file itself for what is written to it by another name or
-/// beneath a mount. Directories above may be closed to us; there, a look now and then must do.
-fn watch(way: &Way, told: &Arc<Told>) -> notify::Result<INotifyWatcher> {
-    let names: HashSet<PathBuf> =
-        way.steps().map(|(directory, name)| directory.join(name)).chain([way.end().to_owned()]).collect();
-    let told = Arc::clone(told);
-    let mut watches = INotifyWatcher::new(
-        move |event: notify::Result<Event>| match event {
-            Ok(event) if event.need_rescan() => told.tell(Notice::Moved),
-            Ok(event) if event.paths.iter().any(|path| names.contains(path)) => {
-                meaning(event.kind).into_iter().for_each(|notice| told.tell(notice));
+    /// Takes down an event if it is about one of the names. Runs on notify's thread.
+    fn hear(&self, event: notify::Result<Event>) {
+        let notice = match event {
+            Ok(event) if event.need_rescan() => Some(Notice::Moved),
+            Ok(event) => {
+                let names = lock(&self.names);
+                event.paths.iter().any(|path| names.contains(path)).then(|| meaning(event.kind)).flatten()
             }
-            Ok(_) => {}
             // Something was told that cannot be understood: anything may have happened.
             Err(error) => {
                 tracing::debug!(%error, "inotify has trouble");
-                told.tell(Notice::Moved);
+                Some(Notice::Moved)
             }
-        },
-        Config::default().with_follow_symlinks(false),
-    )?;
-    let directories: HashSet<&Path> = way.steps().map(|(directory, _)| directory).collect();
-    for path in directories.into_iter().chain([way.end()]) {
-        match watches.watch(path, RecursiveMode::NonRecursive) {
-            Err(error) if is_exhaustion(&error) => return Err(error),
-            Err(error) => tracing::debug!(path = %path.display(), %error, "cannot be watched"),
-            Ok(()) => {}
+        };
+        if let Some(notice) = notice {
+            lock(&self.notices).push(notice);
+            self.arrived.notify_one();
         }
     }
-    Ok(watches)
+}
+
+/// Nothing under these locks can stop halfway, so what is behind a poisoned one is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn meaning(kind: EventKind) -> Option<Notice> {
