@@ -32,7 +32,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use notices::{Notice, Notices};
 use way::Way;
@@ -52,6 +52,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often inotify is tried again after it could not be had.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How long a reader waits for the kernel to tell of what it sees. Normally that is a matter of
+/// microseconds.
+const TELLING: Duration = Duration::from_millis(200);
+
 /// How often a reading that a writer came across is begun again at once.
 const READINGS: usize = 5;
 
@@ -66,12 +70,20 @@ pub struct Watcher {
     retry_at: Instant,
     warned: bool,
     seen: Look,
-    /// How many signs of change there were.
-    signs: u64,
     /// The first and the last sign since the file was read.
     unread: Option<(Instant, Instant)>,
     /// When a writer who is in the middle of the file has last written to it.
     written: Option<Instant>,
+}
+
+/// What came of observing the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    /// Something the kernel has told of, whether or not it shows in the file.
+    Told,
+    /// Something shows in the file that the kernel has not told of: perhaps not yet.
+    Untold,
 }
 
 /// What a look from outside shows of a file; `Err` is why it shows nothing.
@@ -98,7 +110,6 @@ impl Watcher {
             warned: false,
             seen: look(&path),
             path,
-            signs: 0,
             unread: None,
             written: None,
         };
@@ -116,42 +127,47 @@ impl Watcher {
                 return;
             }
             let look_at = now + LOOK;
-            let told = async {
-                match &self.notices {
-                    Some(notices) => notices.ready().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = told => { self.listen(); }
-                () = sleep_until(due.map_or(look_at, |due| due.min(look_at))) => self.observe(),
+                () = self.told() => { self.listen(); }
+                () = sleep_until(due.map_or(look_at, |due| due.min(look_at))) => { self.observe(); }
             }
         }
     }
 
     /// Has the file read by `read`, whole: `None` if a writer is in the middle of it, and then
     /// [`Self::changed`] tells when it is done.
-    pub fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
-        for _ in 0..READINGS {
-            // Whoever has begun to write shows in the file at once, and in a notice a moment later.
-            let signs = self.signs;
-            self.observe();
+    pub async fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
+        let patience = Instant::now() + TELLING;
+        let mut readings = 0;
+        while readings < READINGS {
+            let change = self.observe();
+            let now = Instant::now();
+            // What has just changed the file, or has not yet closed it, is about to be told of.
+            if now < patience && (change == Change::Untold || self.is_being_written()) {
+                timeout_at(patience, self.told()).await.ok();
+                continue;
+            }
             if self.is_being_written() {
                 break;
             }
-            if self.signs != signs {
-                continue;
-            }
             let result = read(&self.path);
-            self.observe();
-            if self.signs == signs {
+            if self.observe() == Change::None {
                 self.unread = None;
                 return Some(result);
             }
+            readings += 1;
         }
         // Gather anew, or an endless row of edits would be read at without a pause.
         self.unread = self.unread.map(|(_, last)| (last, last));
         None
+    }
+
+    /// Waits until the kernel may have told something; for ever if it tells nothing. Cancel safe.
+    async fn told(&self) {
+        match &self.notices {
+            Some(notices) => notices.ready().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// When the file should be read, if it should be.
@@ -166,7 +182,7 @@ impl Watcher {
     }
 
     /// Takes in all that the kernel has told, and looks at the file too.
-    fn observe(&mut self) {
+    fn observe(&mut self) -> Change {
         let told = self.listen();
         let seen = look(&self.path);
         if self.seen != seen {
@@ -178,9 +194,13 @@ impl Watcher {
             self.seen = seen;
             self.sign();
             self.walk(other);
+            if !told {
+                return Change::Untold;
+            }
         } else {
             self.walk(false);
         }
+        if told { Change::Told } else { Change::None }
     }
 
     /// Takes in what the kernel has told; whether there was anything.
@@ -215,7 +235,6 @@ impl Watcher {
 
     fn sign(&mut self) {
         let now = Instant::now();
-        self.signs += 1;
         self.unread = Some((self.unread.map_or(now, |(first, _)| first), now));
     }
 

@@ -112,7 +112,7 @@ impl Reloader {
         trigger: Trigger,
     ) -> Option<Result<Reloaded, ReloadError>> {
         let loaded = self.loaded.borrow().clone();
-        let text = match watcher.read(|_| read(&loaded)) {
+        let text = match watcher.read(|_| read(&loaded)).await {
             Some(text) => text.map_err(ReloadError::from),
             None if trigger == Trigger::Hint => return None,
             None => Err(ReloadError::BeingWritten(loaded.path.clone())),
