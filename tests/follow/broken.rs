@@ -122,6 +122,7 @@ fn a_file_that_may_not_be_read_changes_nothing() {
     let mode = |mode| fs::set_permissions(server.config_path(), fs::Permissions::from_mode(mode)).unwrap();
     mode(0o000);
     wait_for_error(&server, "cannot be read: Permission denied");
+    server.wait_for_log(FAILED);
     assert_eq!(said(&server, FAILED), 1);
     serves_as_before(&server);
     mode(0o600);
@@ -133,6 +134,7 @@ fn a_file_that_is_gone_changes_nothing() {
     let server = Setup::new().config(GOOD).start();
     fs::remove_file(server.config_path()).unwrap();
     wait_for_error(&server, "cannot be read: No such file");
+    server.wait_for_log(FAILED);
     assert_eq!(said(&server, FAILED), 1);
     serves_as_before(&server);
     server.write_config("max_connections = 600\n");

@@ -262,6 +262,7 @@ fn without_inotify_the_file_is_looked_at_after_one_warning() {
         edit(&mut place, way, limit);
         converges(&server, limit, Timestamp::now(), &format!("{way:?}"));
     }
+    server.wait_for_log("cannot watch the config file with inotify");
     let log = server.log();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
