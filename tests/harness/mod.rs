@@ -48,6 +48,7 @@ pub(crate) struct Setup {
     limit: Option<u32>,
     config: String,
     environment: Vec<(String, String)>,
+    place: PathBuf,
 }
 
 /// A running server.
@@ -63,7 +64,12 @@ pub(crate) struct Server {
 impl Setup {
     /// The limit comes from nowhere: 1000.
     pub(crate) fn new() -> Self {
-        Self { limit: None, config: NO_SETTINGS.to_owned(), environment: Vec::new() }
+        Self {
+            limit: None,
+            config: NO_SETTINGS.to_owned(),
+            environment: Vec::new(),
+            place: std::env::temp_dir(),
+        }
     }
 
     /// The limit on the command line.
@@ -81,9 +87,14 @@ impl Setup {
         self
     }
 
+    /// Where the server's directory is made, instead of among the temporary files.
+    pub(crate) fn within(self, place: impl Into<PathBuf>) -> Self {
+        Self { place: place.into(), ..self }
+    }
+
     /// Starts the server and waits until it is ready.
     pub(crate) fn start(self) -> Server {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir_in(&self.place).unwrap();
         fs::write(home.path().join("shibudb.toml"), &self.config).unwrap();
         let (child, log, ports) = self.spawn(home.path());
         Server { setup: self, home, child, log, port: ports.0, management_port: ports.1 }
