@@ -4,6 +4,7 @@
 //! `SHIBUDB_TEST_ALL=1` makes it 100 crashes instead of 25.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod disk;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod writers;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use harness::{Server, Setup};
+use disk::Disk;
+use harness::{Server, Setup, wait_until};
 use writers::{Dice, Writer};
 
 const WRITERS: usize = 32;
@@ -44,7 +46,12 @@ impl Crowd {
 
     /// Has all of them write, those of `once` no key twice, and kills the server in the middle of
     /// it, at a random moment within these. Returns when that was.
-    fn write_until_killed(&mut self, server: &mut Server, within: [u64; 2], once: impl Fn(usize) -> bool) -> Instant {
+    fn write_until_killed(
+        &mut self,
+        server: &mut Server,
+        within: [u64; 2],
+        once: impl Fn(usize) -> bool,
+    ) -> Instant {
         let address = server.address();
         let moment = Duration::from_millis(within[0] + self.dice.below(within[1] - within[0]));
         std::thread::scope(|scope| {
@@ -106,4 +113,88 @@ fn killed_at_any_moment_it_has_kept_every_acknowledged_write() {
 #[test]
 fn killed_at_any_moment_it_has_kept_them_with_a_sync_per_second_too() {
     nothing_is_lost_when_killed("1s", crashes(10, 50));
+}
+
+/// What an acknowledgement is worth when the power fails. Who writes with a sync per request loses
+/// nothing; who does not, loses the last second and nothing else.
+fn little_is_lost_when_the_power_fails(durability: &str, crashes: usize, within: [u64; 2]) {
+    let start = Instant::now();
+    let setup = Setup::new().config(format!("[storage]\ndurability = \"{durability}\"\n"));
+    let Some((mut disk, setup)) = Disk::under(setup) else { return };
+    let mut server = setup.start();
+    let mut crowd = Crowd::new(&server);
+    let loose = |number| durability == "1s" || number % 2 == 1;
+    let (mut gone, mut lost) = (0, 0);
+    for _ in 0..crashes {
+        let end = crowd.write_until_killed(&mut server, within, loose);
+        gone += disk.power_failure(&server.data_dir(), &mut crowd.dice);
+        server.start_again();
+        let mut client = server.admin();
+        writers::exchange_what_was_seen(&mut crowd.writers);
+        for (number, writer) in crowd.writers.iter_mut().enumerate() {
+            match loose(number) {
+                false => writer.expect_everything(&mut client),
+                true => lost += writer.expect_all_but_the_last_second(&mut client, end),
+            }
+        }
+    }
+    let mut client = server.admin();
+    for writer in &crowd.writers {
+        writer.expect_nothing_changed(&mut client);
+    }
+    crowd.report(&format!("power failed, durability {durability:?}"), crashes, start);
+    println!("    {gone} bytes of journals were lost, and {lost} writes of which that is said");
+    assert!(gone > 0);
+}
+
+#[test]
+fn when_the_power_fails_every_acknowledged_write_is_on_the_disk() {
+    little_is_lost_when_the_power_fails("always", crashes(10, 40), [20, 300]);
+}
+
+#[test]
+fn when_the_power_fails_a_sync_per_second_loses_the_last_second() {
+    little_is_lost_when_the_power_fails("1s", crashes(2, 10), [1100, 2500]);
+}
+
+#[test]
+fn a_sync_that_fails_is_told_and_takes_nothing_away() {
+    let Some((disk, setup)) = Disk::under(Setup::new()) else { return };
+    let mut server = setup.start();
+    let mut admin = server.admin();
+    admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
+    let put = |number: usize| json!({"type": "PUT", "space": "s", "key": format!("k{number}"), "value": "v"});
+    for round in 0..5 {
+        for number in 0..20 {
+            admin.expect_ok(&put(round * 100 + number), "OK");
+        }
+        disk.fail(true);
+        for number in 20..25 {
+            let answer = admin.ask(&put(round * 100 + number));
+            assert_eq!(answer["status"], "ERROR", "{answer}");
+        }
+        // Who reads notices nothing, and accounts cannot be changed either.
+        for number in 0..20 {
+            let get = json!({"type": "GET", "space": "s", "key": format!("k{}", round * 100 + number)});
+            assert_eq!(admin.ask(&get), json!({"status": "OK", "value": "v"}));
+        }
+        let user = json!({"username": "u", "password": "p", "role": "user"});
+        let answer = admin.ask(&json!({"type": "CREATE_USER", "new_user": user}));
+        assert_eq!(answer["status"], "ERROR", "{answer}");
+        server.login("admin", harness::PASSWORD);
+        if round % 2 == 0 {
+            server.kill();
+            disk.fail(false);
+            server.start_again();
+            admin = server.admin();
+        } else {
+            disk.fail(false);
+            wait_until("writes come back", || admin.ask(&put(round * 100 + 30))["status"] == "OK");
+            assert!(!server.log().contains("panicked"), "{}", server.log());
+        }
+        for number in (0..=round).flat_map(|round| (0..20).map(move |number| round * 100 + number)) {
+            let get = json!({"type": "GET", "space": "s", "key": format!("k{number}")});
+            assert_eq!(admin.ask(&get), json!({"status": "OK", "value": "v"}), "{number}");
+        }
+    }
 }

@@ -1,0 +1,104 @@
+//! A disk that fails when it is told to, and a machine whose power fails: `disk.c`, preloaded into
+//! the server.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::harness::{Setup, skipped};
+use crate::writers::Dice;
+
+/// What is lost or kept as a whole.
+const PAGE: usize = 4096;
+
+static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+pub(crate) struct Disk {
+    directory: TempDir,
+    /// How much of each journal was on the disk when the server was started.
+    before: HashMap<String, usize>,
+}
+
+impl Disk {
+    /// The disk, and a server that is to run on it; or `None`, and the reason was told.
+    pub(crate) fn under(setup: Setup) -> Option<(Self, Setup)> {
+        let library = match LIBRARY.get_or_init(compile) {
+            Ok(library) => library,
+            Err(reason) => {
+                skipped(reason);
+                return None;
+            }
+        };
+        let disk = Self { directory: tempfile::tempdir().unwrap(), before: HashMap::new() };
+        let setup = setup
+            .env("LD_PRELOAD", library.to_str().unwrap())
+            .env("DISK_FAILS", disk.fails().to_str().unwrap())
+            .env("DISK_SYNCED", disk.synced().to_str().unwrap());
+        Some((disk, setup))
+    }
+
+    /// From now on no sync succeeds, or every one does.
+    pub(crate) fn fail(&self, fail: bool) {
+        if fail { fs::write(self.fails(), "").unwrap() } else { fs::remove_file(self.fails()).unwrap() }
+    }
+
+    /// Takes from the journals what a power failure would: everything behind the last sync, up to
+    /// a page somewhere. The server must be dead. Says how many bytes are gone.
+    pub(crate) fn power_failure(&mut self, data_dir: &Path, dice: &mut Dice) -> usize {
+        let mut synced = std::mem::take(&mut self.before);
+        let log = fs::read_to_string(self.synced()).unwrap_or_default();
+        for (end, name) in log.lines().map(|line| line.split_once(' ').unwrap()) {
+            let end: usize = end.parse().unwrap();
+            let known = synced.entry(name.to_owned()).or_default();
+            *known = end.max(*known);
+        }
+        fs::write(self.synced(), "").unwrap();
+        let mut gone = 0;
+        for entry in fs::read_dir(data_dir.join("store")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "jnl") {
+                continue;
+            }
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let mut content = fs::read(&path).unwrap();
+            let end = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            let synced = synced.remove(&name).unwrap_or(0).min(end);
+            // The kernel may have written some of the rest already, in whole pages.
+            let pages = (end - synced).div_ceil(PAGE) as u64;
+            let written = usize::try_from(dice.below(pages + 1)).unwrap() * PAGE;
+            let kept =
+                if written == 0 { synced } else { (synced / PAGE * PAGE + written).clamp(synced, end) };
+            content[kept..end].fill(0);
+            gone += end - kept;
+            fs::write(&path, &content).unwrap();
+            let end = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            self.before.insert(name, end);
+        }
+        gone
+    }
+
+    fn fails(&self) -> PathBuf {
+        self.directory.path().join("fails")
+    }
+
+    fn synced(&self) -> PathBuf {
+        self.directory.path().join("synced")
+    }
+}
+
+fn compile() -> Result<PathBuf, String> {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk.{}.so", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/disk.c");
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .output()
+        .map_err(|error| format!("a disk that fails needs a C compiler: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(library) } else { Err(format!("cannot compile disk.c: {said}")) }
+}
