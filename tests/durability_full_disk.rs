@@ -1,0 +1,115 @@
+//! A server on a full disk: writers are told, readers and operators notice nothing, and when there
+//! is space again, everything is as it was.
+//!
+//! The disk is a small tmpfs in a world of the test's own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use harness::{Client, Server, Setup, wait_until, world};
+
+const DISK: &str = "200m";
+
+fn put(key: &str, value: &str) -> Value {
+    json!({"type": "PUT", "space": "s", "key": key, "value": value})
+}
+
+/// Every acknowledged value is there, or a later one, of a write that was refused but had happened.
+#[track_caller]
+fn expect_all(client: &mut Client, acknowledged: &BTreeMap<String, u64>) {
+    for (key, round) in acknowledged {
+        let answer = client.ask(&json!({"type": "GET", "space": "s", "key": key}));
+        let value = answer["value"].as_str().unwrap_or_else(|| panic!("{key}: {answer}"));
+        let found: u64 = value.split(' ').next().unwrap().parse().unwrap();
+        assert!(found >= *round, "{key}: {found} instead of {round}");
+    }
+}
+
+/// Hard to compress, and says when it was written.
+fn value(number: u64) -> String {
+    let mut random = number + 1;
+    let mut value = format!("{number} ");
+    while value.len() < 50_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        value.push_str(&format!("{random:x}"));
+    }
+    value
+}
+
+#[test]
+fn a_full_disk_stops_writers_and_nobody_else() {
+    world::enter(|world| {
+        world.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
+        let disk = world.home().join("disk");
+        let mut server = Setup::new().limit(50).within(&disk).start();
+        let mut admin = server.admin();
+        admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
+        let filler = disk.join("filler");
+        let (mut acknowledged, mut number) = (BTreeMap::new(), 0);
+        for round in 0..4 {
+            // As much as there is room for.
+            fs::write(&filler, vec![1; 150 << 20]).ok();
+            let refusal = loop {
+                number += 1;
+                let key = format!("k{}", number % 50);
+                let answer = admin.ask(&put(&key, &value(number)));
+                if answer["status"] != "OK" {
+                    break answer["message"].as_str().unwrap().to_owned();
+                }
+                acknowledged.insert(key, number);
+            };
+            println!("round {round}: refused after {number}: {refusal}");
+            // What the store had still had room for is taken by now.
+            fs::write(disk.join("rest"), vec![1; 200 << 20]).ok();
+            expect_all(&mut admin, &acknowledged);
+            operators_are_heard(&server, 60 + round);
+            assert_eq!(admin.ask(&put("refused", "0 "))["status"], "ERROR");
+            let user = json!({"username": "zoe", "password": "secret", "role": "user"});
+            let answer = admin.ask(&json!({"type": "CREATE_USER", "new_user": user}));
+            assert_eq!(answer["status"], "ERROR", "{answer}");
+            let answer = admin.ask(&json!({"type": "DELETE_SPACE", "data": "s"}));
+            assert_eq!(answer["status"], "ERROR", "{answer}");
+            server.login("admin", harness::PASSWORD);
+            assert!(!server.log().contains("panicked"), "{}", server.log());
+
+            let killed = round % 2 == 1;
+            if killed {
+                server.kill();
+            }
+            fs::remove_file(&filler).unwrap();
+            fs::remove_file(disk.join("rest")).unwrap();
+            if killed {
+                server.start_again();
+                admin = server.admin();
+                expect_all(&mut admin, &acknowledged);
+            }
+            wait_until("writes come back", || admin.ask(&put("after", "1 "))["status"] == "OK");
+            expect_all(&mut admin, &acknowledged);
+        }
+        server.kill();
+        server.start_again();
+        expect_all(&mut server.admin(), &acknowledged);
+        drop(server);
+        world.run("umount disk");
+    });
+}
+
+/// Changes hold; that they could not be recorded is told, and counted.
+fn operators_are_heard(server: &Server, limit: u32) {
+    // Until the last block of the history file is full, too.
+    for _ in 0..40 {
+        server.set_limit(limit - 1);
+        server.set_limit(limit);
+    }
+    assert_eq!(server.limit(), u64::from(limit));
+    let changes = server.get("/history?limit=1").json();
+    assert_eq!(changes["changes"][0]["new"], limit);
+    let told = server.wait_for_log("could not record a limit change in the history file");
+    assert!(told.contains("it is in force all the same") && told.contains(" lost=1"), "{told}");
+    server.wait_for_log("could not store the limit for the next start; it is in force until then");
+}
