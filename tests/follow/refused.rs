@@ -28,7 +28,7 @@ fn a_limit_below_the_open_connections_waits_until_they_are_gone() {
     let limit = &config(&server)["limit"];
     assert_eq!((&limit["current"], &limit["base"]), (&1000.into(), &500.into()));
     assert_eq!(limit["refused"], serde_json::json!({"limit": 500, "reason": "750 connections are active"}));
-    let refusal = newest(&server, |_| true);
+    let refusal = newest(&server);
     assert_eq!(refusal["door"], "config");
     assert_eq!(refusal["actor"], server.config_path().display().to_string());
     assert_eq!(

@@ -19,20 +19,27 @@ const INSIDE: &str = "SHIBUDB_TEST_INSIDE";
 /// is slow to look is not the server's fault. `written` is when the last write had ended.
 #[track_caller]
 pub(crate) fn converges(server: &Server, limit: u64, written: Timestamp, what: &str) {
-    wait_until(&format!("{what} makes the limit {limit}"), || server.limit() == limit);
-    let change = newest(server, |change| change["door"] == "config" && change["outcome"] == "applied");
-    assert_eq!(change["new"], limit, "{what}: {change}");
+    // The limit is changed first and recorded right after.
+    let mut change = Value::Null;
+    wait_until(&format!("{what} makes the limit {limit}"), || {
+        let is_this = |change: &Value| change["door"] == "config" && change["outcome"] == "applied";
+        change = find(server, is_this).unwrap_or_default();
+        change["new"] == limit && server.limit() == limit
+    });
     let applied: Timestamp = change["time"].as_str().unwrap().parse().unwrap();
     let took = applied.duration_since(written).unsigned_abs();
     assert!(applied < written || took <= PROMISE, "{what}: in force after {took:?}");
 }
 
-/// The newest entry of the history that is of this kind.
-#[track_caller]
-pub(crate) fn newest(server: &Server, is: impl Fn(&Value) -> bool) -> Value {
+/// The newest entry of the history that is of this kind, if there is one.
+fn find(server: &Server, is: impl Fn(&Value) -> bool) -> Option<Value> {
     let history = server.get("/history").json();
-    let changes = history["changes"].as_array().unwrap();
-    changes.iter().find(|change| is(change)).unwrap_or_else(|| panic!("not in {history}")).clone()
+    history["changes"].as_array().unwrap().iter().find(|change| is(change)).cloned()
+}
+
+/// The newest entry of the history.
+pub(crate) fn newest(server: &Server) -> Value {
+    find(server, |_| true).unwrap()
 }
 
 pub(crate) fn config(server: &Server) -> Value {
