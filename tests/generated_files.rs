@@ -1,4 +1,5 @@
-//! The manual page and the shell completions are what the command line makes of them.
+//! The manual page and the shell completions are what the command line makes of them, and what is
+//! written by hand beside them is true.
 //!
 //! They lie in the source so that they can be read and packaged without building anything. After a
 //! change of the command line, `SHIBUDB_GENERATE=1 cargo test --test generated_files` writes them anew.
@@ -29,6 +30,19 @@ fn the_completions_are_up_to_date() {
         clap_complete::generate(shell, &mut shibudb::cli::command(), "shibudb", &mut script);
         is_up_to_date(&format!("packaging/completions/{file}"), &String::from_utf8(script).unwrap());
     }
+}
+
+#[test]
+fn the_manual_page_names_every_message_id() {
+    for (target, id) in shibudb::logging::MESSAGE_IDS {
+        assert!(TAIL.contains(id), "{target}: {id}");
+    }
+}
+
+#[test]
+fn the_package_has_the_version_of_the_program() {
+    let first = include_str!("../packaging/debian/changelog").lines().next().unwrap();
+    assert!(first.starts_with(concat!("shibudb (", env!("CARGO_PKG_VERSION"), "-")), "{first}");
 }
 
 fn is_up_to_date(file: &str, generated: &str) {
