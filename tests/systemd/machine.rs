@@ -6,7 +6,7 @@
 //! network by the test itself.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::{Value, json};
 
 use crate::cgroup::Cgroup;
 use crate::image::Image;
@@ -136,6 +137,24 @@ impl Machine {
     /// Connects to a port of the machine.
     pub(crate) fn connect(&self, port: u16) -> io::Result<TcpStream> {
         self.inside(|| TcpStream::connect(("127.0.0.1", port)))
+    }
+
+    /// Whether these get a client in.
+    pub(crate) fn login(&self, username: &str, password: &str) -> bool {
+        self.converse(&[json!({"username": username, "password": password})])[0]["status"] == "OK"
+    }
+
+    /// One client: its requests, one after the other, and the answers.
+    pub(crate) fn converse(&self, requests: &[Value]) -> Vec<Value> {
+        let mut client = BufReader::new(self.connect(9090).unwrap());
+        client.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = |request: &Value| {
+            writeln!(client.get_mut(), "{request}").unwrap();
+            let mut answer = String::new();
+            client.read_line(&mut answer).unwrap();
+            serde_json::from_str(&answer).unwrap()
+        };
+        requests.iter().map(answer).collect()
     }
 
     /// Does `work` in the machine's network. Sockets opened there stay there.

@@ -10,12 +10,17 @@
 
 mod cgroup;
 mod image;
+mod journal;
 mod machine;
+mod mishaps;
+mod operator;
 mod package;
 mod reload;
 mod sandbox;
 mod service;
 mod sockets;
+mod status;
+mod stop;
 mod storm;
 
 use libtest_mimic::Arguments;
@@ -29,8 +34,18 @@ fn main() {
         );
     }
     cgroup::Cgroup::sweep();
-    let rooms =
-        [package::trials(), reload::trials(), sandbox::trials(), service::trials(), sockets::trials()];
+    let rooms = [
+        journal::trials(),
+        mishaps::trials(),
+        operator::trials(),
+        package::trials(),
+        reload::trials(),
+        sandbox::trials(),
+        service::trials(),
+        sockets::trials(),
+        status::trials(),
+        stop::trials(),
+    ];
     let trials = rooms.into_iter().flatten().map(|trial| trial.with_ignored_flag(!asked_for)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

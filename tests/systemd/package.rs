@@ -30,7 +30,8 @@ fn lintian_finds_no_error() {
 }
 
 fn installing_enables_and_starts_the_service_but_not_the_socket() {
-    let machine = Machine::with_shibudb();
+    let machine = Machine::boot();
+    machine.sh("apt-get install --yes /opt/shibudb.deb");
     assert_eq!(machine.sh("systemctl is-enabled shibudb.service"), "enabled");
     assert_eq!(machine.sh("systemctl is-active shibudb.service"), "active");
     assert_eq!(machine.run("systemctl is-enabled shibudb.socket").stdout, "disabled");

@@ -1,5 +1,6 @@
 //! The listening sockets: kept over a restart, or held by systemd from the start.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -11,6 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         no_connect_is_refused_during_a_restart,
         no_connect_is_refused_after_a_crash,
+        another_port_in_the_config_closes_the_old_one,
         the_first_connection_starts_a_service_with_a_socket_unit,
         no_connect_is_refused_with_a_socket_unit,
     ]
@@ -40,6 +42,22 @@ fn no_connect_is_refused_after_a_crash() {
         tally.await_answer();
     })
     .assert_none_failed();
+}
+
+fn another_port_in_the_config_closes_the_old_one() {
+    let machine = Machine::with_shibudb();
+    assert_eq!(machine.property("NFileDescriptorStore"), "2");
+    machine.sh(
+        "sed -i 's/^#* *port = 9090.*/port = 7070/' /etc/shibudb/shibudb.toml && systemctl restart shibudb",
+    );
+    machine.connect(7070).unwrap();
+    machine.connect(8070).unwrap();
+    for old in [9090, 10090] {
+        let error = machine.connect(old).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{old}");
+    }
+    // The old ones are not kept beside the new ones.
+    assert_eq!(machine.property("NFileDescriptorStore"), "2");
 }
 
 fn the_first_connection_starts_a_service_with_a_socket_unit() {

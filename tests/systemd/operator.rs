@@ -1,0 +1,81 @@
+//! A day at the machine: start, edit, look, signal, read the journal.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use crate::machine::{Machine, eventually};
+
+/// How soon an edit must be in force.
+const SOON: Duration = Duration::from_millis(1500);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    crate::trials![
+        the_commands_of_an_ordinary_day,
+        the_readme_is_true,
+        an_edit_with_sed_takes_effect,
+        a_credential_is_the_admin_password
+    ]
+}
+
+fn the_commands_of_an_ordinary_day() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb && systemctl start shibudb");
+    machine.sh("sed -i 's/^#* *max_connections = .*/max_connections = 2000/' /etc/shibudb/shibudb.toml");
+    eventually("the edit is in force", SOON, || (limit(&machine) == "2000").then_some(()));
+    let _client = machine.connect(9090).unwrap();
+    let stats = eventually("the client is counted", SOON, || {
+        let stats = machine.sh("shibudb manager 9090 stats");
+        stats.contains("Active Connections: 1\n").then_some(stats)
+    });
+    assert!(stats.contains("Max Connections: 2000\n"), "{stats}");
+    machine.sh("systemctl kill -s USR1 shibudb");
+    eventually("the signal is obeyed", SOON, || (limit(&machine) == "2100").then_some(()));
+    let journal = machine.sh("journalctl --sync; journalctl -u shibudb");
+    assert!(journal.contains("connection limit changed from 1000 to 2000"), "{journal}");
+    assert!(journal.contains("connection limit changed from 2000 to 2100"), "{journal}");
+}
+
+fn the_readme_is_true() {
+    let machine = Machine::with_shibudb();
+    let (_, section) = include_str!("../../README.md").split_once("under systemd\n").unwrap();
+    let commands = section.split("```sh\n").nth(2).unwrap().split("```").next().unwrap();
+    // In an editor's place.
+    machine.sh("printf '#!/bin/sh\\nsed -i s/1000/900/ $1\\n' >/usr/local/bin/editor; chmod +x /usr/local/bin/editor");
+    let [status, edit, stats, signal, journal] = *Vec::from_iter(commands.lines()) else {
+        panic!("five commands: {commands}")
+    };
+    let said = machine.sh(status);
+    assert!(said.contains("Status: \"0/1000 connections (0.0 %)\""), "{said}");
+    machine.sh(edit);
+    eventually("the edit is in force", SOON, || {
+        machine.sh(stats).contains("Max Connections: 900\n").then_some(())
+    });
+    machine.sh(signal);
+    eventually("the journal says who it was", SOON, || {
+        machine.run(journal).stdout.contains("connection limit changed from 900 to 1000").then_some(())
+    });
+    assert_ne!(machine.sh("cat /var/lib/shibudb/initial-admin-password"), "");
+}
+
+fn an_edit_with_sed_takes_effect() {
+    let machine = Machine::with_shibudb();
+    machine.sh("sed -i 's/^#* *max_connections = .*/max_connections = 700/' /etc/shibudb/shibudb.toml");
+    eventually("the edit is in force", SOON, || (limit(&machine) == "700").then_some(()));
+}
+
+fn a_credential_is_the_admin_password() {
+    let machine = Machine::boot();
+    machine
+        .sh("mkdir -p /etc/credstore && echo 'from the credential' >/etc/credstore/shibudb.admin-password");
+    machine.sh("chmod 600 /etc/credstore/shibudb.admin-password && dpkg --install /opt/shibudb.deb");
+    assert!(machine.login("admin", "from the credential"));
+    assert!(!machine.login("admin", "another"));
+    machine.sh("test ! -e /var/lib/shibudb/initial-admin-password");
+    assert!(!machine.journal().contains("from the credential"));
+}
+
+/// The limit in force, as the management API has it.
+fn limit(machine: &Machine) -> String {
+    machine.sh("curl -s localhost:10090/limit | jq .current_limit")
+}
