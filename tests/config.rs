@@ -39,6 +39,9 @@ fn every_setting_arrives_where_it_belongs() {
         limits = { signal_step = 1, warn_percent = 100, persist = false }
         management.bind = "0.0.0.0"
         management.port = 7001
+        management.token_file = "/etc/shibudb/token"
+        management.socket = "/run/shibudb/management.sock"
+        management.socket_mode = "600"
         [client]
         login_timeout = "500ms"
         idle_timeout = "1h30m"
@@ -57,7 +60,13 @@ fn every_setting_arrives_where_it_belongs() {
         port: 7000,
         max_connections: NonZeroU32::MAX,
         limits: Limits { signal_step: NonZeroU32::MIN, warn_percent: 100, persist: false },
-        management: Management { bind: "0.0.0.0".parse().unwrap(), port: Some(7001) },
+        management: Management {
+            bind: "0.0.0.0".parse().unwrap(),
+            port: Some(7001),
+            token_file: Some("/etc/shibudb/token".into()),
+            socket: Some("/run/shibudb/management.sock".into()),
+            socket_mode: 0o600,
+        },
         client: Client {
             login_timeout: Duration::from_millis(500),
             idle_timeout: Some(Duration::from_secs(90 * 60)),
@@ -117,7 +126,8 @@ prop_compose! {
         (warn, persist) in (1..=100u8, any::<bool>()),
         (management, login, idle) in (any::<IpAddr>(), any_duration(), any_duration()),
         (max_request, drain) in (1024..=64usize << 20, any_duration()),
-        path in prop::option::of("/[a-zäß \"\\\\]{0,20}"),
+        [token_file, socket, path] in prop::array::uniform3(prop::option::of("/[a-zäß \"\\\\]{0,20}")),
+        socket_mode in 0..=0o777u32,
         (always, level) in (any::<bool>(), prop::sample::select(&Level::ALL[..])),
     ) -> Config {
         let millisecond = Duration::from_millis(1);
@@ -126,7 +136,14 @@ prop_compose! {
             port,
             max_connections: NonZeroU32::new(max).unwrap(),
             limits: Limits { signal_step: NonZeroU32::new(step).unwrap(), warn_percent: warn, persist },
-            management: Management { bind: management, port: Some(port + 1000) },
+            management: Management {
+                // Without a token it listens on this host only.
+                bind: token_file.as_ref().map_or(IpAddr::from([127, 0, 0, 1]), |_| management),
+                port: Some(port + 1000),
+                token_file: token_file.map(PathBuf::from),
+                socket: socket.map(PathBuf::from),
+                socket_mode,
+            },
             client: Client {
                 login_timeout: login.max(millisecond),
                 idle_timeout: Some(idle).filter(|idle| *idle >= millisecond),
@@ -148,7 +165,8 @@ fn written(config: &Config) -> String {
         .iter()
         .filter_map(|key| Some((key, key.value(config)?)))
         .map(|(key, value)| {
-            let bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+            let number = value.parse::<u64>().is_ok_and(|number| number.to_string() == value);
+            let bare = number || value.parse::<bool>().is_ok();
             let value = if bare { value } else { toml::Value::String(value).to_string() };
             format!("{key} = {value}\n")
         })

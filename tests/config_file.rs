@@ -35,7 +35,7 @@ fn the_shipped_file_is_the_built_in_defaults() {
 #[test]
 fn the_shipped_file_lists_every_key_with_its_default() {
     let shipped = parse(SHIPPED.as_bytes()).unwrap();
-    let derived = [Key::ManagementPort, Key::StoragePath];
+    let derived = [Key::ManagementPort, Key::TokenFile, Key::ManagementSocket, Key::StoragePath];
     for key in Key::ALL {
         assert_eq!(shipped.set.contains(&key), !derived.contains(&key), "{key}");
     }
@@ -84,7 +84,8 @@ fn the_manual_lists_every_key_with_its_default_and_when_an_edit_takes_effect() {
         }
     }
     let expected = Key::ALL.map(|key| {
-        let default = key.default_value().unwrap_or_else(|| "in the data directory".to_owned());
+        let nothing = if key == Key::StoragePath { "in the data directory" } else { "none" };
+        let default = key.default_value().unwrap_or_else(|| nothing.to_owned());
         (key.name().to_owned(), format!("Default: {default}; {}.", key.effect()))
     });
     let listed = Vec::from_iter(listed.iter().map(|(name, last)| (name.as_str(), *last)));
@@ -203,11 +204,11 @@ fn naming_a_default_changes_nothing() {
 
 #[test]
 fn every_key_of_a_difference_is_on_the_side_of_its_effect() {
+    let without_default = [Key::TokenFile, Key::ManagementSocket, Key::StoragePath];
     for key in Key::ALL {
         assert_eq!(key.effect().is_live(), key.effect() != Effect::Restart, "{key}");
-        assert!(
-            key.name().ends_with(key.leaf()) && key.default_value().is_some() == (key != Key::StoragePath)
-        );
+        assert!(key.name().ends_with(key.leaf()));
+        assert_eq!(key.default_value().is_none(), without_default.contains(&key), "{key}");
     }
 }
 

@@ -23,7 +23,11 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
     let path = r#"expected an absolute path such as "/srv/shibudb""#;
     let level = r#"expected "error", "warn", "info", "debug" or "trace""#;
     let percent = "expected a whole number from 1 to 100";
+    let token = r#"expected an absolute path such as "/etc/shibudb/management.token""#;
+    let socket = r#"expected an absolute path of at most 107 bytes such as "/run/shibudb/management.sock""#;
+    let mode = r#"expected permissions in octal from "0000" to "0777", such as "0660""#;
     let long = format!("\"{}\"", "9".repeat(100));
+    let long_path = format!("\"/{}\"", "9".repeat(107));
     let huge = "9".repeat(100);
     for (key, value, says) in [
         ("bind", "\"localhost\"", format!("{address}, found \"localhost\"")),
@@ -47,6 +51,14 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("limits.warn_percent", "101", format!("{percent}, found 101")),
         ("limits.persist", "\"yes\"", "expected true or false, found \"yes\"".into()),
         ("management.port", "0", format!("{PORT}, found 0")),
+        ("management.token_file", "\"token\"", format!("{token}, found \"token\"")),
+        ("management.socket", "\"x.sock\"", format!("{socket}, found \"x.sock\"")),
+        ("management.socket", &long_path, format!("{socket}, found \"/{}\"...", "9".repeat(39))),
+        ("management.socket_mode", "660", format!("{mode}, found 660")),
+        ("management.socket_mode", "\"u+rw\"", format!("{mode}, found \"u+rw\"")),
+        ("management.socket_mode", "\"0668\"", format!("{mode}, found \"0668\"")),
+        ("management.socket_mode", "\"1777\"", format!("{mode}, found \"1777\"")),
+        ("management.socket_mode", "\"+660\"", format!("{mode}, found \"+660\"")),
         ("client.login_timeout", "\"0s\"", format!("{LOGIN}, found \"0s\"")),
         ("client.login_timeout", "10", format!("{LOGIN}, found 10")),
         ("client.login_timeout", "\"10\"", format!("{LOGIN}, found \"10\"")),
@@ -229,6 +241,29 @@ fn the_management_port_must_exist_and_be_free() {
         let told = parse(text.as_bytes()).err().map(|problems| problems.to_string());
         assert_eq!(told, problem, "{text}");
     }
+}
+
+#[test]
+fn a_management_api_open_to_other_machines_needs_a_token() {
+    let open = |address: &str| {
+        format!(
+            "management.bind {address}: whoever can reach this address could change the limit; set token_file in \
+             [management], so that clients have to send a token, or bind 127.0.0.1 and use an SSH tunnel"
+        )
+    };
+    for address in ["0.0.0.0", "::", "192.0.2.7", "::ffff:192.0.2.7"] {
+        let text = format!("[management]\nbind = '{address}'");
+        assert_eq!(problems(text.as_bytes()), format!("line 2, column 8: {}", open(address)));
+        assert!(parse(format!("{text}\ntoken_file = '/t'").as_bytes()).is_ok());
+    }
+    for address in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+        assert!(parse(format!("[management]\nbind = '{address}'").as_bytes()).is_ok(), "{address}");
+    }
+    assert_eq!(
+        problems(b"port = 65000\nmanagement.bind = '::'").lines().count(),
+        2,
+        "it hides no other conflict"
+    );
 }
 
 #[test]

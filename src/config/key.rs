@@ -1,6 +1,7 @@
 //! The table of every setting: its name, when an edit of it takes effect, its value as text.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::{Config, text};
 
@@ -23,6 +24,12 @@ pub enum Key {
     ManagementBind,
     /// `management.port`
     ManagementPort,
+    /// `management.token_file`
+    TokenFile,
+    /// `management.socket`
+    ManagementSocket,
+    /// `management.socket_mode`
+    SocketMode,
     /// `client.login_timeout`
     LoginTimeout,
     /// `client.idle_timeout`
@@ -52,7 +59,7 @@ pub enum Effect {
 
 impl Key {
     /// Every setting there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Bind,
         Self::Port,
         Self::MaxConnections,
@@ -61,6 +68,9 @@ impl Key {
         Self::Persist,
         Self::ManagementBind,
         Self::ManagementPort,
+        Self::TokenFile,
+        Self::ManagementSocket,
+        Self::SocketMode,
         Self::LoginTimeout,
         Self::IdleTimeout,
         Self::MaxRequest,
@@ -81,6 +91,9 @@ impl Key {
             Self::Persist => "limits.persist",
             Self::ManagementBind => "management.bind",
             Self::ManagementPort => "management.port",
+            Self::TokenFile => "management.token_file",
+            Self::ManagementSocket => "management.socket",
+            Self::SocketMode => "management.socket_mode",
             Self::LoginTimeout => "client.login_timeout",
             Self::IdleTimeout => "client.idle_timeout",
             Self::MaxRequest => "client.max_request",
@@ -115,15 +128,19 @@ impl Key {
             | Self::Port
             | Self::ManagementBind
             | Self::ManagementPort
+            | Self::TokenFile
+            | Self::ManagementSocket
+            | Self::SocketMode
             | Self::StoragePath
             | Self::Durability => Effect::Restart,
         }
     }
 
-    /// Its value as a person writes it, without quotes; `None` if it is left to the data directory.
+    /// Its value as a person writes it, without quotes; `None` for a path that is not configured.
     ///
     /// The management port is the one in effect, configured or derived.
     pub fn value(self, config: &Config) -> Option<String> {
+        let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         Some(match self {
             Self::Bind => config.bind.to_string(),
             Self::Port => config.port.to_string(),
@@ -133,11 +150,14 @@ impl Key {
             Self::Persist => config.limits.persist.to_string(),
             Self::ManagementBind => config.management.bind.to_string(),
             Self::ManagementPort => config.management_port().to_string(),
+            Self::TokenFile => return shown(&config.management.token_file),
+            Self::ManagementSocket => return shown(&config.management.socket),
+            Self::SocketMode => text::mode(config.management.socket_mode),
             Self::LoginTimeout => text::duration(config.client.login_timeout),
             Self::IdleTimeout => text::duration(config.client.idle_timeout.unwrap_or_default()),
             Self::MaxRequest => text::size(config.client.max_request),
             Self::DrainTimeout => text::duration(config.shutdown.drain_timeout),
-            Self::StoragePath => return config.storage.path.as_ref().map(|path| path.display().to_string()),
+            Self::StoragePath => return shown(&config.storage.path),
             Self::Durability => config.storage.durability.to_string(),
             Self::LogLevel => config.log.level.to_string(),
         })

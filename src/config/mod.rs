@@ -64,13 +64,19 @@ pub struct Limits {
     pub persist: bool,
 }
 
-/// Where the management API listens.
+/// Where the management API listens, and whom it lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Management {
     /// Its address.
     pub bind: IpAddr,
     /// Its port, if configured; [`Config::management_port`] is the one in effect.
     pub port: Option<u16>,
+    /// The file with the token that its clients have to send, absolute; `None` asks for none.
+    pub token_file: Option<PathBuf>,
+    /// The Unix socket on which it listens as well, absolute; `None` makes none.
+    pub socket: Option<PathBuf>,
+    /// The permissions of that socket, as chmod(2) has them: whoever may write to it may connect.
+    pub socket_mode: u32,
 }
 
 /// What one client connection may use.
@@ -134,6 +140,16 @@ pub enum Level {
 /// Settings that are fine each on their own and cannot hold together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
+    /// Other machines could reach the management API, and it would let in whoever does.
+    #[error(
+        "management.bind {address}: whoever can reach this address could change the limit; set token_file in \
+         [management], so that clients have to send a token, or bind 127.0.0.1 and use an SSH tunnel"
+    )]
+    ManagementOpenToAll {
+        /// The address, which is not a loopback one.
+        address: IpAddr,
+    },
+
     /// The derived management port does not exist.
     #[error(
         "port {port}: the management port would be {}, above {}; choose a port up to {}, or set port in [management]",
@@ -159,19 +175,29 @@ impl Config {
     /// # Errors
     /// Every [`Conflict`] there is.
     pub fn validate(&self) -> Result<(), Vec<Conflict>> {
+        let conflicts = Vec::from_iter([self.open_to_all(), self.ports_in_conflict()].into_iter().flatten());
+        if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
+    }
+
+    fn open_to_all(&self) -> Option<Conflict> {
+        let address = self.management.bind;
+        let open = !address.to_canonical().is_loopback() && self.management.token_file.is_none();
+        open.then_some(Conflict::ManagementOpenToAll { address })
+    }
+
+    fn ports_in_conflict(&self) -> Option<Conflict> {
         let port = self.port;
-        let conflict = match self.management.port {
+        match self.management.port {
             None if port.checked_add(MANAGEMENT_PORT_OFFSET).is_none() => {
-                Conflict::ManagementPortTooHigh { port }
+                Some(Conflict::ManagementPortTooHigh { port })
             }
             Some(management)
                 if management == port && port != 0 && overlap(self.bind, self.management.bind) =>
             {
-                Conflict::ManagementPortTaken { port }
+                Some(Conflict::ManagementPortTaken { port })
             }
-            _ => return Ok(()),
-        };
-        Err(vec![conflict])
+            _ => None,
+        }
     }
 
     /// The port of the management API: as configured, else the client port plus 1000.
@@ -204,7 +230,13 @@ impl Default for Config {
             port: 9090,
             max_connections: LIMIT,
             limits: Limits { signal_step: STEP, warn_percent: 80, persist: true },
-            management: Management { bind: LOCALHOST, port: None },
+            management: Management {
+                bind: LOCALHOST,
+                port: None,
+                token_file: None,
+                socket: None,
+                socket_mode: 0o660,
+            },
             client: Client {
                 login_timeout: Duration::from_secs(10),
                 idle_timeout: None,

@@ -130,12 +130,13 @@ impl<'t> Walk<'t> {
 
     /// A refused value stands for nothing, so it is not held against the others.
     fn conflicts(&mut self) {
-        let involved = [Key::Bind, Key::Port, Key::ManagementBind, Key::ManagementPort];
+        let involved = [Key::Bind, Key::Port, Key::ManagementBind, Key::ManagementPort, Key::TokenFile];
         if involved.iter().any(|key| self.refused.contains(key)) {
             return;
         }
         for conflict in self.config.validate().err().unwrap_or_default() {
             let blamed = match conflict {
+                Conflict::ManagementOpenToAll { .. } => Key::ManagementBind,
                 Conflict::ManagementPortTooHigh { .. } => Key::Port,
                 Conflict::ManagementPortTaken { .. } => Key::ManagementPort,
             };

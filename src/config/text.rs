@@ -78,3 +78,14 @@ pub(super) fn size(bytes: usize) -> String {
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     text.parse::<ByteSize>().ok().map(|size| size.as_u64())
 }
+
+/// Permissions such as `0660`. [`parse_mode`] reads them back.
+pub(super) fn mode(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+/// The permissions that `text` names in octal, if it does; those of a file and nothing beyond.
+pub(super) fn parse_mode(text: &str) -> Option<u32> {
+    let digits = (3..=4).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777)
+}

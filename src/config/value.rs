@@ -15,6 +15,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SMALLEST_REQUEST: u64 = 1024;
 const LARGEST_REQUEST: u64 = 64 * 1024 * 1024;
+/// `sun_path` of unix(7) less its terminator.
+const LONGEST_SOCKET: usize = 107;
 
 const ADDRESS: &str = r#"an IP address such as "127.0.0.1" or "::1""#;
 const PORT: &str = "a port from 1 to 65535";
@@ -26,6 +28,9 @@ const IDLE_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "5m", or "
 const DRAIN_TIMEOUT: &str = r#"a duration from "0s" to "24h", such as "30s""#;
 const REQUEST: &str = r#"a size from "1KiB" to "64MiB", such as "1MiB", or a number of bytes"#;
 const PATH: &str = r#"an absolute path such as "/srv/shibudb""#;
+const TOKEN_FILE: &str = r#"an absolute path such as "/etc/shibudb/management.token""#;
+const SOCKET: &str = r#"an absolute path of at most 107 bytes such as "/run/shibudb/management.sock""#;
+const MODE: &str = r#"permissions in octal from "0000" to "0777", such as "0660""#;
 const DURABILITY: &str = r#""always" or "1s""#;
 const LEVEL: &str = r#""error", "warn", "info", "debug" or "trace""#;
 
@@ -58,6 +63,15 @@ pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Resul
         Key::Persist => config.limits.persist = value.as_bool().ok_or_else(or(SWITCH))?,
         Key::ManagementBind => config.management.bind = address(value).ok_or_else(or(ADDRESS))?,
         Key::ManagementPort => config.management.port = Some(port(value).ok_or_else(or(PORT))?),
+        Key::TokenFile => config.management.token_file = Some(path(value).ok_or_else(or(TOKEN_FILE))?),
+        Key::ManagementSocket => {
+            let path = path(value).filter(|path| path.as_os_str().len() <= LONGEST_SOCKET);
+            config.management.socket = Some(path.ok_or_else(or(SOCKET))?);
+        }
+        Key::SocketMode => {
+            let mode = value.as_str().and_then(text::parse_mode);
+            config.management.socket_mode = mode.ok_or_else(or(MODE))?;
+        }
         Key::LoginTimeout => {
             config.client.login_timeout = duration(value, MILLISECOND..=DAY).ok_or_else(or(LOGIN_TIMEOUT))?;
         }
