@@ -43,6 +43,8 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand stop" -s h -l help -d 'P
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -l config -d 'The file to check' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "status" -d 'Show the limit and the active connections'
@@ -57,33 +59,53 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "reload" -d 'Have the server read its config file again'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show the limit and the active connections'

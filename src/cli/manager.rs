@@ -8,13 +8,15 @@ mod api;
 mod lines;
 
 use std::io;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use crate::management::wire::{
     ConfigReport, CurrentLimit, DEFAULT_HISTORY, Health, LONGEST_HISTORY, Message, SERVICE,
 };
-use api::{Answer, Api};
+use crate::management::{Token, TokenError};
+use api::{Answer, Api, Place};
 
 pub use api::ApiError;
 
@@ -23,14 +25,23 @@ const PORT_OFFSET: u16 = 1000;
 
 /// Look at the connection limit of a running server, or move it.
 #[derive(Debug, Clone, Args)]
+#[command(subcommand_precedence_over_arg = true)]
 pub struct ManagerArgs {
     /// Port of the server (its management API listens 1000 above)
     #[arg(value_parser = super::port)]
-    port: u16,
+    port: Option<u16>,
 
     /// Port of the management API, if it is configured to be another
     #[arg(long, global = true, value_name = "PORT", value_parser = super::port)]
     management_port: Option<u16>,
+
+    /// Unix socket of the management API, instead of a port
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "management_port")]
+    socket: Option<PathBuf>,
+
+    /// File with the token that the server expects
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// Print the answer of the API as it is
     #[arg(long, global = true)]
@@ -94,6 +105,12 @@ pub enum ManagerError {
         /// The port given.
         port: u16,
     },
+    /// Neither a port nor a socket was named.
+    #[error("name the port of the server, or its management socket with --socket")]
+    Nowhere,
+    /// The token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The server could not be asked, or it refused.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -106,8 +123,8 @@ impl ManagerError {
     /// The exit status that this error stands for: 2 for wrong usage, else 1.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::NoManagementPort { .. } => 2,
-            Self::Api(_) | Self::Output(_) => 1,
+            Self::NoManagementPort { .. } | Self::Nowhere => 2,
+            Self::Token(_) | Self::Api(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -117,11 +134,17 @@ impl ManagerError {
 /// # Errors
 /// [`ManagerError`]; nothing has been written then.
 pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), ManagerError> {
-    let ManagerArgs { port, management_port, json, command } = args;
-    let port = management_port
-        .or_else(|| port.checked_add(PORT_OFFSET))
-        .ok_or(ManagerError::NoManagementPort { port })?;
-    let text = ask(&Api::on_port(port)?, command, json).await?;
+    let ManagerArgs { port, management_port, socket, token_file, json, command } = args;
+    let place = match (socket, management_port, port) {
+        (Some(path), ..) => Place::Socket(path),
+        (None, Some(port), _) => Place::Port(port),
+        (None, None, Some(port)) => {
+            Place::Port(port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?)
+        }
+        (None, None, None) => return Err(ManagerError::Nowhere),
+    };
+    let token = token_file.as_deref().map(Token::read).transpose()?;
+    let text = ask(&Api::new(place, token.as_ref())?, command, json).await?;
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
         _ => Ok(()),

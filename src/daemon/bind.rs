@@ -1,4 +1,4 @@
-//! The two sockets: clients and management, bound before anything is served.
+//! The two ports: clients and management, bound before anything is served.
 //!
 //! A socket may have been handed over: by a socket unit, or by the run before this one, which had
 //! systemd keep it. It is taken if it is for the address that is configured, so that no connection
@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use rustix::net::sockopt::socket_acceptconn;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -62,6 +63,23 @@ pub enum BindError {
         address: SocketAddr,
         /// What it was for.
         what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody listens on the Unix socket.
+    #[error(
+        "somebody listens on {} already, wanted for management; is shibudb running already? \
+         Stop what uses it, or configure another socket in [management]", .0.display()
+    )]
+    SocketInUse(PathBuf),
+    /// Something else stands where the Unix socket is to be.
+    #[error("{} is not a socket, and stays; configure another socket in [management]", .0.display())]
+    NotASocket(PathBuf),
+    /// Anything else about the Unix socket.
+    #[error("cannot listen on {path} for management: {source}", path = path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::bind::{self, Listeners};
 use super::reload::Loaded;
 use super::settings::{self, CommandLine};
+use super::unix_socket::UnixSocket;
 use super::{DEFAULT_CONFIG, Options, RunError, descriptors, places};
 use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::config::{self, Parsed};
@@ -31,6 +32,7 @@ pub(super) struct Built {
     pub(super) loaded: Loaded,
     pub(super) log: Log,
     pub(super) listeners: Listeners,
+    pub(super) management_socket: Option<UnixSocket>,
     pub(super) store: Store,
     pub(super) accounts: Accounts,
     pub(super) control: Control,
@@ -64,6 +66,10 @@ pub(super) fn build(
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, systemd::inherited())?;
+    let management = &loaded.running.management;
+    let management_socket = management.socket.as_deref();
+    let management_socket =
+        management_socket.map(|path| UnixSocket::bind(path, management.socket_mode)).transpose()?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
@@ -71,7 +77,7 @@ pub(super) fn build(
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
-    Ok((Built { loaded, log, listeners, store, accounts, control, limiter }, thread))
+    Ok((Built { loaded, log, listeners, management_socket, store, accounts, control, limiter }, thread))
 }
 
 /// Reads the config file, if there is one, and puts the command line above it.
@@ -88,9 +94,11 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         Some(_) => RunError::Usage(problem),
         None => RunError::Config(format!("{}: {problem}", path.display())),
     })?;
+    let token = settings::token(&wanted)
+        .map_err(|problem| RunError::Config(format!("{}: {problem}", path.display())))?;
     let (running, set_at_start) = (wanted.clone(), file.set.clone());
     let text = Ok(text);
-    Ok(Loaded { running, wanted, file, set_at_start, command_line, path, text, last_reload: None })
+    Ok(Loaded { running, wanted, file, set_at_start, token, command_line, path, text, last_reload: None })
 }
 
 async fn first_admin(accounts: &Accounts, data_dir: &Path) -> Result<(), RunError> {

@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod settings;
 mod tasks;
+mod unix_socket;
 mod usage;
 mod watchdog;
 

@@ -14,6 +14,7 @@ use super::usage;
 use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
 use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal};
 use crate::logging::Log;
+use crate::management::{Token, TokenError};
 use crate::systemd;
 use crate::watch::Watcher;
 
@@ -49,6 +50,9 @@ pub(crate) enum ReloadError {
     /// A writer is in the middle of it. The watcher waits for the end of that.
     #[error("{0}: is being written right now; it is read as soon as whoever writes it closes it")]
     BeingWritten(PathBuf),
+    /// The token of the management API cannot be read.
+    #[error("{path}: {error}")]
+    Token { path: PathBuf, error: TokenError },
     /// The server is ending.
     #[error(transparent)]
     ShuttingDown(#[from] LimitRefusal),
@@ -74,6 +78,8 @@ pub(crate) struct Loaded {
     pub(crate) file: Parsed,
     /// Which settings the file named at the start: those that need a restart come from there.
     pub(crate) set_at_start: BTreeSet<Key>,
+    /// What management clients have to send, if anything.
+    pub(crate) token: Option<Token>,
     pub(crate) command_line: CommandLine,
     /// The file, whether or not it is there.
     pub(crate) path: PathBuf,
@@ -157,6 +163,11 @@ impl Reloader {
         settings::validate(&wanted)
             .map_err(|problem| ReloadError::Conflict { path: loaded.path.clone(), problem })?;
         let running = settings::live_of(&wanted, &loaded.running);
+        let token = settings::token(&wanted)
+            .map_err(|error| ReloadError::Token { path: loaded.path.clone(), error })?;
+        // Of another file it was only worth knowing that the next start can use it.
+        let same_file = wanted.management.token_file == running.management.token_file;
+        let token = if same_file { token } else { loaded.token.clone() };
         let mut changed = Difference::between(&loaded.running, &running).live;
         changed.retain(|change| change.key != Key::MaxConnections);
         let waiting = Difference::between(&running, &wanted).restart;
@@ -168,6 +179,7 @@ impl Reloader {
             loaded.running = running;
             loaded.wanted = wanted;
             loaded.file = file;
+            loaded.token = token;
         });
         // The record names the file, whoever had it read: the file is what asks for the limit.
         let limit = self.control.configure(limit, Actor::File(loaded.path.clone())).await?;

@@ -5,20 +5,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use futures_util::future::try_join_all;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Built, local};
 use super::pid_file::PidFile;
-use super::reload::{Reloader, Trigger};
+use super::reload::{Loaded, Reloader, Trigger};
 use super::tasks::Tasks;
+use super::unix_socket::UnixSocket;
 use super::{Options, RunError, report, settings, usage, watchdog};
 use crate::config::Config;
 use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
-use crate::management::{self, Management, ReloadDoor, ReloadRequest, wire};
+use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest, Token, wire};
 use crate::server::{ClientSettings, Server, Services};
 use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
@@ -55,7 +57,7 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
 
 /// Serves until told to stop, or until a task ends that should not.
 async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(), RunError> {
-    let Built { loaded, log, listeners, store, accounts, control, limiter } = built;
+    let Built { loaded, log, listeners, management_socket, store, accounts, control, limiter } = built;
     let (address, management_address) = (local(&listeners.clients)?, local(&listeners.management)?);
     let path = loaded.path.clone();
     let reloader = Reloader::new(loaded, control.clone(), log);
@@ -76,20 +78,34 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
             .map_err(|error| RunError::System("serve clients", error))?
     };
     let (config_report, config_reports) = watch::channel(Arc::new(report::config(&settings.borrow())));
+    let (token, tokens) = watch::channel(settings.borrow().token.clone());
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();
-    let watcher = Watcher::new(path);
-    tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, client_settings, config_report));
+    let published = Published { client_settings, token, config_report };
+    tasks.spawn("reload", reload_task(reloader, Watcher::new(path), asked, triggers, published));
     let api = Management {
         limiter: limiter.clone(),
         control: control.clone(),
         reload: reload_door,
         config: config_reports,
+        token: tokens,
     };
     let listener = TcpListener::from_std(listeners.management)
         .map_err(|error| RunError::System("serve management", error))?;
-    tasks.spawn("management", management_task(listener, api, over.clone()));
+    let mut listeners = vec![Listener::Tcp(listener)];
+    // Its file is removed when this function ends.
+    let _socket_file = match management_socket {
+        Some(UnixSocket { listener, file }) => {
+            let listener = UnixListener::from_std(listener)
+                .map_err(|error| RunError::System("serve the management socket", error))?;
+            listeners.push(Listener::Unix(listener));
+            tracing::info!(socket = %file.path().display(), "management is on {}, too", file.path().display());
+            Some(file)
+        }
+        None => None,
+    };
+    tasks.spawn("management", management_task(listeners, api, over.clone()));
     let snapshot = limiter.snapshot();
     let draining = CancellationToken::new();
     let status = usage::status(snapshot);
@@ -173,14 +189,28 @@ async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger
     control.change(request).await.ok();
 }
 
+/// What other rooms are told of the settings.
+struct Published {
+    client_settings: watch::Sender<ClientSettings>,
+    token: watch::Sender<Option<Token>>,
+    config_report: watch::Sender<Arc<wire::LoadedConfig>>,
+}
+
+impl Published {
+    fn publish(&self, loaded: &Loaded) {
+        self.client_settings.send_replace(settings::client(&loaded.running));
+        self.token.send_replace(loaded.token.clone());
+        self.config_report.send_replace(Arc::new(report::config(loaded)));
+    }
+}
+
 /// Owns the settings: one reload after the other, whoever asks.
 async fn reload_task(
     reloader: Reloader,
     mut watcher: Watcher,
     mut asked: mpsc::Receiver<ReloadRequest>,
     mut triggers: mpsc::Receiver<Trigger>,
-    client_settings: watch::Sender<ClientSettings>,
-    config_report: watch::Sender<Arc<wire::LoadedConfig>>,
+    published: Published,
 ) {
     let loaded = reloader.subscribe();
     loop {
@@ -192,8 +222,7 @@ async fn reload_task(
             () = watcher.changed() => (Trigger::Hint, None),
         };
         let Some(result) = reloader.reload(&mut watcher, trigger).await else { continue };
-        client_settings.send_replace(settings::client(&loaded.borrow().running));
-        config_report.send_replace(Arc::new(report::config(&loaded.borrow())));
+        published.publish(&loaded.borrow());
         if let Some(reply) = reply {
             // An asker that did not wait is no concern of ours: the reload has happened.
             reply.send(report::reload(&loaded.borrow(), result)).ok();
@@ -201,8 +230,10 @@ async fn reload_task(
     }
 }
 
-async fn management_task(listener: TcpListener, api: Management, over: CancellationToken) {
-    if let Err(error) = management::serve(listener, api, over).await {
+async fn management_task(listeners: Vec<Listener>, api: Management, over: CancellationToken) {
+    let serving =
+        listeners.into_iter().map(|listener| management::serve(listener, api.clone(), over.clone()));
+    if let Err(error) = try_join_all(serving).await {
         tracing::error!(%error, "the management API cannot go on");
     }
 }

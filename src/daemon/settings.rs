@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, Durability, Key, Level, Parsed};
 use crate::control;
+use crate::management::{Token, TokenError};
 use crate::server::ClientSettings;
 use crate::store;
 
@@ -49,6 +50,11 @@ pub(crate) fn live_of(wanted: &Config, running: &Config) -> Config {
     config.management = running.management.clone();
     config.storage = running.storage.clone();
     config
+}
+
+/// The token that management asks for, if it asks for one.
+pub(crate) fn token(config: &Config) -> Result<Option<Token>, TokenError> {
+    config.management.token_file.as_deref().map(Token::read).transpose()
 }
 
 /// The limit in the file, if it names one.

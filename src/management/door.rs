@@ -1,11 +1,10 @@
 //! Through which door a request came, and who asked.
 
-use std::net::SocketAddr;
-
 use axum::extract::rejection::ExtensionRejection;
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{Extension, FromRequestParts};
 use axum::http::request::Parts;
 
+use super::caller::Caller;
 use super::wire::{CLI_DOOR, DOOR_HEADER};
 use crate::control::{Actor, Door};
 
@@ -25,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
             (Some(value), None) if value.as_bytes() == CLI_DOOR.as_bytes() => Door::Cli,
             _ => Door::Http,
         };
-        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state).await?;
-        Ok(Self { door, actor: Actor::Peer(peer) })
+        let Extension(caller) = Extension::<Caller>::from_request_parts(parts, state).await?;
+        Ok(Self { door, actor: caller.actor() })
     }
 }

@@ -16,18 +16,25 @@ pub(super) struct ApiError {
     error: String,
     /// The revision that the refusal was decided on.
     etag: Option<HeaderValue>,
+    /// Whether to say that a token would have helped.
+    challenge: bool,
     /// Whether the connection is of no further use.
     close: bool,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), etag: None, close: false }
+        Self { status, error: error.into(), etag: None, challenge: false, close: false }
     }
 
     /// The request is malformed.
     pub(super) fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// The token is missing or wrong.
+    pub(super) fn unauthorized(error: impl Into<String>) -> Self {
+        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, error) }
     }
 
     /// The change was refused while the revision was `revision`.
@@ -55,6 +62,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(Failure::new(self.error))).into_response();
         if let Some(etag) = self.etag {
             response.headers_mut().insert(header::ETAG, etag);
+        }
+        if self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

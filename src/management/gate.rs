@@ -1,7 +1,8 @@
-//! What every request has to pass before a handler sees it: its size, its time, its host, its origin.
+//! What every request has to pass before a handler sees it: its size, its time, its host, its
+//! origin, its token.
 //!
-//! The API has no passwords; being able to connect to it is the permission. A browser on this
-//! machine can connect, too, on behalf of any web page, so two things are asked of a request:
+//! Unless a token is configured, being able to connect is the permission. A browser on this machine
+//! can connect, too, on behalf of any web page, so two things are asked of a request:
 //!
 //! - Its `Host` must be a name of this server. A page from `evil.example` whose name was rebound to
 //!   127.0.0.1 counts as same-origin for the browser, but still sends `Host: evil.example`. The
@@ -9,6 +10,10 @@
 //! - If it can change something, it must not come from a page of another origin. Most changes need
 //!   `Content-Type: application/json`, for which a browser asks permission first and gets none; but
 //!   an increase by the step, a reset and a reload have no body, and a page may send those unasked.
+//!
+//! With a token, every request over TCP has to carry it, except to `/health`: a probe is to work
+//! without secrets, and what it hears is none. Whoever comes over the Unix socket was let in by the
+//! socket's permissions, and is not asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -22,9 +27,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::caller::Caller;
 use super::failure::ApiError;
+use super::token::Token;
 
 /// The longest body that is understood, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -39,9 +47,16 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a handler may take. The longest wait is for the disk, behind other changes.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
-/// The address of this server at which a connection has arrived.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LocalAddress(pub(super) IpAddr);
+/// The one path that is open without a token.
+const OPEN_PATH: &str = "/health";
+
+/// What requests are held against.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) names: Names,
+    /// The token in force; `None` if none is asked for.
+    pub(super) token: watch::Receiver<Option<Token>>,
+}
 
 /// The names of this server, apart from its addresses.
 #[derive(Debug)]
@@ -49,16 +64,17 @@ pub(super) struct Names(Vec<String>);
 
 /// Lets a request through to its handler, or answers it here.
 pub(super) async fn admit(
-    State(names): State<Arc<Names>>,
-    Extension(LocalAddress(local)): Extension<LocalAddress>,
+    State(gate): State<Arc<Gate>>,
+    Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let answer = async {
         let body = read(&parts.headers, body).await?;
-        check_host(&parts, &names, local)?;
+        check_host(&parts, &gate.names, caller.local())?;
         check_origin(&parts)?;
+        check_token(&parts, caller, gate.token.borrow().as_ref())?;
         timeout(ANSWER_TIME, next.run(Request::from_parts(parts, Body::from(body)))).await.map_err(|_| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -185,6 +201,29 @@ fn check_origin(parts: &Parts) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+fn check_token(parts: &Parts, caller: Caller, token: Option<&Token>) -> Result<(), ApiError> {
+    let Some(token) = token else { return Ok(()) };
+    if caller.is_vouched_for() || parts.uri.path() == OPEN_PATH {
+        return Ok(());
+    }
+    match bearer(&parts.headers) {
+        Some(candidate) if token.is(candidate) => Ok(()),
+        Some(_) => Err(ApiError::unauthorized("the token is not the one that this server expects")),
+        None => Err(ApiError::unauthorized(
+            "this server expects a token: a header `Authorization: Bearer TOKEN`, or --token-file FILE \
+             with shibudb manager",
+        )),
+    }
+}
+
+/// The token that a request carries, if it is one in the right way.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 #[cfg(test)]

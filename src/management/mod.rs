@@ -22,14 +22,17 @@
 //! client's connection, so the API answers at 100 % usage.
 
 mod body;
+mod caller;
 mod door;
 mod failure;
 mod gate;
 mod limit;
+mod listener;
 mod reload;
 mod reports;
 mod revision;
 mod serve;
+mod token;
 pub mod wire;
 
 use std::sync::Arc;
@@ -46,10 +49,12 @@ use crate::control::Control;
 use crate::limiter::Limiter;
 
 use failure::ApiError;
-use gate::Names;
+use gate::{Gate, Names};
 
+pub use listener::Listener;
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
 pub use serve::serve;
+pub use token::{Token, TokenError};
 
 /// What the API reports on, and whom it asks for changes. A cheap handle.
 #[derive(Debug, Clone)]
@@ -62,10 +67,13 @@ pub struct Management {
     pub reload: ReloadDoor,
     /// The configuration as the daemon last published it.
     pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
+    /// What clients have to send, if anything.
+    pub token: watch::Receiver<Option<Token>>,
 }
 
 /// Every endpoint, behind the checks that every request has to pass.
 fn router(api: Management, names: Names) -> Router {
+    let gate = Gate { names, token: api.token.clone() };
     Router::new()
         .route("/health", get(reports::health))
         .route("/stats", get(reports::stats))
@@ -78,7 +86,7 @@ fn router(api: Management, names: Names) -> Router {
         .route("/reload", post(reload::reload))
         .fallback(unknown_path)
         .method_not_allowed_fallback(other_method)
-        .layer(middleware::from_fn_with_state(Arc::new(names), gate::admit))
+        .layer(middleware::from_fn_with_state(Arc::new(gate), gate::admit))
         .with_state(api)
 }
 

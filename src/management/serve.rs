@@ -5,32 +5,33 @@
 //! connections, and an accept loop that sorts its errors.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::gate::{LocalAddress, Names};
-use super::{Management, router};
-
-/// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
-/// descriptor that the ceiling of client connections has to leave free.
-pub(crate) const CONNECTIONS: usize = 64;
+use super::caller::Caller;
+use super::gate::Names;
+use super::listener::Accepted;
+use super::{Listener, Management, router};
 
 /// How long a connection may take for the head of its next request, idle time included.
 const HEAD_TIME: Duration = Duration::from_secs(15);
+
+/// How long a connection may take from one request to the next. The body, the answer and the next
+/// head have times of their own; what they leave over is for the answer to be taken.
+const REQUEST_TIME: Duration = Duration::from_secs(90);
 
 /// The longest head of a request, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -45,7 +46,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// What `accept` says, if it is neither one connection's fault nor a shortage that may pass.
-pub async fn serve(listener: TcpListener, api: Management, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: impl Into<Listener>,
+    api: Management,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = listener.into();
     let router = router(api, Names::of_this_machine());
     let mut connections = JoinSet::new();
     let mut short = false;
@@ -53,10 +59,10 @@ pub async fn serve(listener: TcpListener, api: Management, shutdown: Cancellatio
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
             Some(ended) = connections.join_next() => report(ended),
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((stream, peer)) => {
+            accepted = listener.accept(), if connections.len() < listener.connections() => match accepted {
+                Ok(accepted) => {
                     short = false;
-                    connections.spawn(converse(stream, peer, router.clone(), shutdown.clone()));
+                    connections.spawn(converse(accepted, router.clone(), shutdown.clone()));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_shortage(&error) => {
@@ -83,38 +89,44 @@ pub async fn serve(listener: TcpListener, api: Management, shutdown: Cancellatio
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
-    let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
-    let local = match prepared {
-        Ok(local) => local.ip(),
-        Err(error) => return tracing::debug!(%peer, %error, "a management connection was gone at once"),
+async fn converse(accepted: Accepted, router: Router, shutdown: CancellationToken) {
+    let (stream, caller) = match accepted.introduce() {
+        Ok(introduced) => introduced,
+        Err(error) => return tracing::debug!(%error, "a management connection was gone at once"),
     };
-    let service = service(router, peer, local);
+    let begun = Arc::new(Notify::new());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(LONGEST_HEAD)
         // `printf 'GET ..' | nc -N` is to get its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service(router, caller, Arc::clone(&begun)));
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                break connection.await;
+            }
+            begun = timeout(REQUEST_TIME, begun.notified()) => if begun.is_err() {
+                let actor = caller.actor();
+                return tracing::debug!(%actor, "a management client that does not take its answer is cut off");
+            },
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a management connection ended with an error");
+        tracing::debug!(actor = %caller.actor(), %error, "a management connection ended with an error");
     }
 }
 
-/// The router, with what a handler may want to know of the connection added to each request.
+/// The router, with what a handler may want to know of the connection added to each request, and
+/// word of each that begins.
 fn service(
     router: Router,
-    peer: SocketAddr,
-    local: IpAddr,
+    caller: Caller,
+    begun: Arc<Notify>,
 ) -> impl Service<
     hyper::Request<Incoming>,
     Response = axum::response::Response,
@@ -122,11 +134,9 @@ fn service(
     Future: Send,
 > {
     let router = TowerToHyperService::new(router);
-    // On a socket for both families, an IPv4 client shows as an IPv6 address.
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(LocalAddress(local));
+        begun.notify_one();
+        request.extensions_mut().insert(caller);
         router.call(request)
     })
 }

@@ -23,7 +23,7 @@ fn wrong_usage_is_status_2_and_says_what_is_wrong() {
         ("start 65536", "invalid value '65536' for '<PORT>': expected a port from 1 to 65535"),
         ("stop x", "invalid value 'x' for '[PORT]': expected a port from 1 to 65535"),
         ("manager 9090", "'shibudb manager' requires a subcommand but one was not provided"),
-        ("manager 0 status", "invalid value '0' for '<PORT>': expected a port from 1 to 65535"),
+        ("manager 0 status", "invalid value '0' for '[PORT]': expected a port from 1 to 65535"),
         ("manager 9090 limit", "the following required arguments were not provided:"),
         ("manager 9090 bogus", "unexpected argument 'bogus' found"),
         ("manager 9090 limit 5 6", "unexpected argument '6' found"),

@@ -23,8 +23,12 @@ struct Manager {
 
 /// What a command printed, or the words of its error with its exit status.
 async fn manager(port: u16, words: &str) -> Result<String, (u8, String)> {
-    let management = format!("--management-port={port}");
-    let words = ["manager", "9090"].into_iter().chain(words.split_whitespace()).chain([&*management]);
+    manager_with(&format!("9090 {words} --management-port={port}")).await
+}
+
+/// The same, of the whole command line.
+pub(crate) async fn manager_with(words: &str) -> Result<String, (u8, String)> {
+    let words = ["manager"].into_iter().chain(words.split_whitespace());
     let Manager { args } = Manager::try_parse_from(words).unwrap();
     let mut out = Vec::new();
     let result = run(args, &mut out).await;
@@ -265,6 +269,12 @@ async fn a_port_too_high_has_no_management_port() {
     run(parse(&words).unwrap(), &mut Vec::new()).await.unwrap();
 }
 
+#[tokio::test]
+async fn without_port_and_socket_there_is_nobody_to_ask() {
+    let error = "name the port of the server, or its management socket with --socket";
+    assert_eq!(manager_with("status").await, Err((2, error.into())));
+}
+
 #[test]
 fn wrong_usage_is_told_apart_from_a_refusal() {
     for words in [
@@ -272,7 +282,6 @@ fn wrong_usage_is_told_apart_from_a_refusal() {
         "manager 9090",
         "manager 0 status",
         "manager 65536 status",
-        "manager status",
         "manager 9090 frobnicate",
         "manager 9090 limit",
         "manager 9090 limit abc",

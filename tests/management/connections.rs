@@ -1,6 +1,9 @@
 //! The life of a connection to the API.
 
-use shibudb::management::wire::Health;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shibudb::management::wire::{Health, LoadedConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{Reply, Server};
@@ -89,6 +92,20 @@ async fn a_silent_connection_is_closed() {
         stream.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_does_not_hold_its_place() {
+    let server = Server::start().await;
+    let settings = LoadedConfig { file: Some("x".repeat(16 * 1024 * 1024)), ..LoadedConfig::default() };
+    server.config.send_replace(Arc::new(settings));
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /config HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // More than the kernel keeps for the two of them, and nothing is read until the time is over.
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let mut taken = Vec::new();
+    let cut = stream.read_to_end(&mut taken).await;
+    assert!(cut.is_err() || taken.len() < 16 * 1024 * 1024);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,3 +10,5 @@ mod gate;
 mod limit;
 mod reports;
 mod server;
+mod socket;
+mod token;

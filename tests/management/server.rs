@@ -1,14 +1,17 @@
 //! A server for one test, and a client that hides nothing of what went over the wire.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use shibudb::control::{Ceiling, Configured, Control, Settings};
 use shibudb::limiter::{Limiter, Permit};
-use shibudb::management::{self, Management, ReloadDoor, ReloadRequest, wire};
+use shibudb::management::{self, Management, ReloadDoor, ReloadRequest, Token, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +23,12 @@ pub(crate) struct Server {
     pub(crate) limiter: Limiter,
     pub(crate) control: Control,
     pub(crate) config: watch::Sender<Arc<wire::LoadedConfig>>,
+    token: watch::Sender<Option<Token>>,
     pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) task: JoinHandle<std::io::Result<()>>,
-    _data: tempfile::TempDir,
+    api: Management,
+    data: tempfile::TempDir,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,13 +56,42 @@ impl Server {
         .unwrap();
         let (reload, reloads) = ReloadDoor::new();
         let (config, published) = watch::channel(Arc::default());
+        let (token, expected) = watch::channel(None);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let api =
-            Management { limiter: limiter.clone(), control: control.clone(), reload, config: published };
-        let task = tokio::spawn(management::serve(listener, api, shutdown.clone()));
-        Self { address, limiter, control, config, reloads, shutdown, task, _data: data }
+        let api = Management {
+            limiter: limiter.clone(),
+            control: control.clone(),
+            reload,
+            config: published,
+            token: expected,
+        };
+        let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
+        Self { address, limiter, control, config, token, reloads, shutdown, task, api, data }
+    }
+
+    /// From now on, clients have to send this.
+    pub(crate) fn expect_token(&self, token: &str) {
+        let file = self.token_file(token);
+        self.token.send_replace(Some(Token::read(&file).unwrap()));
+    }
+
+    /// A file that holds this, for its owner alone.
+    pub(crate) fn token_file(&self, token: &str) -> PathBuf {
+        let path = self.data.path().join("token");
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
+        writeln!(file, "{token}").unwrap();
+        path
+    }
+
+    /// Has it listen on a Unix socket as well.
+    pub(crate) fn listen_on_socket(&self) -> PathBuf {
+        let path = self.data.path().join("management.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(management::serve(listener, self.api.clone(), self.shutdown.clone()));
+        path
     }
 
     /// Opens that many connections, as far as the limiter can tell.

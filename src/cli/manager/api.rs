@@ -1,14 +1,17 @@
 //! The client side of the management API: one request, its answer, or why there is none.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 
+use crate::management::Token;
 use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure};
 
 /// How long the server may take to accept.
@@ -23,7 +26,14 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// The management API of a server on this machine.
 pub(super) struct Api {
     client: Client,
-    port: u16,
+    place: Place,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Port(u16),
+    Socket(PathBuf),
 }
 
 /// An answer of success.
@@ -46,10 +56,10 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// Something answered, but not this API.
-    #[error("what listens on port {port} is not shibudb's management API")]
+    #[error("what listens on {place} is not shibudb's management API")]
     Stranger {
-        /// The port asked.
-        port: u16,
+        /// The port or socket asked.
+        place: String,
     },
     /// The server says no.
     #[error("{0}")]
@@ -60,18 +70,30 @@ pub enum ApiError {
 }
 
 impl Api {
-    pub(super) fn on_port(port: u16) -> Result<Self, ApiError> {
+    pub(super) fn new(place: Place, token: Option<&Token>) -> Result<Self, ApiError> {
         let door = (HeaderName::from_static(DOOR_HEADER), HeaderValue::from_static(CLI_DOOR));
-        let client = Client::builder()
+        let mut headers = HeaderMap::from_iter([door]);
+        if let Some(token) = token {
+            // A token is printable ASCII, and so is a header value; this fails for nothing else.
+            if let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {}", token.secret())) {
+                bearer.set_sensitive(true);
+                headers.insert(AUTHORIZATION, bearer);
+            }
+        }
+        let mut builder = Client::builder();
+        if let Place::Socket(path) = &place {
+            builder = builder.unix_socket(path.as_path());
+        }
+        let client = builder
             // The server is on this machine, whatever HTTP_PROXY says about the rest of the world.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
-            .default_headers(HeaderMap::from_iter([door]))
+            .default_headers(headers)
             .build()
             .map_err(ApiError::Client)?;
-        Ok(Self { client, port })
+        Ok(Self { client, place })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
@@ -96,7 +118,7 @@ impl Api {
 
     /// Whoever listens there is not who was to be asked.
     pub(super) fn stranger(&self) -> ApiError {
-        ApiError::Stranger { port: self.port }
+        ApiError::Stranger { place: self.place.to_string() }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -105,7 +127,10 @@ impl Api {
         path: &str,
         body: Option<String>,
     ) -> Result<Answer<T>, ApiError> {
-        let url = format!("http://{}:{}{path}", Ipv4Addr::LOCALHOST, self.port);
+        let url = match self.place {
+            Place::Port(port) => format!("http://{}:{port}{path}", Ipv4Addr::LOCALHOST),
+            Place::Socket(_) => format!("http://localhost{path}"),
+        };
         let mut request = self.client.request(method, url);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -138,6 +163,15 @@ impl Api {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "port {port}"),
+            Self::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl<T> Answer<T> {
     /// The line or lines to be printed: as it came, or as `render` puts it.
     pub(super) fn print(self, json: bool, render: impl FnOnce(T) -> String) -> String {
@@ -154,7 +188,10 @@ fn cause(error: &reqwest::Error) -> Option<String> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            cause = Some(error.kind().to_string());
+            cause = Some(match error.kind() {
+                io::ErrorKind::NotFound => "no such socket".to_owned(),
+                kind => kind.to_string(),
+            });
         } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
             cause = Some("connection closed without an answer".to_owned());
         }

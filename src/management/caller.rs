@@ -1,0 +1,48 @@
+//! Who is at the other end of a connection, as the kernel tells.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::control::Actor;
+
+/// The other end of a connection. Added to each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Caller {
+    /// Somebody over TCP.
+    Network {
+        /// From where.
+        peer: SocketAddr,
+        /// The address of this server at which the connection has arrived.
+        local: IpAddr,
+    },
+    /// A process of this machine, over the Unix socket.
+    Process {
+        /// Process id; 0 if it is not visible from here.
+        pid: i32,
+        /// User id.
+        uid: u32,
+    },
+}
+
+impl Caller {
+    /// As the history names it.
+    pub(super) fn actor(self) -> Actor {
+        match self {
+            Self::Network { peer, .. } => Actor::Peer(peer),
+            Self::Process { pid, uid } => Actor::Process { pid, uid },
+        }
+    }
+
+    /// The address of this server that the caller reached; a Unix socket is as good as loopback.
+    pub(super) fn local(self) -> IpAddr {
+        match self {
+            Self::Network { local, .. } => local,
+            Self::Process { .. } => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
+    /// Whether being connected is permission enough: the kernel has let only those connect that the
+    /// socket's permissions name.
+    pub(super) fn is_vouched_for(self) -> bool {
+        matches!(self, Self::Process { .. })
+    }
+}

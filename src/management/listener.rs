@@ -1,0 +1,89 @@
+//! Where connections to the API come from: a TCP port, and a Unix socket beside it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+use super::caller::Caller;
+
+/// How many TCP connections may be open at once; further ones wait in the kernel's queue. Each is a
+/// file descriptor that the ceiling of client connections has to leave free.
+const TCP_CONNECTIONS: usize = 64;
+
+/// The same for the Unix socket. It has places of its own, so that whoever may use it gets in while
+/// others hold all of the port's.
+const UNIX_CONNECTIONS: usize = 8;
+
+/// A socket on which the API listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port. Whoever can reach it may connect.
+    Tcp(TcpListener),
+    /// A Unix socket. Whoever its permissions name may connect, and needs no token.
+    Unix(UnixListener),
+}
+
+/// A connection that was accepted; nothing is known of it yet.
+pub(super) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// What is read and written.
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
+impl Listener {
+    /// The next connection. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+
+    /// How many of its connections may be open at once.
+    pub(super) fn connections(&self) -> usize {
+        match self {
+            Self::Tcp(_) => TCP_CONNECTIONS,
+            Self::Unix(_) => UNIX_CONNECTIONS,
+        }
+    }
+}
+
+impl Accepted {
+    /// Gets it ready, and finds out who is there.
+    ///
+    /// # Errors
+    /// What the system says of a connection that is gone already.
+    pub(super) fn introduce(self) -> io::Result<(Stream, Caller)> {
+        match self {
+            Self::Tcp(stream, peer) => {
+                stream.set_nodelay(true)?;
+                let local = stream.local_addr()?.ip();
+                // On a socket for both families, an IPv4 client shows as an IPv6 address.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                Ok((Either::Left(stream), Caller::Network { peer, local }))
+            }
+            Self::Unix(stream) => {
+                // Of the process that has connected, whoever holds the other end by now.
+                let credentials = stream.peer_cred()?;
+                let (pid, uid) = (credentials.pid().unwrap_or_default(), credentials.uid());
+                Ok((Either::Right(stream), Caller::Process { pid, uid }))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
