@@ -46,7 +46,24 @@ fn a_full_disk_stops_writes_until_there_is_space_again() {
     assert!(status.success());
 }
 
+/// A store that could not be made does not stand in the way of one that can.
+fn first_start_on_a_full_disk(disk: &Path) {
+    let (dir, filler) = (disk.join("first"), disk.join("filler"));
+    let mut refused = 0;
+    for left in [8, 24, 40, 64, 128, 512, 2048] {
+        let free = rustix::fs::statvfs(disk).unwrap();
+        let size = (free.f_bavail * free.f_frsize).saturating_sub(left << 10);
+        fs::write(&filler, vec![1; usize::try_from(size).unwrap()]).unwrap();
+        refused += usize::from(Store::open(&dir, Durability::Always).is_err());
+        fs::remove_file(&filler).unwrap();
+    }
+    assert!(refused > 0, "there was always room");
+    drop(Store::open(&dir, Durability::Always).unwrap());
+    fs::remove_dir_all(&dir).unwrap();
+}
+
 async fn on_a_small_disk(disk: &Path) {
+    first_start_on_a_full_disk(disk);
     let dir = disk.join("data");
     let filler = disk.join("filler");
     let mut store = Store::open(&dir, Durability::Always).unwrap();

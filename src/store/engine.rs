@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use super::{Entry, StoreError, Value, journal};
 
 /// The engine's files, inside the data directory.
 const FOLDER: &str = "store";
+/// Where they are made. The engine cannot open what it has not made whole, so it gets its name last.
+const FOLDER_BEING_MADE: &str = "store.new";
 /// The one keyspace; see [`layout`].
 const KEYSPACE: &str = "keys";
 
@@ -52,17 +55,32 @@ pub(super) type Changes = Vec<(Vec<u8>, Option<fjall::Slice>)>;
 
 impl Engine {
     pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
-        match Self::try_open(dir, deleted) {
+        if !folder(dir).try_exists()? {
+            Self::make(dir, deleted)?;
+        }
+        match Self::try_open(&folder(dir), deleted) {
             Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_end(&folder(dir))? => {
-                Self::try_open(dir, deleted)
+                Self::try_open(&folder(dir), deleted)
             }
             result => result,
         }
     }
 
-    fn try_open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
+    /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
+    fn make(dir: &Path, deleted: &Arc<Deleted>) -> Result<(), fjall::Error> {
+        let being_made = dir.join(FOLDER_BEING_MADE);
+        match fs::remove_dir_all(&being_made) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        Self::try_open(&being_made, deleted)?.database.persist(PersistMode::SyncAll)?;
+        fs::rename(&being_made, folder(dir))?;
+        Ok(fs::File::open(dir)?.sync_all()?)
+    }
+
+    fn try_open(folder: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
         let filter = Arc::new(LeaveOutDeleted { deleted: Arc::clone(deleted) });
-        let database = Database::builder(folder(dir))
+        let database = Database::builder(folder)
             .cache_size(BLOCK_CACHE)
             .max_journaling_size(JOURNALS)
             .worker_threads(WORKERS)
