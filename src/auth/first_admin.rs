@@ -1,12 +1,15 @@
-//! The password of the first admin, when nobody has given one.
+//! The first admin, and its password when nobody has given one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::{AccountError, Accounts, NewUser, Role};
+
 /// The name of the first admin.
-pub(super) const USERNAME: &str = "admin";
+const USERNAME: &str = "admin";
 
 const FILE: &str = "initial-admin-password";
 
@@ -15,9 +18,69 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// 130 bits.
 const LEN: usize = 26;
 
+/// Where the first admin came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstAdmin {
+    /// There are users already; nothing was done.
+    NotNeeded,
+    /// Created with the password that was given.
+    Given,
+    /// Created with a random password, written to this file.
+    Written(PathBuf),
+}
+
+/// Why there is no first admin.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstAdminError {
+    /// The file for the password could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The account could not be created.
+    #[error("cannot create the first admin: {0}")]
+    Account(#[from] AccountError),
+}
+
+impl Accounts {
+    /// If there are no users, creates `admin` with the password `given`, or with a random one that
+    /// it writes to `initial-admin-password` in `dir`, readable by the owner alone.
+    ///
+    /// The file comes before the account: after a crash in between there are still no users, and
+    /// the next start begins anew.
+    ///
+    /// # Errors
+    /// [`FirstAdminError`] if the file or the account could not be written.
+    pub async fn ensure_admin(&self, given: Option<&str>, dir: &Path) -> Result<FirstAdmin, FirstAdminError> {
+        if !self.is_empty() {
+            return Ok(FirstAdmin::NotNeeded);
+        }
+        let file_error = |(path, source)| FirstAdminError::File { path, source };
+        remove_stale(dir).map_err(file_error)?;
+        let (password, outcome) = match given {
+            Some(password) => (password.to_owned(), FirstAdmin::Given),
+            None => {
+                let (path, password) = write_password(dir).map_err(file_error)?;
+                (password, FirstAdmin::Written(path))
+            }
+        };
+        let admin = NewUser {
+            username: USERNAME.to_owned(),
+            password,
+            role: Role::Admin,
+            permissions: BTreeMap::new(),
+        };
+        self.create(admin).await?;
+        Ok(outcome)
+    }
+}
+
 /// Makes up a password and writes it to a file in `dir` that only the owner can read. It is on
 /// disk when this returns: an account made with it later is never one that nobody can use.
-pub(super) fn write_password(dir: &Path) -> Result<(PathBuf, String), (PathBuf, io::Error)> {
+fn write_password(dir: &Path) -> Result<(PathBuf, String), (PathBuf, io::Error)> {
     let path = dir.join(FILE);
     match try_write(dir, &path) {
         Ok(password) => Ok((path, password)),
@@ -26,7 +89,7 @@ pub(super) fn write_password(dir: &Path) -> Result<(PathBuf, String), (PathBuf, 
 }
 
 /// Forgets a password that was written for an account that never came to be.
-pub(super) fn remove_stale(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
+fn remove_stale(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let path = dir.join(FILE);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path, error)),

@@ -12,36 +12,34 @@
 //! known waits for somebody who guesses.
 
 mod account;
+mod error;
 mod first_admin;
 mod hasher;
 mod proof;
 mod record;
+mod rules;
 mod throttle;
 mod verification;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{fmt, io};
 
 pub use account::{Account, NewUser, Permission, Role};
+pub use error::{AccountError, LoginError, OpenError};
+pub use first_admin::{FirstAdmin, FirstAdminError};
 pub use hasher::HashError;
+pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
 
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use hasher::Hasher;
-use proof::Prover;
+use proof::{Mac, Prover};
 use record::User;
+use rules::{check_password, check_permissions, check_username};
 use throttle::{Throttle, Turn};
-use verification::Verifications;
-
-/// The longest user name, in bytes of UTF-8.
-pub const MAX_USERNAME_LEN: usize = 255;
-/// The longest password, in bytes of UTF-8.
-pub const MAX_PASSWORD_LEN: usize = 1024;
-/// The most permissions of one user.
-pub const MAX_PERMISSIONS: usize = 10_000;
+use verification::{Verdict, Verifications};
 
 /// What one password hash costs whoever computes it: argon2id with one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,78 +56,6 @@ pub struct Accounts {
     inner: Arc<Inner>,
 }
 
-/// The users could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// They could not be read.
-    #[error("cannot read the users: {0}")]
-    Store(#[from] StoreError),
-    /// There are no threads or no randomness for it.
-    #[error("cannot set up password verification: {0}")]
-    Setup(#[from] io::Error),
-}
-
-/// The login was refused. It does not say why: neither whether the user exists nor what was wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("authentication failed")]
-pub struct LoginError;
-
-/// Why the users were not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// There is a user of this name.
-    #[error("user already exists")]
-    UserExists,
-    /// There is no user of this name.
-    #[error("user not found")]
-    UserNotFound,
-    /// Nobody could administer the server any more.
-    #[error("the last admin cannot be deleted or demoted")]
-    LastAdmin,
-    /// No user can be called that.
-    #[error("user name {0}")]
-    InvalidName(&'static str),
-    /// No password can be that.
-    #[error("password {0}")]
-    InvalidPassword(&'static str),
-    /// No user can have these.
-    #[error("permissions {0}")]
-    InvalidPermissions(&'static str),
-    /// The password could not be hashed.
-    #[error("cannot hash the password: {0}")]
-    Hash(#[from] HashError),
-    /// The change could not be stored.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Where the first admin came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FirstAdmin {
-    /// There are users already; nothing was done.
-    NotNeeded,
-    /// Created with the password that was given.
-    Given,
-    /// Created with a random password, written to this file.
-    Written(PathBuf),
-}
-
-/// Why there is no first admin.
-#[derive(Debug, thiserror::Error)]
-pub enum FirstAdminError {
-    /// The file for the password could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The account could not be created.
-    #[error("cannot create the first admin: {0}")]
-    Account(#[from] AccountError),
-}
-
 struct Inner {
     store: Store,
     users: RwLock<HashMap<String, Arc<User>>>,
@@ -139,7 +65,10 @@ struct Inner {
     changing: tokio::sync::Mutex<()>,
     hasher: Hasher,
     prover: Prover,
-    verifications: Verifications,
+    /// By attempt and address: each waits for one turn.
+    attempts: Verifications<(Mac, IpAddr)>,
+    /// By attempt: each costs one hash.
+    verifications: Verifications<Mac>,
     throttle: Throttle,
 }
 
@@ -169,6 +98,7 @@ impl Accounts {
             changing: tokio::sync::Mutex::default(),
             hasher: Hasher::start(cost)?,
             prover: Prover::new().map_err(io::Error::from)?,
+            attempts: Verifications::default(),
             verifications: Verifications::default(),
             throttle: Throttle::default(),
         };
@@ -178,37 +108,6 @@ impl Accounts {
     /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.users().is_empty()
-    }
-
-    /// If there are no users, creates `admin` with the password `given`, or with a random one that
-    /// it writes to `initial-admin-password` in `dir`, readable by the owner alone.
-    ///
-    /// The file comes before the account: after a crash in between there are still no users, and
-    /// the next start begins anew.
-    ///
-    /// # Errors
-    /// [`FirstAdminError`] if the file or the account could not be written.
-    pub async fn ensure_admin(&self, given: Option<&str>, dir: &Path) -> Result<FirstAdmin, FirstAdminError> {
-        if !self.is_empty() {
-            return Ok(FirstAdmin::NotNeeded);
-        }
-        let file_error = |(path, source)| FirstAdminError::File { path, source };
-        first_admin::remove_stale(dir).map_err(file_error)?;
-        let (password, outcome) = match given {
-            Some(password) => (password.to_owned(), FirstAdmin::Given),
-            None => {
-                let (path, password) = first_admin::write_password(dir).map_err(file_error)?;
-                (password, FirstAdmin::Written(path))
-            }
-        };
-        let admin = NewUser {
-            username: first_admin::USERNAME.to_owned(),
-            password,
-            role: Role::Admin,
-            permissions: BTreeMap::new(),
-        };
-        self.create(admin).await?;
-        Ok(outcome)
     }
 
     /// Checks a password. Takes as long as it takes to compute a hash, unless the same login has
@@ -231,29 +130,20 @@ impl Accounts {
         {
             return Ok(Arc::clone(&user.account));
         }
-        match inner.throttle.turn(peer) {
-            Turn::Now => {}
-            Turn::At(turn) => tokio::time::sleep_until(turn).await,
-            Turn::Never(end) => {
-                tokio::time::sleep_until(end).await;
-                return Err(LoginError);
-            }
-        }
         let mac = attempt.into_mac();
-        let verified = inner.verifications.run(mac, inner.hasher.verify(password, hash.clone())).await;
+        let verdict = inner.attempts.run((mac, peer), inner.verify(mac, password, hash.clone(), peer)).await;
         // Looked up anew: it may have been changed or deleted meanwhile.
         let user = self.user(username).filter(|user| Some(&user.hash) == hash.as_ref());
-        match user {
-            Some(user) if verified => {
+        match (user, verdict) {
+            (Some(user), Verdict::Right) => {
                 // Of a correct password there is but one proof: whoever set it first is as right.
                 user.proof.get_or_init(|| mac);
-                Ok(Arc::clone(&user.account))
+                return Ok(Arc::clone(&user.account));
             }
-            _ => {
-                inner.throttle.failed(peer);
-                Err(LoginError)
-            }
+            (_, Verdict::Unheard) => {}
+            _ => inner.throttle.failed(peer),
         }
+        Err(LoginError)
     }
 
     /// Grows with every change of any account. A session re-reads its account when it moved.
@@ -378,35 +268,25 @@ impl Accounts {
     }
 }
 
+impl Inner {
+    /// Compares `password` with `hash`, once the address has its turn.
+    async fn verify(&self, mac: Mac, password: &str, hash: Option<Arc<str>>, peer: IpAddr) -> Verdict {
+        match self.throttle.turn(peer) {
+            Turn::Now => {}
+            Turn::At(turn) => tokio::time::sleep_until(turn).await,
+            Turn::Never(end) => {
+                tokio::time::sleep_until(end).await;
+                return Verdict::Unheard;
+            }
+        }
+        let verify =
+            async { if self.hasher.verify(password, hash).await { Verdict::Right } else { Verdict::Wrong } };
+        self.verifications.run(mac, verify).await
+    }
+}
+
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts").field("users", &self.users().len()).finish_non_exhaustive()
     }
-}
-
-fn check_username(username: &str) -> Result<(), AccountError> {
-    Err(AccountError::InvalidName(match username {
-        "" => "must not be empty",
-        long if long.len() > MAX_USERNAME_LEN => "must not exceed 255 bytes",
-        name if name.chars().any(char::is_control) => "must not contain control characters",
-        _ => return Ok(()),
-    }))
-}
-
-fn check_password(password: &str) -> Result<(), AccountError> {
-    Err(AccountError::InvalidPassword(match password {
-        "" => "must not be empty",
-        long if long.len() > MAX_PASSWORD_LEN => "must not exceed 1024 bytes",
-        _ => return Ok(()),
-    }))
-}
-
-fn check_permissions(permissions: &BTreeMap<String, Permission>) -> Result<(), AccountError> {
-    if permissions.len() > MAX_PERMISSIONS {
-        return Err(AccountError::InvalidPermissions("must not exceed 10000 per user"));
-    }
-    if permissions.keys().any(|space| crate::store::check_name(space).is_err()) {
-        return Err(AccountError::InvalidPermissions("must name spaces that can exist"));
-    }
-    Ok(())
 }

@@ -15,8 +15,9 @@ const FREE: u32 = 10;
 /// The distance between turns after the first failure that is not free; doubled by each further.
 const FIRST: Duration = Duration::from_millis(50);
 /// The largest distance between turns.
-const LARGEST: Duration = Duration::from_secs(5);
-/// Whoever would wait longer for a turn gets none.
+const LARGEST: Duration = Duration::from_secs(2);
+/// Whoever would wait longer for a turn gets none. More than twice the largest distance, so that
+/// beside one program that never gives up there is always a turn to be had.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// So many addresses are remembered; then those that failed least are forgotten.
@@ -180,6 +181,7 @@ mod tests {
         let start = Instant::now();
         fail(&throttle, 1000);
         assert_eq!(throttle.turn(A), Turn::At(start + LARGEST));
+        assert_eq!(throttle.turn(A), Turn::At(start + LARGEST * 2));
         assert_eq!(throttle.turn(A), Turn::Never(start + LONGEST_WAIT));
         assert_eq!(throttle.turn(A), Turn::Never(start + LONGEST_WAIT));
     }

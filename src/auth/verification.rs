@@ -1,47 +1,63 @@
-//! Identical attempts under way at once share one verification.
+//! Identical attempts under way at once share one verification, and those of one address also the
+//! turn that they wait for.
 //!
 //! After a restart every pool of a user logs in with the same password in the same second: one
-//! hash tells for all of them.
+//! hash tells for all of them. If their address is [slowed](super::throttle) at that moment, because
+//! of somebody else there, they come in with one turn instead of being refused for want of 500.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::proof::Mac;
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Right,
+    Wrong,
+    /// It got no turn, so nobody looked at it.
+    Unheard,
+}
 
-#[derive(Default)]
-pub(super) struct Verifications {
-    under_way: Mutex<HashMap<Mac, Arc<OnceCell<bool>>>>,
+/// Attempts by what makes them identical.
+pub(super) struct Verifications<K> {
+    under_way: Mutex<HashMap<K, Arc<OnceCell<Verdict>>>>,
 }
 
 /// Takes part in a verification; the last to leave forgets it.
-struct Participant<'a> {
-    verifications: &'a Verifications,
-    mac: Mac,
-    verdict: Arc<OnceCell<bool>>,
+struct Participant<'a, K: Copy + Eq + Hash> {
+    verifications: &'a Verifications<K>,
+    attempt: K,
+    verdict: Arc<OnceCell<Verdict>>,
 }
 
-impl Verifications {
+impl<K: Copy + Eq + Hash> Verifications<K> {
     /// What `verify` says, or what it says to another who came with the same attempt. If that
     /// other one goes away before it knows, the next takes over.
-    pub(super) async fn run(&self, mac: Mac, verify: impl Future<Output = bool>) -> bool {
-        let verdict = Arc::clone(self.under_way().entry(mac).or_default());
-        let participant = Participant { verifications: self, mac, verdict };
+    pub(super) async fn run(&self, attempt: K, verify: impl Future<Output = Verdict>) -> Verdict {
+        let verdict = Arc::clone(self.under_way().entry(attempt).or_default());
+        let participant = Participant { verifications: self, attempt, verdict };
         *participant.verdict.get_or_init(|| verify).await
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Mac, Arc<OnceCell<bool>>>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<Verdict>>>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Participant<'_> {
+impl<K> Default for Verifications<K> {
+    fn default() -> Self {
+        Self { under_way: Mutex::default() }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Drop for Participant<'_, K> {
     fn drop(&mut self) {
         // Counted under the lock that everybody joins under. A verdict is of one moment: whoever
         // comes after it is known must ask anew, so it is forgotten as soon as there is one.
-        if let Entry::Occupied(entry) = self.verifications.under_way().entry(self.mac)
+        if let Entry::Occupied(entry) = self.verifications.under_way().entry(self.attempt)
             && Arc::ptr_eq(entry.get(), &self.verdict)
             && (self.verdict.initialized() || Arc::strong_count(&self.verdict) == 2)
         {

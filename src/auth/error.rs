@@ -1,0 +1,51 @@
+//! What can go wrong with accounts.
+
+use std::io;
+
+use super::HashError;
+use crate::store::StoreError;
+
+/// The users could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// They could not be read.
+    #[error("cannot read the users: {0}")]
+    Store(#[from] StoreError),
+    /// There are no threads or no randomness for it.
+    #[error("cannot set up password verification: {0}")]
+    Setup(#[from] io::Error),
+}
+
+/// The login was refused. It does not say why: neither whether the user exists nor what was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("authentication failed")]
+pub struct LoginError;
+
+/// Why the users were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// There is a user of this name.
+    #[error("user already exists")]
+    UserExists,
+    /// There is no user of this name.
+    #[error("user not found")]
+    UserNotFound,
+    /// Nobody could administer the server any more.
+    #[error("the last admin cannot be deleted or demoted")]
+    LastAdmin,
+    /// No user can be called that.
+    #[error("user name {0}")]
+    InvalidName(&'static str),
+    /// No password can be that.
+    #[error("password {0}")]
+    InvalidPassword(&'static str),
+    /// No user can have these.
+    #[error("permissions {0}")]
+    InvalidPermissions(&'static str),
+    /// The password could not be hashed.
+    #[error("cannot hash the password: {0}")]
+    Hash(#[from] HashError),
+    /// The change could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
