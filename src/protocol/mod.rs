@@ -5,8 +5,10 @@
 //! unchanged. It does no input or output, and knows neither sessions nor spaces nor users.
 //!
 //! Neither direction builds a tree: strings without escapes are borrowed from the line, and replies
-//! are appended to the buffer that is written to the client.
+//! are appended to the buffer that is written to the client. The other direction of both, for the
+//! program's own client, stands in [`client`].
 
+pub mod client;
 pub mod reply;
 mod request;
 

@@ -1,0 +1,190 @@
+//! The client's side of the same lines: a request rendered, an answer read.
+//!
+//! Requests are the server's own types, so that what one side writes is what the other reads.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::{AdminRequest, Login, Request};
+
+/// What the server says to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, in the server's words.
+    Done(String),
+    /// The value that was asked for.
+    Value(String),
+    /// It was not done, and why.
+    Refused(String),
+}
+
+/// What came is not an answer of this protocol.
+#[derive(Debug, thiserror::Error)]
+#[error("what the server sent is not an answer: {0}")]
+pub struct AnswerError(#[from] serde_json::Error);
+
+/// Every field that any request has, in the order in which the documentation names them.
+#[derive(Default, Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable_wal: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_user: Option<User<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delete_user: Option<User<'a>>,
+}
+
+#[derive(Default, Serialize)]
+struct User<'a> {
+    username: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    status: Status,
+    #[serde(default)]
+    message: String,
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Status {
+    Ok,
+    Error,
+}
+
+#[derive(Deserialize)]
+struct Spaces {
+    spaces: Vec<String>,
+}
+
+impl Login {
+    /// The first line of a connection, line feed included.
+    pub fn render(&self) -> Vec<u8> {
+        let user =
+            User { username: &self.username, password: Some(&self.password), role: None, permissions: None };
+        line(&user)
+    }
+}
+
+impl Request<'_> {
+    /// The request as one line, line feed included. [`Request::parse`] makes the same request of it.
+    pub fn render(&self) -> Vec<u8> {
+        line(&match self {
+            Self::Put { space, key, value } => Line {
+                kind: "PUT",
+                space: space.as_deref(),
+                key: Some(key),
+                value: Some(value),
+                ..Line::default()
+            },
+            Self::Get { space, key } => {
+                Line { kind: "GET", space: space.as_deref(), key: Some(key), ..Line::default() }
+            }
+            Self::Delete { space, key } => {
+                Line { kind: "DELETE", space: space.as_deref(), key: Some(key), ..Line::default() }
+            }
+            Self::UseSpace { space } => Line { kind: "USE_SPACE", space: Some(space), ..Line::default() },
+            Self::ListSpaces => Line { kind: "LIST_SPACES", ..Line::default() },
+            // There is no way to ask for a vector here: any of its requests gets the same refusal.
+            Self::Vector => Line { kind: "GET_VECTOR", ..Line::default() },
+            Self::Admin(request) => request.fields(),
+        })
+    }
+}
+
+impl AdminRequest {
+    fn fields(&self) -> Line<'_> {
+        match self {
+            Self::CreateSpace { space, engine, enable_wal } => Line {
+                kind: "CREATE_SPACE",
+                space: Some(space),
+                engine_type: engine.as_deref(),
+                enable_wal: *enable_wal,
+                ..Line::default()
+            },
+            Self::DeleteSpace { space } => {
+                Line { kind: "DELETE_SPACE", data: Some(space), ..Line::default() }
+            }
+            Self::CreateUser { username, password, role, permissions } => about(
+                "CREATE_USER",
+                User {
+                    username,
+                    password: Some(password),
+                    role: role.as_deref(),
+                    permissions: Some(permissions),
+                },
+            ),
+            Self::UpdatePassword { username, password } => {
+                about("UPDATE_USER_PASSWORD", User { username, password: Some(password), ..User::default() })
+            }
+            Self::UpdateRole { username, role } => {
+                about("UPDATE_USER_ROLE", User { username, role: Some(role), ..User::default() })
+            }
+            Self::UpdatePermissions { username, permissions } => about(
+                "UPDATE_USER_PERMISSIONS",
+                User { username, permissions: Some(permissions), ..User::default() },
+            ),
+            Self::DeleteUser { username } => Line {
+                kind: "DELETE_USER",
+                delete_user: Some(User { username, ..User::default() }),
+                ..Line::default()
+            },
+            Self::GetUser { username } => Line { kind: "GET_USER", data: Some(username), ..Line::default() },
+        }
+    }
+}
+
+impl Answer {
+    /// Reads one line, with or without its line feed. Fields that are not known are ignored.
+    ///
+    /// # Errors
+    /// [`AnswerError`] if it is not an answer.
+    pub fn parse(line: &[u8]) -> Result<Self, AnswerError> {
+        let Fields { status, message, value } = serde_json::from_slice(line)?;
+        Ok(match (status, value) {
+            (Status::Error, _) => Self::Refused(message),
+            (Status::Ok, Some(value)) => Self::Value(value),
+            (Status::Ok, None) => Self::Done(message),
+        })
+    }
+}
+
+/// The names in the message that `LIST_SPACES` is answered with: a document inside a string.
+///
+/// # Errors
+/// [`AnswerError`] if it is not such a document.
+pub fn spaces(message: &str) -> Result<Vec<String>, AnswerError> {
+    let Spaces { spaces } = serde_json::from_str(message)?;
+    Ok(spaces)
+}
+
+fn about<'a>(kind: &'static str, user: User<'a>) -> Line<'a> {
+    Line { kind, new_user: Some(user), ..Line::default() }
+}
+
+fn line(fields: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(fields).expect("strings can always be rendered into memory");
+    line.push(b'\n');
+    line
+}
