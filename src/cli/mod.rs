@@ -1,10 +1,11 @@
-//! What a person types: arguments, start and stop, manager, check.
+//! What a person types: arguments, start and stop, manager, connect, check.
 //!
 //! Results go to standard output. What goes wrong goes to standard error as `Error: ...`, with
 //! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
 //! failed, 2 wrong usage, 78 an invalid configuration.
 
 mod check;
+mod connect;
 pub mod manager;
 mod start;
 mod stop;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Look at the connection limit of a running server, or move it
     Manager(manager::ManagerArgs),
+    /// Talk with a server by hand, or run a script of commands from standard input
+    Connect(connect::ConnectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -121,6 +124,7 @@ fn run() -> Result<(), Failure> {
         Command::Stop(args) => stop::stop(&args),
         Command::Check(args) => check::check(&args),
         Command::Manager(args) => run_manager(args),
+        Command::Connect(args) => connect::connect(args),
     }
 }
 

@@ -290,6 +290,12 @@ impl<'a> From<&'a str> for Text<'a> {
     }
 }
 
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
 /// Reads an object. serde would take an array of the fields in their order as well; the protocol does not.
 fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, RequestError> {
     let json = line.trim_ascii_start();

@@ -1,0 +1,159 @@
+//! `shibudb connect`: the database by hand, or by a script.
+//!
+//! On a terminal it asks for commands, with history and completion; the prompts go to the terminal
+//! itself. When standard input is no terminal it reads commands from there, and stops at the first
+//! that fails. Either way values and messages go to standard output and everything else to
+//! standard error, and no password is ever shown or kept in the history.
+
+mod client;
+mod command;
+mod interactive;
+mod prompt;
+mod script;
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::Args;
+
+use super::{EXIT_FAILED, EXIT_USAGE, Failure, failed};
+use crate::protocol::client::{Answer, spaces};
+use crate::protocol::{AdminRequest, Request, Text};
+use client::{Client, ClientError};
+use command::Command;
+
+/// Where the password may come from when nobody is to be asked.
+const PASSWORD: &str = "SHIBUDB_PASSWORD";
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectArgs {
+    /// Port of the server
+    #[arg(value_parser = super::port)]
+    port: u16,
+    /// Who to log in as; the password is asked for, or taken from SHIBUDB_PASSWORD
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    user: String,
+    /// The machine that the server runs on
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    host: String,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The result could not be printed.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+    /// Nobody could be asked for a password.
+    #[error("cannot ask for a password: {0}")]
+    Prompt(#[source] io::Error),
+    #[error("the passwords are not the same; nothing was changed")]
+    DifferentPasswords,
+    #[error("a password is needed: in a script it follows the user's name")]
+    NoPassword,
+}
+
+pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
+    let ConnectArgs { port, user, host } = args;
+    let interactive = io::stdin().is_terminal();
+    let given = match std::env::var(PASSWORD) {
+        Ok(password) => Some(password),
+        Err(std::env::VarError::NotPresent) => None,
+        Err(error) => return Err(Failure { message: format!("{PASSWORD}: {error}"), status: EXIT_USAGE }),
+    };
+    if given.is_none() && !interactive {
+        let message =
+            format!("no password: standard input is no terminal to ask at, and {PASSWORD} is not set");
+        return Err(Failure { message, status: EXIT_USAGE });
+    }
+    let interrupts = if interactive { Some(prompt::Interrupts::install().map_err(failed)?) } else { None };
+    let mut client = Client::connect(host, port, user).map_err(failed)?;
+    let password = match (given, &interrupts) {
+        (Some(password), _) => password,
+        (None, Some(interrupts)) => interrupts
+            .ask_password(&format!("Password of {}: ", client.username()))
+            .map_err(|error| failed(CommandError::Prompt(error)))?,
+        (None, None) => String::new(),
+    };
+    client.log_in(password).map_err(failed)?;
+    match interrupts {
+        Some(interrupts) => interactive::run(client, &interrupts),
+        None => script::run(&mut client, io::stdin().lock(), &mut io::stdout()),
+    }
+    .map_err(|message| Failure { message, status: EXIT_FAILED })
+}
+
+/// Carries out a command, and prints what it gives. `ask` asks for a new password of a user.
+fn execute(
+    command: Command,
+    client: &mut Client,
+    out: &mut impl Write,
+    ask: impl FnOnce(&str) -> Result<String, CommandError>,
+) -> Result<(), CommandError> {
+    let lists_spaces = matches!(command, Command::ListSpaces);
+    let Some(request) = request(command, ask)? else { return Ok(()) };
+    let text = match client.ask(&request)? {
+        Answer::Done(message) if lists_spaces => {
+            let names = spaces(&message).map_err(ClientError::from)?;
+            names.into_iter().map(|name| name + "\n").collect()
+        }
+        Answer::Done(text) | Answer::Value(text) | Answer::Refused(text) => text + "\n",
+    };
+    print(out, &text)
+}
+
+/// Prints a result.
+fn print(out: &mut impl Write, text: &str) -> Result<(), CommandError> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has gone away is no error: what was to be done is done.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What to ask the server; nothing for a command that is not for it.
+fn request(
+    command: Command,
+    ask: impl FnOnce(&str) -> Result<String, CommandError>,
+) -> Result<Option<Request<'static>>, CommandError> {
+    let text = |text: String| Text::from(text);
+    Ok(Some(match command {
+        Command::Use { space } => Request::UseSpace { space: text(space) },
+        Command::Put { key, value } => Request::Put { space: None, key: text(key), value: text(value) },
+        Command::Get { key } => Request::Get { space: None, key: text(key) },
+        Command::Delete { key } => Request::Delete { space: None, key: text(key) },
+        Command::ListSpaces => Request::ListSpaces,
+        Command::CreateSpace { space, no_wal } => admin(AdminRequest::CreateSpace {
+            space,
+            engine: Some("key-value".into()),
+            enable_wal: no_wal.then_some(false),
+        }),
+        Command::DeleteSpace { space } => admin(AdminRequest::DeleteSpace { space }),
+        Command::CreateUser { username, password, role, permissions } => {
+            let password = password.map_or_else(|| ask(&username), Ok)?;
+            let permissions = permissions.into_iter().collect();
+            admin(AdminRequest::CreateUser { username, password, role: Some(role.name()), permissions })
+        }
+        Command::UpdateUserPassword { username, password } => {
+            let password = password.map_or_else(|| ask(&username), Ok)?;
+            admin(AdminRequest::UpdatePassword { username, password })
+        }
+        Command::UpdateUserRole { username, role } => {
+            admin(AdminRequest::UpdateRole { username, role: role.name() })
+        }
+        Command::UpdateUserPermissions { username, permissions, none: _ } => {
+            admin(AdminRequest::UpdatePermissions {
+                username,
+                permissions: permissions.into_iter().collect(),
+            })
+        }
+        Command::DeleteUser { username } => admin(AdminRequest::DeleteUser { username }),
+        Command::GetUser { username } => admin(AdminRequest::GetUser { username }),
+        Command::Exit => return Ok(None),
+    }))
+}
+
+fn admin(request: AdminRequest) -> Request<'static> {
+    Request::Admin(Box::new(request))
+}

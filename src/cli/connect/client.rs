@@ -1,0 +1,194 @@
+//! One login at a server: a request goes out, its answer comes in, one after the other.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::protocol::client::{Answer, AnswerError, spaces};
+use crate::protocol::{AdminRequest, Login, Request};
+
+/// How long a server may take to accept.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer: a login from an address that has failed often is made to wait.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// A user at a server, connected or not.
+pub(super) struct Client {
+    host: String,
+    port: u16,
+    login: Login,
+    connection: Option<Connection>,
+    /// The space in use; chosen again on every new connection.
+    space: Option<String>,
+}
+
+/// Why a request has no answer of success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody accepts connections there.
+    #[error("cannot connect to {host}:{port}: {}", reason(.source))]
+    Unreachable { host: String, port: u16, source: io::Error },
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection broke before the answer came.
+    #[error("the connection to the server was lost before it answered: {}", reason(.0))]
+    Lost(#[source] io::Error),
+    /// What answered speaks something else.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+}
+
+struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects, so that an absent server is noticed before anybody is asked for a password.
+    pub(super) fn connect(host: String, port: u16, username: String) -> Result<Self, ClientError> {
+        let connection = Connection::open(&host, port)?;
+        let login = Login { username, password: String::new() };
+        Ok(Self { host, port, login, connection: Some(connection), space: None })
+    }
+
+    /// Logs in.
+    pub(super) fn log_in(&mut self, password: String) -> Result<(), ClientError> {
+        self.login.password = password;
+        // Whoever types slowly is not waited for: then it is connected to anew.
+        let connection = self.connection.take().filter(Connection::is_open);
+        self.enter(connection)
+    }
+
+    /// Who is logged in.
+    pub(super) fn username(&self) -> &str {
+        &self.login.username
+    }
+
+    /// The space in use.
+    pub(super) fn space(&self) -> Option<&str> {
+        self.space.as_deref()
+    }
+
+    /// Whether the server still holds the connection, as far as can be known without asking it.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_open)
+    }
+
+    /// Connects and logs in again, and goes back to the space in use.
+    pub(super) fn reconnect(&mut self) -> Result<(), ClientError> {
+        self.enter(None)?;
+        let Some(space) = self.space.take() else { return Ok(()) };
+        self.ask(&Request::UseSpace { space: space.as_str().into() }).map(drop)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) fn ask(&mut self, request: &Request<'_>) -> Result<Answer, ClientError> {
+        let gone = || ClientError::Lost(io::ErrorKind::NotConnected.into());
+        let mut connection = self.connection.take().ok_or_else(gone)?;
+        // Kept only after a whole answer: after half of one, no later answer would be the right one.
+        let answer = connection.ask(&request.render())?;
+        self.connection = Some(connection);
+        if let Answer::Refused(message) = answer {
+            return Err(ClientError::Refused(message));
+        }
+        self.note(request);
+        Ok(answer)
+    }
+
+    /// The spaces that this user may read.
+    pub(super) fn spaces(&mut self) -> Result<Vec<String>, ClientError> {
+        match self.ask(&Request::ListSpaces)? {
+            Answer::Done(message) => Ok(spaces(&message)?),
+            Answer::Value(_) | Answer::Refused(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn enter(&mut self, connection: Option<Connection>) -> Result<(), ClientError> {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => Connection::open(&self.host, self.port)?,
+        };
+        match connection.ask(&self.login.render())? {
+            Answer::Refused(message) => Err(ClientError::Refused(message)),
+            Answer::Done(_) | Answer::Value(_) => {
+                self.connection = Some(connection);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a request that succeeded means for the next connection.
+    fn note(&mut self, request: &Request<'_>) {
+        match request {
+            Request::UseSpace { space } => self.space = Some(space.to_string()),
+            Request::Admin(request) => match &**request {
+                AdminRequest::UpdatePassword { username, password } if *username == self.login.username => {
+                    self.login.password.clone_from(password);
+                }
+                AdminRequest::DeleteSpace { space } if self.space.as_ref() == Some(space) => {
+                    self.space = None
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+impl Connection {
+    fn open(host: &str, port: u16) -> Result<Self, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { host: host.to_owned(), port, source };
+        let mut failure = io::Error::from(io::ErrorKind::NotFound);
+        for address in (host, port).to_socket_addrs().map_err(unreachable)? {
+            match TcpStream::connect_timeout(&address, CONNECT_TIME) {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(unreachable)?;
+                    stream.set_read_timeout(Some(ANSWER_TIME)).map_err(unreachable)?;
+                    return Ok(Self { stream: BufReader::new(stream) });
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(unreachable(failure))
+    }
+
+    /// Writes one line and reads one. A server that is full or shutting down may have said so
+    /// before it was asked, and may not read any more: so a failed write is not the last word.
+    fn ask(&mut self, line: &[u8]) -> Result<Answer, ClientError> {
+        let written = self.stream.get_mut().write_all(line);
+        let mut answer = Vec::new();
+        let read = self.stream.read_until(b'\n', &mut answer);
+        if answer.ends_with(b"\n") {
+            return Ok(Answer::parse(&answer)?);
+        }
+        written.and(read).map_err(ClientError::Lost)?;
+        Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Whether the other side has not closed it. What has been sent unasked counts as open: it is
+    /// read as the next answer, and says why the server wants no more.
+    fn is_open(&self) -> bool {
+        let stream = self.stream.get_ref();
+        let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        let restored = stream.set_nonblocking(false);
+        let open = match peeked {
+            Ok(bytes) => bytes > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        open && restored.is_ok()
+    }
+}
+
+/// The few words that matter of an error of the system.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotConnected => "the server closed it".into(),
+        io::ErrorKind::TimedOut => "no answer in time".into(),
+        io::ErrorKind::WouldBlock => format!("no answer within {} seconds", ANSWER_TIME.as_secs()),
+        io::ErrorKind::NotFound => "no such host".into(),
+        _ => error.to_string(),
+    }
+}

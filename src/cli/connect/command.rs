@@ -1,0 +1,226 @@
+//! What can be typed: one line, split as a shell splits it, read as a command.
+
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+
+/// What one line asks for.
+#[derive(Debug, Parser)]
+#[command(
+    multicall = true,
+    disable_help_flag = true,
+    subcommand_required = true,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    help_template = "{subcommands}{after-help}",
+    after_help = "`help COMMAND` says more about one. Quote as in a shell: put greeting 'Hello, world'"
+)]
+pub(super) enum Command {
+    /// Choose the space for put, get and delete
+    #[command(disable_help_flag = true)]
+    Use {
+        /// Its name
+        #[arg(allow_hyphen_values = true)]
+        space: String,
+    },
+    /// Store a value under a key, in the space in use
+    #[command(
+        disable_help_flag = true,
+        after_help = "Quote as in a shell: put greeting 'Hello, world'. In quotes a value may go on over several lines."
+    )]
+    Put {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// The value; it replaces the one that is there
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Print the value of a key
+    #[command(disable_help_flag = true)]
+    Get {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
+    /// Remove a key and its value
+    #[command(disable_help_flag = true)]
+    Delete {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
+    /// Make a space
+    #[command(disable_help_flag = true)]
+    CreateSpace {
+        /// Its name
+        space: String,
+        /// Faster writes, of which a crash may lose the last second
+        #[arg(long)]
+        no_wal: bool,
+    },
+    /// Remove a space and all that is in it
+    #[command(disable_help_flag = true)]
+    DeleteSpace {
+        /// Its name
+        #[arg(allow_hyphen_values = true)]
+        space: String,
+    },
+    /// Name the spaces that you may read
+    #[command(disable_help_flag = true)]
+    ListSpaces,
+    /// Make a user
+    #[command(disable_help_flag = true)]
+    CreateUser {
+        /// The name
+        username: String,
+        /// The password, in a script; typed by hand it is left out, asked for, and not shown
+        #[arg(allow_hyphen_values = true)]
+        password: Option<String>,
+        /// What the user is
+        #[arg(long, value_enum, default_value_t = Role::User)]
+        role: Role,
+        /// What the user may do with a space: read or write, which includes read; may be repeated
+        #[arg(long = "permission", value_name = "SPACE=ACCESS", value_parser = permission)]
+        permissions: Vec<(String, String)>,
+    },
+    /// Give a user a new password
+    #[command(disable_help_flag = true)]
+    UpdateUserPassword {
+        /// Whose
+        username: String,
+        /// The password, in a script; typed by hand it is left out, asked for, and not shown
+        #[arg(allow_hyphen_values = true)]
+        password: Option<String>,
+    },
+    /// Give a user another role
+    #[command(disable_help_flag = true)]
+    UpdateUserRole {
+        /// Whose
+        username: String,
+        /// The new role
+        #[arg(value_enum)]
+        role: Role,
+    },
+    /// Replace all that a user may do with spaces
+    #[command(disable_help_flag = true)]
+    UpdateUserPermissions {
+        /// Whose
+        username: String,
+        /// A space and read or write, which includes read
+        #[arg(value_name = "SPACE=ACCESS", value_parser = permission, required_unless_present = "none")]
+        permissions: Vec<(String, String)>,
+        /// Leave the user none
+        #[arg(long, conflicts_with = "permissions")]
+        none: bool,
+    },
+    /// Remove a user
+    #[command(disable_help_flag = true)]
+    DeleteUser {
+        /// Whom
+        #[arg(allow_hyphen_values = true)]
+        username: String,
+    },
+    /// Show a user's role and permissions
+    #[command(disable_help_flag = true)]
+    GetUser {
+        /// Whom
+        #[arg(allow_hyphen_values = true)]
+        username: String,
+    },
+    /// Leave; so does Ctrl-D
+    #[command(disable_help_flag = true, visible_alias = "quit")]
+    Exit,
+}
+
+/// What a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Role {
+    /// May do everything
+    Admin,
+    /// May do what the permissions say
+    User,
+}
+
+/// What became of a line.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Nothing, or nothing but a comment.
+    Blank,
+    /// A quote is open, or the line ends with a backslash: it goes on.
+    Unfinished,
+    /// Help was asked for: this.
+    Help(String),
+    /// A command.
+    Command(Command),
+    /// No command, and why.
+    Wrong(String),
+}
+
+impl Line {
+    /// Reads a line, or several that belong together, without the last line feed.
+    pub(super) fn read(text: &str) -> Self {
+        let Some(words) = words(text) else { return Self::Unfinished };
+        if words.is_empty() {
+            return Self::Blank;
+        }
+        match Command::try_parse_from(&words) {
+            Ok(command) => Self::Command(command),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => Self::Help(trimmed(&error.to_string())),
+            // The parser would quote what it did not expect, which may be part of a password.
+            Err(_) if words.first().is_some_and(|name| sets_password(name)) => {
+                Self::Wrong(format!("these are not the words that are expected; see help {}", words[0]))
+            }
+            Err(error) => {
+                let message = error.to_string();
+                Self::Wrong(trimmed(message.strip_prefix("error: ").unwrap_or(&message)))
+            }
+        }
+    }
+}
+
+impl Role {
+    /// The role's name in the protocol.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Admin => "admin",
+            Self::User => "user",
+        }
+        .to_owned()
+    }
+}
+
+/// The words of a line, comments left out; nothing if it goes on on the next.
+pub(super) fn words(text: &str) -> Option<Vec<String>> {
+    let words = shell_words::split(text).ok()?;
+    // An open backslash is itself at the end of the text, but joins the lines if another follows.
+    let followed = shell_words::split(&format!("{text}\n")).ok()?;
+    (words == followed).then_some(words)
+}
+
+/// The names of all commands, `help` included.
+pub(super) fn names() -> Vec<String> {
+    let mut command = <Command as clap::CommandFactory>::command();
+    command.build();
+    let names = |command: &clap::Command| {
+        let aliases = command.get_visible_aliases().map(str::to_owned);
+        std::iter::once(command.get_name().to_owned()).chain(aliases).collect::<Vec<_>>()
+    };
+    command.get_subcommands().flat_map(names).collect()
+}
+
+/// Whether a line with this command may hold a password.
+pub(super) fn sets_password(name: &str) -> bool {
+    matches!(name, "create-user" | "update-user-password")
+}
+
+/// A permission as typed. The name of a space may hold `=`.
+fn permission(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((space, access @ ("read" | "write"))) if !space.is_empty() => Ok((space.into(), access.into())),
+        _ => Err("expected a space and what is allowed, as in notes=read or notes=write".into()),
+    }
+}
+
+fn trimmed(text: &str) -> String {
+    text.trim_end().to_owned()
+}
