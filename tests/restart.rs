@@ -8,6 +8,15 @@ use serde_json::json;
 use harness::{Setup, Signal};
 
 #[test]
+fn what_is_stored_is_for_nobody_else() {
+    harness::world::enter(|world| {
+        world.run("umask 022 && shibudb start 9090 --data-dir new/data");
+        assert_eq!(world.run("stat -c %a new/data"), "700\n");
+        world.run("shibudb stop 9090");
+    });
+}
+
+#[test]
 fn what_was_answered_ok_is_there_after_a_kill() {
     let mut server = Setup::new().limit(50).start();
     let mut admin = server.admin();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
     let runtime_dir = runtime_dir().map_err(failed)?;
-    make_dir(&runtime_dir)?;
+    fs::create_dir_all(&runtime_dir)
+        .map_err(|error| failed(format!("cannot create {}: {error}", runtime_dir.display())))?;
     let pid_file = pid_file_path(&runtime_dir, args.port);
     let unreadable = |error| failed(format!("cannot read {}: {error}", pid_file.display()));
     if let Some(running) = Running::find(&pid_file).map_err(unreadable)? {
@@ -31,7 +32,7 @@ pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
     }
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
-    make_dir(&data_dir)?;
+    daemon::make_private_dir(&data_dir).map_err(failed)?;
     let log_file = data_dir.join("shibudb.log");
     let log = OpenOptions::new().append(true).create(true).open(&log_file);
     let log = log.map_err(|error| failed(format!("cannot write {}: {error}", log_file.display())))?;
@@ -112,8 +113,4 @@ fn wait_until_ready(socket: &UnixDatagram, child: &mut Child) -> io::Result<Said
             Err(error) => return Err(error),
         }
     }
-}
-
-fn make_dir(path: &PathBuf) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| failed(format!("cannot create {}: {error}", path.display())))
 }

@@ -125,7 +125,12 @@ fn given_password() -> Result<Option<String>, RunError> {
     Ok(std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty()))
 }
 
-fn make_private_dir(path: &Path) -> Result<(), RunError> {
+/// Makes a directory, and those above it, for nobody but this user: stored data is not the whole
+/// machine's to read.
+///
+/// # Errors
+/// [`RunError::File`]
+pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunError::file("create", path))
 }
 

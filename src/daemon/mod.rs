@@ -35,7 +35,7 @@ use crate::store::OpenError;
 use crate::systemd;
 
 pub use bind::BindError;
-pub use build::data_dir_for;
+pub use build::{data_dir_for, make_private_dir};
 pub use pid_file::{Running, path as pid_file_path};
 pub use places::{DEFAULT_CONFIG, NoPlace, runtime_dir};
 
