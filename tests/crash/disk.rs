@@ -91,14 +91,21 @@ impl Disk {
 }
 
 fn compile() -> Result<PathBuf, String> {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk.{}.so", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let library = directory.join("disk.so");
+    // Another run may be using it: it is replaced, never written to.
+    let made = tempfile::NamedTempFile::new_in(directory).map_err(|error| error.to_string())?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/disk.c");
     let output = Command::new("cc")
         .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .args([&library, &source])
+        .args([made.path(), &source])
         .arg("-ldl")
         .output()
         .map_err(|error| format!("a disk that fails needs a C compiler: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(library) } else { Err(format!("cannot compile disk.c: {said}")) }
+    if !output.status.success() {
+        return Err(format!("cannot compile disk.c: {said}"));
+    }
+    made.persist(&library).map_err(|error| error.to_string())?;
+    Ok(library)
 }
