@@ -13,9 +13,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::failure::ApiError;
-
-/// No limit and no amount beyond this is worth asking control about.
-const LARGEST: i64 = 1 << 32;
+use super::wire::{LARGEST_NUMBER, MEDIA_TYPE};
 
 /// How much of a wrong value is repeated in the answer, in characters.
 const SHOWN: usize = 40;
@@ -31,9 +29,9 @@ pub(super) fn limit(headers: &HeaderMap, body: &[u8]) -> Result<i64, ApiError> {
     let example = r#"{"limit":2000}"#;
     let fields = Fields::read(headers, body, example)?.unwrap_or(Fields(Vec::new()));
     let value = fields.only("limit", example)?;
-    whole(value).filter(|&limit| limit <= LARGEST).ok_or_else(|| {
+    whole(value).filter(|&limit| limit <= LARGEST_NUMBER).ok_or_else(|| {
         ApiError::bad_request(format!(
-            "limit must be a whole number from 1 to {LARGEST}, got {}",
+            "limit must be a whole number from 1 to {LARGEST_NUMBER}, got {}",
             shown(value)
         ))
     })
@@ -49,8 +47,8 @@ pub(super) fn amount(headers: &HeaderMap, body: &[u8]) -> Result<Option<NonZeroU
     let value = fields.only("amount", example)?;
     let wrong = |expected| Err(ApiError::bad_request(format!("{expected}, got {}", shown(value))));
     match whole(value) {
-        Some(amount) if amount > LARGEST => {
-            wrong(format!("amount must be a positive whole number up to {LARGEST}"))
+        Some(amount) if amount > LARGEST_NUMBER => {
+            wrong(format!("amount must be a positive whole number up to {LARGEST_NUMBER}"))
         }
         amount => match amount.and_then(|amount| u64::try_from(amount).ok()).and_then(NonZeroU64::new) {
             Some(amount) => Ok(Some(amount)),
@@ -142,7 +140,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .to_str()
         .ok()
         .and_then(|declared| declared.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
 /// The number, if it is written as digits: `1.0` and `1e3` are fractions here, as their writer may

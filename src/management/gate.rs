@@ -48,7 +48,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// The one path that is open without a token.
-const OPEN_PATH: &str = "/health";
+pub(super) const OPEN_PATH: &str = "/health";
 
 /// What requests are held against.
 #[derive(Debug)]

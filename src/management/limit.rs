@@ -8,14 +8,21 @@ use serde::Serialize;
 
 use super::door::Asker;
 use super::failure::ApiError;
+use super::openapi::Conditional;
 use super::revision::{etag, if_match};
 use super::wire::{CurrentLimit, Decreased, Increased, Status, Updated};
-use super::{Management, body};
+use super::{Management, body, wire};
 use crate::control::{Amount, Change, LimitChange, LimitRequest};
 
 /// An answer with the revision that it is about.
 type Tagged<T> = ([(header::HeaderName, HeaderValue); 1], Json<T>);
 
+/// The limit, and how many connections are open.
+#[utoipa::path(
+    get,
+    path = "/limit",
+    responses((status = 200, description = "Both of one instant.", body = CurrentLimit, headers(("ETag" = String, description = "The revision of the limit"))))
+)]
 pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> {
     // The revision first: an old one with a newer limit fails an If-Match that should have failed.
     let revision = api.control.revision();
@@ -23,6 +30,19 @@ pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> 
     tagged(revision, CurrentLimit { current_limit: now.limit, active_connections: now.active })
 }
 
+/// Sets the limit.
+#[utoipa::path(
+    put,
+    path = "/limit",
+    request_body = wire::SetLimit,
+    params(Conditional),
+    responses(
+        (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
+            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+    )
+)]
 pub(super) async fn set(
     State(api): State<Management>,
     asker: Asker,
@@ -34,6 +54,19 @@ pub(super) async fn set(
     Ok(updated(change))
 }
 
+/// Raises the limit: by the amount, or without a body by the configured step.
+#[utoipa::path(
+    post,
+    path = "/limit/increase",
+    request_body = wire::Amount,
+    params(Conditional),
+    responses(
+        (status = 200, description = "It is in force.", body = Increased, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
+            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+    )
+)]
 pub(super) async fn increase(
     State(api): State<Management>,
     asker: Asker,
@@ -55,6 +88,19 @@ pub(super) async fn increase(
     ))
 }
 
+/// Lowers the limit: by the amount, or without a body by the configured step.
+#[utoipa::path(
+    post,
+    path = "/limit/decrease",
+    request_body = wire::Amount,
+    params(Conditional),
+    responses(
+        (status = 200, description = "It is in force.", body = Decreased, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
+            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+    )
+)]
 pub(super) async fn decrease(
     State(api): State<Management>,
     asker: Asker,
@@ -76,6 +122,18 @@ pub(super) async fn decrease(
     ))
 }
 
+/// Goes back to the configured limit. The override is forgotten.
+#[utoipa::path(
+    post,
+    path = "/limit/reset",
+    params(Conditional),
+    responses(
+        (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
+            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+    )
+)]
 pub(super) async fn reset(
     State(api): State<Management>,
     asker: Asker,

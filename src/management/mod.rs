@@ -12,8 +12,9 @@
 //! | `GET /history?limit=N` | [`wire::History`] | 400 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
+//! | `GET /openapi.json` | all of this as OpenAPI 3.1 | |
 //!
-//! Every error is a [`wire::Failure`]. Any request may get 403, 405, 408, 413, 415, 421 or 503 on
+//! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 415, 421 or 503 on
 //! its way in. `HEAD` works where `GET` does; `OPTIONS` names the methods. The answers of `/limit*`
 //! carry the revision as their `ETag`, and `If-Match` makes a change conditional on it.
 //!
@@ -28,6 +29,7 @@ mod failure;
 mod gate;
 mod limit;
 mod listener;
+mod openapi;
 mod reload;
 mod reports;
 mod revision;
@@ -37,19 +39,21 @@ pub mod wire;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::control::Control;
 use crate::limiter::Limiter;
 
 use failure::ApiError;
 use gate::{Gate, Names};
+use openapi::Document;
 
 pub use listener::Listener;
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
@@ -74,16 +78,20 @@ pub struct Management {
 /// Every endpoint, behind the checks that every request has to pass.
 fn router(api: Management, names: Names) -> Router {
     let gate = Gate { names, token: api.token.clone() };
-    Router::new()
-        .route("/health", get(reports::health))
-        .route("/stats", get(reports::stats))
-        .route("/limit", get(limit::read).put(limit::set))
-        .route("/limit/increase", post(limit::increase))
-        .route("/limit/decrease", post(limit::decrease))
-        .route("/limit/reset", post(limit::reset))
-        .route("/history", get(reports::history))
-        .route("/config", get(reports::config))
-        .route("/reload", post(reload::reload))
+    let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(reports::health))
+        .routes(routes!(reports::stats))
+        .routes(routes!(limit::read, limit::set))
+        .routes(routes!(limit::increase))
+        .routes(routes!(limit::decrease))
+        .routes(routes!(limit::reset))
+        .routes(routes!(reports::history))
+        .routes(routes!(reports::config))
+        .routes(routes!(reload::reload))
+        .routes(routes!(openapi::read))
+        .split_for_parts();
+    router
+        .layer(Extension(Document::complete(description)))
         .fallback(unknown_path)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::new(gate), gate::admit))

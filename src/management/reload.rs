@@ -61,6 +61,15 @@ impl ReloadDoor {
     }
 }
 
+/// Reads the config file again. When this is answered, what it says is in force.
+#[utoipa::path(
+    post,
+    path = "/reload",
+    responses(
+        (status = 200, description = "The file is in force.", body = wire::ReloadReport),
+        (status = 400, description = "The file cannot be used; the settings stay as they are.", body = wire::Failure),
+    )
+)]
 pub(super) async fn reload(
     State(api): State<Management>,
     Asker { door, actor }: Asker,

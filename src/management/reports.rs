@@ -4,21 +4,34 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 
-use super::Management;
 use super::failure::ApiError;
 use super::wire::{
     ConfigReport, DEFAULT_HISTORY, Health, History, HistoryEntry, LIMIT_KEY, LONGEST_HISTORY, LimitReport,
     Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
 };
+use super::{Management, wire};
 use crate::control::{self, BaseSource, Record, Standing};
 
 /// The query of a URL as its names and values.
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
+/// Whether the server is healthy. Needs no token.
+#[utoipa::path(
+    get,
+    path = "/health",
+    security(()),
+    responses((status = 200, description = "It is.", body = Health))
+)]
 pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "healthy".into(), service: SERVICE.into() })
 }
 
+/// How much of the limit is in use.
+#[utoipa::path(
+    get,
+    path = "/stats",
+    responses((status = 200, description = "All of one instant.", body = Stats))
+)]
 pub(super) async fn stats(State(api): State<Management>) -> Json<Stats> {
     let now = api.limiter.snapshot();
     Json(Stats {
@@ -29,6 +42,17 @@ pub(super) async fn stats(State(api): State<Management>) -> Json<Stats> {
     })
 }
 
+/// The attempts to change the limit, applied and refused, newest first.
+#[utoipa::path(
+    get,
+    path = "/history",
+    params(("limit" = Option<u16>, Query, minimum = 1, maximum = 1000,
+        description = "How many; 50 unless said otherwise")),
+    responses(
+        (status = 200, description = "The last attempts.", body = History),
+        (status = 400, description = "The query is malformed.", body = wire::Failure),
+    )
+)]
 pub(super) async fn history(
     State(api): State<Management>,
     parameters: Parameters,
@@ -38,6 +62,12 @@ pub(super) async fn history(
     Ok(Json(History { changes }))
 }
 
+/// Every setting, where its value comes from, and what the limit rests on.
+#[utoipa::path(
+    get,
+    path = "/config",
+    responses((status = 200, description = "As it is in force.", body = ConfigReport))
+)]
 pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> {
     let standing = api.control.standing();
     let limit = limit_report(standing, &api);

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 mod config;
 
@@ -33,8 +34,33 @@ pub const DEFAULT_HISTORY: u16 = 50;
 /// How many entries `GET /history` answers at most.
 pub const LONGEST_HISTORY: u16 = 1000;
 
+/// What every body is declared as.
+pub const MEDIA_TYPE: &str = "application/json";
+
+/// The highest limit, and the largest amount, that is worth asking for; beyond it lies no number of
+/// connections.
+pub const LARGEST_NUMBER: i64 = 1 << 32;
+
+/// The body of `PUT /limit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetLimit {
+    /// The limit wanted, from 1 to 4294967296.
+    #[schema(minimum = 1, maximum = 4294967296_i64)]
+    pub limit: i64,
+}
+
+/// The body of `POST /limit/increase` and `POST /limit/decrease`, unless by the configured step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// By how many connections, from 1 to 4294967296.
+    #[schema(minimum = 1, maximum = 4294967296_i64)]
+    pub amount: i64,
+}
+
 /// Whether a request did what it asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It did.
@@ -44,7 +70,7 @@ pub enum Status {
 }
 
 /// Every error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// What went wrong, in words for a person.
     pub error: String,
@@ -53,7 +79,7 @@ pub struct Failure {
 }
 
 /// `GET /health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `healthy`; a server that is not does not answer.
     pub status: String,
@@ -62,7 +88,7 @@ pub struct Health {
 }
 
 /// `GET /stats`, all of one instant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// Connections open.
     pub active_connections: u32,
@@ -75,7 +101,7 @@ pub struct Stats {
 }
 
 /// `GET /limit`, both of one instant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrentLimit {
     /// The limit.
     pub current_limit: u32,
@@ -84,7 +110,7 @@ pub struct CurrentLimit {
 }
 
 /// `PUT /limit` and `POST /limit/reset`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Updated {
     /// Always [`Status::Success`].
     pub status: Status,
@@ -95,7 +121,7 @@ pub struct Updated {
 }
 
 /// `POST /limit/increase`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Increased {
     /// Always [`Status::Success`].
     pub status: Status,
@@ -110,7 +136,7 @@ pub struct Increased {
 }
 
 /// `POST /limit/decrease`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decreased {
     /// Always [`Status::Success`].
     pub status: Status,
@@ -132,14 +158,14 @@ pub struct Message {
 }
 
 /// `GET /history`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct History {
     /// The attempts to change the limit, newest first.
     pub changes: Vec<HistoryEntry>,
 }
 
 /// One attempt to change the limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryEntry {
     /// When it was decided.
     pub time: Timestamp,
@@ -163,7 +189,7 @@ pub struct HistoryEntry {
 }
 
 /// What became of an attempt to change the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It is in force.

@@ -1,4 +1,4 @@
-//! A virtual environment with the client, made once and kept.
+//! Virtual environments with what PyPI has, made once and kept.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 /// One of the programs beside this file, to be run with the client at hand; or `None`, and the
 /// reason was told.
 pub(crate) fn python(program: &str) -> Option<Command> {
-    match ENVIRONMENT.get_or_init(make) {
+    match ENVIRONMENT.get_or_init(|| make("python-client", CLIENT, "shibudb_client")) {
         Ok(python) => {
             let mut command = Command::new(python);
             command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python_client").join(program));
@@ -26,19 +26,21 @@ pub(crate) fn python(program: &str) -> Option<Command> {
     }
 }
 
-fn make() -> Result<PathBuf, String> {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
+/// The Python of the environment `name`, in which the `module` of the `package` can be imported; else why not.
+pub(crate) fn make(name: &str, package: &str, module: &str) -> Result<PathBuf, String> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let python = directory.join("bin/python");
-    let has_client = || {
+    let has_package = || {
         let mut command = Command::new(&python);
-        command.args(["-c", "import shibudb_client"]).output().is_ok_and(|output| output.status.success())
+        let import = format!("import {module}");
+        command.args(["-c", &import]).output().is_ok_and(|output| output.status.success())
     };
-    if !has_client() {
-        let needs = |what: &str, error: String| format!("the Python client needs {what}: {error}");
+    if !has_package() {
+        let needs = |what: &str, error: String| format!("{package} needs {what}: {error}");
         // What an earlier attempt may have left is replaced.
         try_to(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))
             .map_err(|error| needs("python3 with venv", error))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", CLIENT];
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", package];
         try_to(Command::new(&python).args(pip)).map_err(|error| needs("PyPI", error))?;
     }
     Ok(python)

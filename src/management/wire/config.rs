@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Status;
 
 /// `GET /config`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigReport {
     /// The config file in use; `null` if the server was started without one.
     pub file: Option<String>,
@@ -33,7 +34,7 @@ pub struct LoadedConfig {
 }
 
 /// One setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Setting {
     /// Its name as in the file, with its table: `limits.signal_step`.
     pub key: String,
@@ -51,7 +52,7 @@ pub struct Setting {
 }
 
 /// Where a setting's value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Nobody said anything.
@@ -66,7 +67,7 @@ pub enum Source {
 }
 
 /// What the limit rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitReport {
     /// The limit in force.
     pub current: u32,
@@ -86,7 +87,7 @@ pub struct LimitReport {
 }
 
 /// A limit set at run time, in place of the base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Override {
     /// The limit.
     pub limit: u32,
@@ -99,7 +100,7 @@ pub struct Override {
 }
 
 /// A limit in the file that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedEdit {
     /// The limit wanted.
     pub limit: u32,
@@ -108,7 +109,7 @@ pub struct RefusedEdit {
 }
 
 /// The last time the config file was read again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastReload {
     /// When.
     pub time: Timestamp,
@@ -122,7 +123,7 @@ pub struct LastReload {
 }
 
 /// What became of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadOutcome {
     /// The file is in force, as far as that goes without a restart.
@@ -132,7 +133,7 @@ pub enum ReloadOutcome {
 }
 
 /// `POST /reload`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// Always [`Status::Success`].
     pub status: Status,
@@ -149,7 +150,7 @@ pub struct ReloadReport {
 }
 
 /// A setting that an edit of the file has changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChangedSetting {
     /// Its name.
     pub key: String,
@@ -160,7 +161,7 @@ pub struct ChangedSetting {
 }
 
 /// A setting whose new value could not be applied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedSetting {
     /// Its name.
     pub key: String,
