@@ -14,7 +14,7 @@
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
 //! | `GET /openapi.json` | all of this as OpenAPI 3.1 | |
 //!
-//! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 415, 421 or 503 on
+//! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 414, 415, 421, 431 or 503 on
 //! its way in. `HEAD` works where `GET` does; `OPTIONS` names the methods. The answers of `/limit*`
 //! carry the revision as their `ETag`, and `If-Match` makes a change conditional on it.
 //!
@@ -24,6 +24,7 @@
 
 mod body;
 mod caller;
+mod courtesy;
 mod door;
 mod failure;
 mod gate;

@@ -104,6 +104,7 @@ fn refusals(open: bool, changes: bool, has_body: bool) -> impl Iterator<Item = (
         (changes, "403", "The request comes from a web page of another origin."),
         (true, "408", "The body did not arrive in time."),
         (true, "413", "The body is longer than 64 KiB."),
+        (true, "414", "The address of the request is too long."),
         (changes || has_body, "415", "The body is not declared as application/json."),
         (true, "421", "The Host is not a name of this server."),
         (true, "431", "The head of the request is too long."),

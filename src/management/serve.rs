@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
+use super::courtesy::Courtesy;
 use super::gate::Names;
 use super::listener::Accepted;
 use super::{Listener, Management, router};
@@ -101,7 +102,7 @@ async fn converse(accepted: Accepted, router: Router, shutdown: CancellationToke
         .max_buf_size(LONGEST_HEAD)
         // `printf 'GET ..' | nc -N` is to get its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service(router, caller, Arc::clone(&begun)));
+        .serve_connection(TokioIo::new(Courtesy::new(stream)), service(router, caller, Arc::clone(&begun)));
     let mut connection = pin!(connection);
     let ended = loop {
         tokio::select! {

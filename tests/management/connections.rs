@@ -46,9 +46,38 @@ async fn garbage_is_turned_away_and_hurts_nobody() {
     for garbage in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"PING\r\n\r\n", b"GET\r\n\r\n"]
     {
-        assert_eq!(server.send(garbage).await.status, 400);
+        let reply = server.send(garbage).await;
+        assert_eq!((reply.status, reply.error().as_str()), (400, "this is not a request of HTTP/1.1"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        assert_eq!(reply.header("connection"), Some("close"));
     }
     assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_told_so_whatever_follows() {
+    let server = Server::start().await;
+    let mut head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec();
+    head.extend(std::iter::repeat_n(b'x', 1 << 20));
+    head.extend(b"\r\n\r\n");
+    let reply = server.send(&head).await;
+    assert_eq!((reply.status, reply.error().as_str()), (431, "the head of the request is too long"));
+
+    let path = "x".repeat(70_000);
+    let reply = server.send(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
+    reply.error();
+    assert!(matches!(reply.status, 414 | 431), "{}", reply.status);
+}
+
+#[tokio::test]
+async fn garbage_behind_a_request_takes_nothing_from_its_answer() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(&[HEALTH, b"GET\r\n\r\n"].concat()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("HTTP/1.1 400 "), "{text}");
+    assert!(text.ends_with(r#"{"error":"this is not a request of HTTP/1.1","status":"failed"}"#), "{text}");
 }
 
 #[tokio::test]
