@@ -13,7 +13,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use tokio::sync::oneshot;
 
-use super::HashCost;
+use super::{HashCost, imported};
 
 /// How much less than everything else these threads get when there is not enough for all.
 const NICENESS: i32 = 5;
@@ -23,8 +23,16 @@ pub(super) struct Hasher {
 }
 
 enum Job {
-    Hash { password: String, reply: oneshot::Sender<Result<String, HashError>> },
-    Verify { password: String, hash: Option<Arc<str>>, reply: oneshot::Sender<bool> },
+    Hash {
+        password: String,
+        reply: oneshot::Sender<Result<String, HashError>>,
+    },
+    Verify {
+        password: String,
+        hash: Option<Arc<str>>,
+        imported: Option<Arc<str>>,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 /// The password could not be hashed.
@@ -56,9 +64,15 @@ impl Hasher {
     }
 
     /// Whether `password` is that of `hash`. Without a hash it is not, but takes as long to say so.
-    pub(super) async fn verify(&self, password: &str, hash: Option<Arc<str>>) -> bool {
+    /// While there are imported hashes, of which `imported` is any, it takes as long as both kinds.
+    pub(super) async fn verify(
+        &self,
+        password: &str,
+        hash: Option<Arc<str>>,
+        imported: Option<Arc<str>>,
+    ) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Verify { password: password.into(), hash, reply }).is_ok()
+        self.jobs.send(Job::Verify { password: password.into(), hash, imported, reply }).is_ok()
             && answer.await.unwrap_or(false)
     }
 }
@@ -75,8 +89,8 @@ fn work(argon2: &Argon2<'_>, queue: &Mutex<Receiver<Job>>) {
             Ok(Job::Hash { password, reply }) if !reply.is_closed() => {
                 reply.send(hash(argon2, &password)).ok();
             }
-            Ok(Job::Verify { password, hash, reply }) if !reply.is_closed() => {
-                reply.send(verify(argon2, &password, hash.as_deref())).ok();
+            Ok(Job::Verify { password, hash, imported, reply }) if !reply.is_closed() => {
+                reply.send(verify(argon2, &password, hash.as_deref(), imported.as_deref())).ok();
             }
             Ok(_) => {}
             Err(mpsc::RecvError) => return,
@@ -90,13 +104,24 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {
     Ok(hash.to_string())
 }
 
-fn verify(argon2: &Argon2<'_>, password: &str, expected: Option<&str>) -> bool {
-    match expected.and_then(|expected| PasswordHash::new(expected).ok()) {
-        Some(expected) => argon2.verify_password(password.as_bytes(), &expected).is_ok(),
-        None => {
-            // The work of a verification, for nothing.
-            std::hint::black_box(hash(argon2, password).is_ok());
-            false
+fn verify(argon2: &Argon2<'_>, password: &str, expected: Option<&str>, imported: Option<&str>) -> bool {
+    if let Some(expected) = expected.filter(|hash| imported::is_imported(hash)) {
+        if imported::verify(password, expected) {
+            return true;
         }
+        waste(hash(argon2, password));
+        return false;
     }
+    match expected.and_then(|expected| PasswordHash::new(expected).ok()) {
+        Some(expected) if argon2.verify_password(password.as_bytes(), &expected).is_ok() => return true,
+        Some(_) => {}
+        None => waste(hash(argon2, password)),
+    }
+    waste(imported.map(|hash| imported::verify(password, hash)));
+    false
+}
+
+/// Takes the result of work that was done for nothing but the time that it takes.
+fn waste<T>(result: T) {
+    drop(std::hint::black_box(result));
 }

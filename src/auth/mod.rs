@@ -15,6 +15,7 @@ mod account;
 mod error;
 mod first_admin;
 mod hasher;
+mod imported;
 mod proof;
 mod record;
 mod rules;
@@ -31,6 +32,7 @@ pub use account::{Account, NewUser, Permission, Role};
 pub use error::{AccountError, LoginError, OpenError};
 pub use first_admin::{FirstAdmin, FirstAdminError};
 pub use hasher::HashError;
+pub use imported::{ImportedHash, InvalidHash};
 pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
 
 use crate::store::Store;
@@ -131,13 +133,16 @@ impl Accounts {
             return Ok(Arc::clone(&user.account));
         }
         let mac = attempt.into_mac();
-        let verdict = inner.attempts.run((mac, peer), inner.verify(mac, password, hash.clone(), peer)).await;
-        // Looked up anew: it may have been changed or deleted meanwhile.
-        let user = self.user(username).filter(|user| Some(&user.hash) == hash.as_ref());
+        let verdict =
+            inner.attempts.run((mac, peer), self.verify(mac, username, password, hash.as_ref(), peer)).await;
+        // Looked up anew: it may have been changed or deleted meanwhile. With another hash that this
+        // very password was proven against, as after a renewal, it is as good.
+        let user = self
+            .user(username)
+            .filter(|user| Some(&user.hash) == hash.as_ref() || self.is_proven(user, password));
         match (user, verdict) {
             (Some(user), Verdict::Right) => {
-                // Of a correct password there is but one proof: whoever set it first is as right.
-                user.proof.get_or_init(|| mac);
+                self.prove(&user, password);
                 return Ok(Arc::clone(&user.account));
             }
             (_, Verdict::Unheard) => {}
@@ -174,7 +179,7 @@ impl Accounts {
         if self.user(&username).is_some() {
             return Err(AccountError::UserExists);
         }
-        self.replace(Account { username, role, permissions }, hash.into()).await
+        self.replace(Account { username, role, permissions }, hash.into()).await.map(drop)
     }
 
     /// Gives a user a new password. It counts from the next login; open sessions stay.
@@ -187,7 +192,7 @@ impl Accounts {
         let hash = self.inner.hasher.hash(password).await?;
         let _changing = self.inner.changing.lock().await;
         let user = self.existing(username)?;
-        self.replace((*user.account).clone(), hash.into()).await
+        self.replace((*user.account).clone(), hash.into()).await.map(drop)
     }
 
     /// Gives a user a role.
@@ -200,7 +205,7 @@ impl Accounts {
         if role != Role::Admin {
             self.check_not_last_admin(&user)?;
         }
-        self.replace(Account { role, ..(*user.account).clone() }, Arc::clone(&user.hash)).await
+        self.replace(Account { role, ..(*user.account).clone() }, Arc::clone(&user.hash)).await.map(drop)
     }
 
     /// Replaces the permissions of a user.
@@ -215,7 +220,9 @@ impl Accounts {
         check_permissions(&permissions)?;
         let _changing = self.inner.changing.lock().await;
         let user = self.existing(username)?;
-        self.replace(Account { permissions, ..(*user.account).clone() }, Arc::clone(&user.hash)).await
+        self.replace(Account { permissions, ..(*user.account).clone() }, Arc::clone(&user.hash))
+            .await
+            .map(drop)
     }
 
     /// Deletes a user.
@@ -232,15 +239,57 @@ impl Accounts {
         Ok(())
     }
 
+    /// Compares `password` with `hash`, once the address has its turn.
+    async fn verify(
+        &self,
+        mac: Mac,
+        username: &str,
+        password: &str,
+        hash: Option<&Arc<str>>,
+        peer: IpAddr,
+    ) -> Verdict {
+        let inner = &*self.inner;
+        match inner.throttle.turn(peer) {
+            Turn::Now => {}
+            Turn::At(turn) => tokio::time::sleep_until(turn).await,
+            Turn::Never(end) => {
+                tokio::time::sleep_until(end).await;
+                return Verdict::Unheard;
+            }
+        }
+        let verify = async {
+            if !inner.hasher.verify(password, hash.cloned(), self.any_imported_hash()).await {
+                return Verdict::Wrong;
+            }
+            if let Some(hash) = hash {
+                self.renew_if_imported(username, password, hash).await;
+            }
+            Verdict::Right
+        };
+        inner.verifications.run(mac, verify).await
+    }
+
+    /// Notes that `password` was verified against the hash of `user`.
+    fn prove(&self, user: &User, password: &str) {
+        let attempt = self.inner.prover.attempt(&user.account.username, &user.hash, password);
+        // Of a correct password there is but one proof: whoever set it first is as right.
+        user.proof.get_or_init(|| attempt.into_mac());
+    }
+
+    fn is_proven(&self, user: &User, password: &str) -> bool {
+        let attempt = self.inner.prover.attempt(&user.account.username, &user.hash, password);
+        user.proof.get().is_some_and(|proof| attempt.matches(proof))
+    }
+
     /// Stores a user, then shows it to everybody.
-    async fn replace(&self, account: Account, hash: Arc<str>) -> Result<(), AccountError> {
-        let user = User::new(account, hash);
+    async fn replace(&self, account: Account, hash: Arc<str>) -> Result<Arc<User>, AccountError> {
+        let user = Arc::new(User::new(account, hash));
         let username = user.account.username.clone();
         self.inner.store.system_put(&record::key(&username), user.to_value()?).await?;
-        self.users_mut().insert(username, Arc::new(user));
+        self.users_mut().insert(username, Arc::clone(&user));
         // After the change, so that whoever sees the number sees the change.
         self.inner.generation.fetch_add(1, Ordering::Release);
-        Ok(())
+        Ok(user)
     }
 
     fn check_not_last_admin(&self, user: &User) -> Result<(), AccountError> {
@@ -265,23 +314,6 @@ impl Accounts {
 
     fn users_mut(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<User>>> {
         self.inner.users.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// Compares `password` with `hash`, once the address has its turn.
-    async fn verify(&self, mac: Mac, password: &str, hash: Option<Arc<str>>, peer: IpAddr) -> Verdict {
-        match self.throttle.turn(peer) {
-            Turn::Now => {}
-            Turn::At(turn) => tokio::time::sleep_until(turn).await,
-            Turn::Never(end) => {
-                tokio::time::sleep_until(end).await;
-                return Verdict::Unheard;
-            }
-        }
-        let verify =
-            async { if self.hasher.verify(password, hash).await { Verdict::Right } else { Verdict::Wrong } };
-        self.verifications.run(mac, verify).await
     }
 }
 

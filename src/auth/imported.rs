@@ -1,0 +1,102 @@
+//! Accounts that come from a ShibuDB server, with bcrypt hashes of their passwords.
+//!
+//! Such a hash counts like any other. The first login that it lets in puts a hash of today's kind
+//! in its place, since only then is the password known.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use bcrypt::HashParts;
+
+use super::rules::{check_permissions, check_username};
+use super::{Account, AccountError, Accounts};
+
+/// What a hash may cost at most: some seconds. With one of cost 31 a single login would keep a core
+/// for days.
+const HIGHEST_COST: u32 = 16;
+
+/// As much of a password as bcrypt looks at, in bytes.
+const LONGEST_PASSWORD: usize = 72;
+
+/// A bcrypt hash of a password, as `$2a$10$...`.
+#[derive(Clone)]
+pub struct ImportedHash(Arc<str>);
+
+/// This is not a bcrypt hash, or one that nobody can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its password is not a bcrypt hash with a cost of at most {HIGHEST_COST}")]
+pub struct InvalidHash;
+
+impl ImportedHash {
+    /// Checks a hash.
+    ///
+    /// # Errors
+    /// [`InvalidHash`].
+    pub fn parse(hash: &str) -> Result<Self, InvalidHash> {
+        match HashParts::from_str(hash) {
+            Ok(parts) if parts.get_cost() <= HIGHEST_COST => Ok(Self(hash.into())),
+            _ => Err(InvalidHash),
+        }
+    }
+}
+
+impl Accounts {
+    /// Takes over a user with the hash of its password.
+    ///
+    /// # Errors
+    /// [`AccountError`]; [`AccountError::UserExists`] if there is one of this name, which stays as it is.
+    pub async fn import(&self, account: Account, hash: ImportedHash) -> Result<(), AccountError> {
+        check_username(&account.username)?;
+        check_permissions(&account.permissions)?;
+        let _changing = self.inner.changing.lock().await;
+        if self.user(&account.username).is_some() {
+            return Err(AccountError::UserExists);
+        }
+        self.replace(account, hash.0).await.map(drop)
+    }
+
+    /// Whether there is an account that may do everything.
+    pub fn has_admin(&self) -> bool {
+        self.users().values().any(|user| user.account.is_admin())
+    }
+
+    /// A hash that is still an imported one, if there is any: what else a refusal must cost, so
+    /// that its time does not tell whose hash is of which kind.
+    pub(super) fn any_imported_hash(&self) -> Option<Arc<str>> {
+        self.users().values().map(|user| &user.hash).find(|hash| is_imported(hash)).cloned()
+    }
+
+    /// Puts a hash of today's kind in the place of one that `password` was just verified against,
+    /// if that is an imported one. The login stands, whether this succeeds or not.
+    pub(super) async fn renew_if_imported(&self, username: &str, password: &str, old: &str) {
+        // More of the password than was verified must not become part of it.
+        if !is_imported(old) || password.len() > LONGEST_PASSWORD {
+            return;
+        }
+        let renewed: Result<(), AccountError> = async {
+            let hash = self.inner.hasher.hash(password).await?;
+            let _changing = self.inner.changing.lock().await;
+            match self.user(username) {
+                Some(user) if *user.hash == *old => {
+                    let user = self.replace((*user.account).clone(), hash.into()).await?;
+                    self.prove(&user, password);
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        }
+        .await;
+        if let Err(error) = renewed {
+            tracing::warn!(%error, username, "an imported password hash could not be renewed");
+        }
+    }
+}
+
+pub(super) fn is_imported(hash: &str) -> bool {
+    hash.starts_with("$2")
+}
+
+/// Whether `password` is that of an imported hash.
+pub(super) fn verify(password: &str, hash: &str) -> bool {
+    bcrypt::verify(password, hash).unwrap_or(false)
+}
