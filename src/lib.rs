@@ -5,6 +5,7 @@
 //! - [`cli`]: what a person types
 //! - [`daemon`]: builds everything, binds, tells systemd, owns the tasks, drains
 //! - [`server`]: the accept loop, rejection, one client's session, over [`protocol`], [`auth`] and [`store`]
+//! - [`import`]: takes over the data directory of a ShibuDB server
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
 //! - [`control`]: the only way to change the limit
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod import;
 pub mod limiter;
 pub mod logging;
 pub mod management;

@@ -1,4 +1,4 @@
-//! What a person types: arguments, start and stop, manager, connect, check.
+//! What a person types: arguments, start and stop, manager, connect, import, check.
 //!
 //! Results go to standard output. What goes wrong goes to standard error as `Error: ...`, with
 //! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
@@ -6,6 +6,7 @@
 
 mod check;
 mod connect;
+mod import;
 pub mod manager;
 mod start;
 mod stop;
@@ -47,6 +48,8 @@ enum Command {
     Manager(manager::ManagerArgs),
     /// Talk with a server by hand, or run a script of commands from standard input
     Connect(connect::ConnectArgs),
+    /// Take over the data directory of a ShibuDB server, while neither server runs
+    Import(import::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +128,7 @@ fn run() -> Result<(), Failure> {
         Command::Check(args) => check::check(&args),
         Command::Manager(args) => run_manager(args),
         Command::Connect(args) => connect::connect(args),
+        Command::Import(args) => import::run(&args),
     }
 }
 

@@ -1,0 +1,161 @@
+//! `shibudb import`: moves in from a ShibuDB server.
+//!
+//! On a terminal a bar shows how far it is; elsewhere each space that is done gets a line. What was
+//! done and what was left out goes to standard output at the end.
+
+use std::fmt::Write as _;
+use std::fs::DirBuilder;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Failure, Files, failed, say};
+use crate::auth::{Accounts, FirstAdmin, HashCost};
+use crate::daemon;
+use crate::import::{Progress, Report, Source, SpaceReport, import};
+use crate::store::{Durability, OpenError, Store};
+
+/// Gives the first admin its password, here as with `run`.
+const ADMIN_PASSWORD: &str = "SHIBUDB_ADMIN_PASSWORD";
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The data directory of the ShibuDB server, which must not run; it is only read
+    dir: PathBuf,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
+    let source = Source::open(&args.dir).map_err(failed)?;
+    let total = source.bytes().map_err(failed)?;
+    let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
+        .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
+    make_own(&data_dir)?;
+    let store = Store::open(&data_dir.join("store"), Durability::Always).map_err(|error| match error {
+        OpenError::InUse { .. } => failed(format!(
+            "a server is running on {}; stop it first, import, and start it again",
+            data_dir.display()
+        )),
+        other => failed(other),
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let summary = runtime.block_on(async {
+        let accounts = Accounts::open(store.clone(), HashCost::default()).map_err(failed)?;
+        let admin = if source.has_admin() || accounts.has_admin() {
+            FirstAdmin::NotNeeded
+        } else {
+            // With other users but without an admin, no start of the server would make one.
+            let given = std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty());
+            accounts.ensure_admin(given.as_deref(), &data_dir).await.map_err(failed)?
+        };
+        let bar = bar(total);
+        let report = import(source, &store, &accounts, |progress| show(&bar, progress)).await;
+        bar.finish_and_clear();
+        Ok(summary(&report.map_err(failed)?, &admin))
+    })?;
+    store.close().map_err(failed)?;
+    say(summary.trim_end());
+    Ok(())
+}
+
+/// Makes the data directory, or sees to it that what is written there can be read by the server:
+/// it runs as the owner.
+fn make_own(path: &Path) -> Result<(), Failure> {
+    let cannot = |what, error: io::Error| failed(format!("cannot {what} {}: {error}", path.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| cannot("create", error))?;
+    let owner = path.metadata().map_err(|error| cannot("look at", error))?.uid();
+    if owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(failed(format!(
+        "{} belongs to another user (uid {owner}), and so must what is written there: \
+         run this as that user, as with sudo -u '#{owner}' shibudb import",
+        path.display()
+    )))
+}
+
+fn bar(total: u64) -> ProgressBar {
+    // Hidden where there is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+fn show(bar: &ProgressBar, progress: Progress<'_>) {
+    match progress {
+        Progress::Bytes { space, bytes } => {
+            bar.set_message(space.to_owned());
+            bar.inc(bytes);
+        }
+        Progress::Space(done) if !io::stderr().is_terminal() => {
+            writeln!(io::stderr(), "{}", line(done)).ok();
+        }
+        Progress::Space(_) => {}
+    }
+}
+
+fn summary(report: &Report, admin: &FirstAdmin) -> String {
+    let Report { users, kept_users, spaces, left_out } = report;
+    let mut text = String::new();
+    let sum = |count: fn(&SpaceReport) -> u64| spaces.iter().map(count).sum::<u64>();
+    let facts = [
+        ("Spaces", spaces.len() as u64),
+        ("Records", sum(|space| space.records)),
+        ("Deletions", sum(|space| space.deletions)),
+        ("Skipped Records", sum(|space| space.skipped)),
+        ("Values That Are Not Text", sum(|space| space.not_text)),
+        ("Torn Tails", sum(|space| u64::from(space.torn.is_some()))),
+        ("Users", users.len() as u64),
+        ("Users Left Alone", kept_users.len() as u64),
+        ("Left Out", left_out.len() as u64),
+    ];
+    let mut add = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    add("Import:".into());
+    facts.iter().for_each(|(name, count)| add(format!("{name}: {count}")));
+    if !spaces.is_empty() {
+        add("\nSpaces:".into());
+        spaces.iter().for_each(|space| add(format!("  {}", line(space))));
+    }
+    if !kept_users.is_empty() {
+        add("\nUsers left alone, since there is one of that name:".into());
+        kept_users.iter().for_each(|name| add(format!("  {name}")));
+    }
+    if !left_out.is_empty() {
+        add("\nLeft out:".into());
+        left_out.iter().for_each(|left| add(format!("  {}: {}", left.what, left.why)));
+    }
+    match admin {
+        FirstAdmin::NotNeeded => {}
+        FirstAdmin::Given => {
+            add("\nNo user was an admin: made admin, with the password that was given".into())
+        }
+        FirstAdmin::Written(path) => {
+            add(format!("\nNo user was an admin: made admin, with the password in {}", path.display()));
+        }
+    }
+    text
+}
+
+fn line(space: &SpaceReport) -> String {
+    let SpaceReport { name, records, deletions, not_text, skipped, torn } = space;
+    let mut line = format!("{name}: {records} records, {deletions} deletions");
+    // Writing to a string cannot fail.
+    if *skipped > 0 {
+        write!(line, ", {skipped} skipped").ok();
+    }
+    if *not_text > 0 {
+        write!(line, ", {not_text} values that are not text").ok();
+    }
+    if let Some(torn) = torn {
+        write!(line, ", torn tail of {} bytes at offset {} skipped", torn.bytes, torn.offset).ok();
+    }
+    line
+}

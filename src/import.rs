@@ -1,0 +1,349 @@
+//! Takes over the data directory of a ShibuDB server.
+//!
+//! This room reads that directory and writes into a store and its accounts; it never changes what
+//! it reads. It knows no terminal: who calls it hears of the progress and gets a [`Report`].
+//!
+//! # What is read
+//!
+//! | file | what is taken |
+//! |---|---|
+//! | `users.json` | users: a list of objects, or an object of objects by name; see `users.rs` |
+//! | `metadata.json` | spaces: a list or an object by name; see `metadata.rs` |
+//! | `<space>/data.db` | the records of a key-value space; see `records.rs` |
+//!
+//! # What it means
+//! The last record of a key wins, and one without a value deletes the key. Keys take the value of
+//! the import, whatever they had before; users that are there stay as they are. So an import can be
+//! run again, and must be after one that was broken off: the second run does all of it anew and
+//! ends with the same result.
+
+mod json;
+mod metadata;
+mod records;
+mod users;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::auth::{AccountError, Accounts};
+use crate::store::{MAX_KEY_LEN, SpaceError, Store, StoreError, Write, check_name};
+use records::{Key, Records};
+
+pub use metadata::FoundSpace;
+pub use users::FoundUser;
+
+const DATA: &str = "data.db";
+
+/// One commit holds at most so many records, and about so many bytes.
+const BATCH_RECORDS: usize = 4096;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What a ShibuDB data directory holds, as far as it can be taken over.
+#[derive(Debug)]
+pub struct Source {
+    dir: PathBuf,
+    users: Vec<FoundUser>,
+    spaces: Vec<FoundSpace>,
+    left_out: Vec<LeftOut>,
+}
+
+/// Something that is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What: `space "embeddings"`, `user "bob"`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What has been done so far.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// These bytes of the space's file have been taken over, in addition to those before.
+    Bytes {
+        /// The space.
+        space: &'a str,
+        /// How many.
+        bytes: u64,
+    },
+    /// A space is done.
+    Space(&'a SpaceReport),
+}
+
+/// What an import has done.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Names of the users that were taken over.
+    pub users: Vec<String>,
+    /// Names of the users that were there already, and stay as they are.
+    pub kept_users: Vec<String>,
+    /// Each space that was taken over.
+    pub spaces: Vec<SpaceReport>,
+    /// What was not taken over.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What became of one space.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct SpaceReport {
+    /// Its name.
+    pub name: String,
+    /// Records whose value was stored. A later record of the same key has replaced the earlier.
+    pub records: u64,
+    /// Records that delete a key.
+    pub deletions: u64,
+    /// Values among `records` that are not UTF-8. Clients get them with replacement characters.
+    pub not_text: u64,
+    /// Records that were not taken over: their key is not UTF-8 and no client could name it, or is
+    /// too long for the store; or their value is, and the key is left without one.
+    pub skipped: u64,
+    /// The end of the file that is not a whole record, if there is one.
+    pub torn: Option<TornTail>,
+}
+
+/// Bytes at the end of a file that are not a whole record: the write that a crash cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many they are.
+    pub bytes: u64,
+}
+
+/// Why a directory cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// There is nothing of a ShibuDB server in it.
+    #[error("{} is no ShibuDB data directory: it has neither metadata.json nor users.json", .0.display())]
+    NotShibuDb(PathBuf),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Why an import stopped. What it did stays; it can be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A user could not be stored.
+    #[error("cannot take over the user \"{username}\": {source}")]
+    User {
+        /// Whom.
+        username: String,
+        /// Why.
+        source: AccountError,
+    },
+    /// A space could not be made.
+    #[error("cannot make the space \"{name}\": {source}")]
+    Space {
+        /// Which.
+        name: String,
+        /// Why.
+        source: SpaceError,
+    },
+    /// Records could not be stored.
+    #[error("cannot write to the space \"{name}\": {source}")]
+    Store {
+        /// To which.
+        name: String,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+impl Source {
+    /// Reads which users and spaces there are.
+    ///
+    /// # Errors
+    /// [`SourceError`] if this is not a ShibuDB data directory, or damaged.
+    pub fn open(dir: &Path) -> Result<Self, SourceError> {
+        let mut left_out = Vec::new();
+        let users = json::read(&dir.join("users.json"))?;
+        let metadata = json::read(&dir.join("metadata.json"))?;
+        if users.is_none() && metadata.is_none() {
+            return Err(SourceError::NotShibuDb(dir.into()));
+        }
+        let users = users.map_or(Ok(Vec::new()), |file| users::find(&file, &mut left_out))?;
+        let mut spaces = metadata.map_or(Ok(Vec::new()), |file| metadata::find(&file, &mut left_out))?;
+        spaces.retain(|space| match check_name(&space.name) {
+            Ok(()) => true,
+            Err(error) => {
+                left_out.push(LeftOut::space(&space.name, error));
+                false
+            }
+        });
+        let source = Self { dir: dir.into(), users, spaces, left_out };
+        source.with_strangers()
+    }
+
+    /// How many bytes of records there are.
+    ///
+    /// # Errors
+    /// [`SourceError::File`] if a file is there and cannot be looked at.
+    pub fn bytes(&self) -> Result<u64, SourceError> {
+        self.spaces.iter().map(|space| Ok(self.data(space)?.map_or(0, |(_, length)| length))).sum()
+    }
+
+    /// Whether one of its users may do everything.
+    pub fn has_admin(&self) -> bool {
+        self.users.iter().any(|user| user.account.is_admin())
+    }
+
+    /// Notes data of spaces that `metadata.json` does not name: not to be lost in silence.
+    fn with_strangers(mut self) -> Result<Self, SourceError> {
+        let failed = SourceError::file(&self.dir);
+        let entries: Vec<_> = fs::read_dir(&self.dir).and_then(Iterator::collect).map_err(failed)?;
+        let named: BTreeSet<_> = self.spaces.iter().map(|space| space.name.clone()).collect();
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let known = named.contains(&name) || self.left_out.iter().any(|left| left.is_space(&name));
+            if !known && entry.path().join(DATA).is_file() {
+                self.left_out.push(LeftOut::space(&name, "it has data, but metadata.json does not name it"));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The file of a space and its length, if there is one: a space without is empty.
+    fn data(&self, space: &FoundSpace) -> Result<Option<(File, u64)>, SourceError> {
+        // The name has been checked: it leads nowhere else.
+        let path = self.dir.join(&space.name).join(DATA);
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        match opened {
+            Ok((length, file)) => Ok(Some((file, length))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SourceError::file(&path)(error)),
+        }
+    }
+}
+
+/// Takes over all of `source`. Users come first, so that a server which is started over half of it
+/// is not without them.
+///
+/// # Errors
+/// [`ImportError`]. What was done stays, and running it again does the rest.
+pub async fn import(
+    source: Source,
+    store: &Store,
+    accounts: &Accounts,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Report, ImportError> {
+    let mut report = Report { left_out: source.left_out.clone(), ..Report::default() };
+    for FoundUser { account, hash } in &source.users {
+        let username = account.username.clone();
+        match accounts.import(account.clone(), hash.clone()).await {
+            Ok(()) => report.users.push(username),
+            Err(AccountError::UserExists) => report.kept_users.push(username),
+            Err(error @ (AccountError::InvalidName(_) | AccountError::InvalidPermissions(_))) => {
+                report.left_out.push(LeftOut::user(&username, error));
+            }
+            Err(source) => return Err(ImportError::User { username, source }),
+        }
+    }
+    for space in &source.spaces {
+        let done = import_space(&source, space, store, &mut progress).await?;
+        progress(Progress::Space(&done));
+        report.spaces.push(done);
+    }
+    Ok(report)
+}
+
+async fn import_space(
+    source: &Source,
+    found: &FoundSpace,
+    store: &Store,
+    progress: &mut impl FnMut(Progress<'_>),
+) -> Result<SpaceReport, ImportError> {
+    let name = &found.name;
+    match store.create_space(name, found.wal).await {
+        Ok(()) | Err(SpaceError::AlreadyExists) => {}
+        Err(source) => return Err(ImportError::Space { name: name.clone(), source }),
+    }
+    let failed = |source| ImportError::Store { name: name.clone(), source };
+    let space = store.space(name).ok_or_else(|| failed(StoreError::NoSuchSpace))?;
+    let mut report = SpaceReport { name: name.clone(), ..SpaceReport::default() };
+    let Some((file, length)) = source.data(found)? else { return Ok(report) };
+    let unreadable = SourceError::file(&source.dir.join(name).join(DATA));
+    let mut records = Records::new(file, length);
+    let (mut batch, mut bytes, mut done) = (Vec::new(), 0, 0);
+    let torn = loop {
+        let record = match records.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break records.torn(),
+            Err(error) => return Err(unreadable(error).into()),
+        };
+        let key = match record.key {
+            Key::Text(key) if key.len() <= MAX_KEY_LEN => key.into_bytes(),
+            Key::Text(_) | Key::Unusable => {
+                report.skipped += 1;
+                continue;
+            }
+        };
+        let value = match record.value {
+            records::Value::Bytes(value) => {
+                report.records += 1;
+                report.not_text += u64::from(str::from_utf8(&value).is_err());
+                Some(value)
+            }
+            records::Value::Deletion => {
+                report.deletions += 1;
+                None
+            }
+            // An older value would be wrong.
+            records::Value::TooLong => {
+                report.skipped += 1;
+                None
+            }
+        };
+        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        batch.push(Write { space: space.clone(), key, value });
+        if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
+            store.write(std::mem::take(&mut batch)).await.map_err(failed)?;
+            bytes = 0;
+            progress(Progress::Bytes { space: name, bytes: records.position() - done });
+            done = records.position();
+        }
+    };
+    store.write(batch).await.map_err(failed)?;
+    progress(Progress::Bytes { space: name, bytes: length.saturating_sub(done) });
+    report.torn = torn;
+    Ok(report)
+}
+
+impl LeftOut {
+    fn space(name: &str, why: impl ToString) -> Self {
+        Self { what: format!("space {name:?}"), why: why.to_string() }
+    }
+
+    fn user(name: &str, why: impl ToString) -> Self {
+        Self { what: format!("user {name:?}"), why: why.to_string() }
+    }
+
+    fn is_space(&self, name: &str) -> bool {
+        self.what == format!("space {name:?}")
+    }
+}
+
+impl SourceError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}

@@ -1,0 +1,111 @@
+//! `data.db`: records one after the other, as they were written.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | length of the key, little-endian |
+//! | 4 | length of the value, little-endian; 0 deletes the key |
+//! | | the key |
+//! | | the value |
+//!
+//! A length that leads beyond the end of the file is that of a record which a crash cut off, or
+//! damage; where the next record begins cannot be known either way. So it is the end.
+
+use std::io::{self, BufReader, Read, Seek};
+
+use super::TornTail;
+
+/// Keys and values longer than this are passed over: longer than any client could have sent.
+const LONGEST: u64 = 64 << 20;
+
+const LENGTHS: u64 = 8;
+
+const BUFFER: usize = 256 << 10;
+
+/// The records of a file, in order.
+pub(super) struct Records<R> {
+    input: BufReader<R>,
+    position: u64,
+    length: u64,
+}
+
+pub(super) struct Record {
+    pub(super) key: Key,
+    pub(super) value: Value,
+}
+
+pub(super) enum Key {
+    Text(String),
+    /// Not UTF-8, or far too long.
+    Unusable,
+}
+
+pub(super) enum Value {
+    Bytes(Vec<u8>),
+    Deletion,
+    TooLong,
+}
+
+impl<R: Read + Seek> Records<R> {
+    /// `length` is that of the file: what is appended meanwhile is not read.
+    pub(super) fn new(input: R, length: u64) -> Self {
+        Self { input: BufReader::with_capacity(BUFFER, input), position: 0, length }
+    }
+
+    /// The next record; nothing at the end of the whole records.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+        let left = self.length - self.position;
+        if left < LENGTHS {
+            return Ok(None);
+        }
+        let (key_length, value_length) = (self.number()?, self.number()?);
+        let size = LENGTHS + u64::from(key_length) + u64::from(value_length);
+        if size > left {
+            return Ok(None);
+        }
+        let key = match self.bytes(key_length)?.map(String::from_utf8) {
+            Some(Ok(key)) => Key::Text(key),
+            Some(Err(_)) | None => Key::Unusable,
+        };
+        let value = match self.bytes(value_length)? {
+            Some(value) if value.is_empty() => Value::Deletion,
+            Some(value) => Value::Bytes(value),
+            None => Value::TooLong,
+        };
+        self.position += size;
+        Ok(Some(Record { key, value }))
+    }
+
+    /// Where the next record begins.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What is left once there is no further record.
+    pub(super) fn torn(&self) -> Option<TornTail> {
+        let bytes = self.length - self.position;
+        (bytes > 0).then_some(TornTail { offset: self.position, bytes })
+    }
+
+    fn number(&mut self) -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        self.input.read_exact(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// That many bytes; too many are passed over.
+    fn bytes(&mut self, length: u32) -> io::Result<Option<Vec<u8>>> {
+        if u64::from(length) > LONGEST {
+            self.input.seek_relative(i64::from(length))?;
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        // Grows with what is there, whatever the length says.
+        if (&mut self.input).take(length.into()).read_to_end(&mut bytes)? < length as usize {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Some(bytes))
+    }
+}
