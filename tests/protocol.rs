@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
+use proptest::strategy::LazyJust;
 use serde_json::{Value, json};
-use shibudb::protocol::{AdminRequest, Done, Login, Profile, Refusal, Reply, Request};
+use shibudb::protocol::client::{self, Answer};
+use shibudb::protocol::{AdminRequest, Done, Login, Profile, Refusal, Reply, Request, Text};
 
 fn rendered(reply: &Reply<'_>) -> String {
     let mut out = Vec::new();
@@ -241,4 +243,74 @@ proptest! {
         prop_assert_eq!(reply.find('\n'), Some(reply.len() - 1), "one reply is one line");
         prop_assert_eq!(serde_json::from_str::<Value>(&reply).unwrap(), json!({"status": "OK", "value": value}));
     }
+}
+
+/// Any request that can be asked for.
+fn any_request() -> impl Strategy<Value = Request<'static>> {
+    let text = || any::<String>();
+    let permissions = || proptest::collection::btree_map(text(), text(), 0..3);
+    let admin = prop_oneof![
+        (text(), proptest::option::of(text()), proptest::option::of(any::<bool>()))
+            .prop_map(|(space, engine, enable_wal)| AdminRequest::CreateSpace { space, engine, enable_wal }),
+        text().prop_map(|space| AdminRequest::DeleteSpace { space }),
+        (text(), text(), proptest::option::of(text()), permissions()).prop_map(
+            |(username, password, role, permissions)| AdminRequest::CreateUser {
+                username,
+                password,
+                role,
+                permissions
+            }
+        ),
+        (text(), text()).prop_map(|(username, password)| AdminRequest::UpdatePassword { username, password }),
+        (text(), text()).prop_map(|(username, role)| AdminRequest::UpdateRole { username, role }),
+        (text(), permissions())
+            .prop_map(|(username, permissions)| AdminRequest::UpdatePermissions { username, permissions }),
+        text().prop_map(|username| AdminRequest::DeleteUser { username }),
+        text().prop_map(|username| AdminRequest::GetUser { username }),
+    ];
+    // An empty name means the space in use, as none does.
+    let space = || proptest::option::of("(?s).+".prop_map(Text::from));
+    prop_oneof![
+        (space(), text(), text()).prop_map(|(space, key, value)| Request::Put {
+            space,
+            key: key.into(),
+            value: value.into()
+        }),
+        (space(), text()).prop_map(|(space, key)| Request::Get { space, key: key.into() }),
+        (space(), text()).prop_map(|(space, key)| Request::Delete { space, key: key.into() }),
+        text().prop_map(|space| Request::UseSpace { space: space.into() }),
+        LazyJust::new(|| Request::ListSpaces),
+        LazyJust::new(|| Request::Vector),
+        admin.prop_map(|request| Request::Admin(Box::new(request))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_a_client_renders_is_what_the_server_reads(request in any_request()) {
+        let line = request.render();
+        prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
+        prop_assert_eq!(Request::parse(&line).unwrap(), request);
+    }
+
+    #[test]
+    fn so_is_a_login(username: String, password: String) {
+        let login = Login { username, password };
+        prop_assert_eq!(Login::parse(&login.render()), Some(login));
+    }
+}
+
+#[test]
+fn a_client_reads_what_the_server_renders() {
+    let parse = |reply: Reply<'_>| {
+        let mut line = Vec::new();
+        reply.render(&mut line);
+        Answer::parse(&line).unwrap()
+    };
+    assert_eq!(parse(Done::SpaceCreated.into()), Answer::Done("SPACE_CREATED".into()));
+    assert_eq!(parse(Reply::Value("a \"b\"\n大".as_bytes())), Answer::Value("a \"b\"\n大".into()));
+    assert_eq!(parse(Refusal::KeyNotFound.into()), Answer::Refused("key not found".into()));
+    let Answer::Done(document) = parse(Reply::Spaces(&["a", "b \"c\""])) else { panic!("not done") };
+    assert_eq!(client::spaces(&document).unwrap(), ["a", "b \"c\""]);
+    assert!(Answer::parse(b"HTTP/1.1 400 Bad Request\r\n").is_err());
 }

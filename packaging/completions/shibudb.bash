@@ -19,8 +19,14 @@ _shibudb() {
             shibudb,check)
                 cmd="shibudb__subcmd__check"
                 ;;
+            shibudb,connect)
+                cmd="shibudb__subcmd__connect"
+                ;;
             shibudb,help)
                 cmd="shibudb__subcmd__help"
+                ;;
+            shibudb,import)
+                cmd="shibudb__subcmd__import"
                 ;;
             shibudb,manager)
                 cmd="shibudb__subcmd__manager"
@@ -37,8 +43,14 @@ _shibudb() {
             shibudb__subcmd__help,check)
                 cmd="shibudb__subcmd__help__subcmd__check"
                 ;;
+            shibudb__subcmd__help,connect)
+                cmd="shibudb__subcmd__help__subcmd__connect"
+                ;;
             shibudb__subcmd__help,help)
                 cmd="shibudb__subcmd__help__subcmd__help"
+                ;;
+            shibudb__subcmd__help,import)
+                cmd="shibudb__subcmd__help__subcmd__import"
                 ;;
             shibudb__subcmd__help,manager)
                 cmd="shibudb__subcmd__help__subcmd__manager"
@@ -155,7 +167,7 @@ _shibudb() {
 
     case "${cmd}" in
         shibudb)
-            opts="-h -V --help --version run start stop check manager help"
+            opts="-h -V --help --version run start stop check manager connect import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -186,8 +198,30 @@ _shibudb() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        shibudb__subcmd__connect)
+            opts="-h --user --host --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         shibudb__subcmd__help)
-            opts="run start stop check manager help"
+            opts="run start stop check manager connect import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -214,7 +248,35 @@ _shibudb() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        shibudb__subcmd__help__subcmd__connect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         shibudb__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__help__subcmd__import)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -417,6 +479,28 @@ _shibudb() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__import)
+            opts="-h --config --data-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -31,6 +31,8 @@ complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "start" -d 'Start a 
 complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "stop" -d 'Stop a server that `start` began, once its connections are done'
 complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "check" -d 'Check a config file and print every problem in it'
 complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "manager" -d 'Look at the connection limit of a running server, or move it'
+complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "connect" -d 'Talk with a server by hand, or run a script of commands from standard input'
+complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "import" -d 'Take over the data directory of a ShibuDB server, while neither server runs'
 complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l config -d 'Config file [default: /etc/shibudb/shibudb.toml, if it exists]' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l data-dir -d 'Directory for data, created if missing [default: /var/lib/shibudb for root, else ~/.local/state/shibudb]' -r -F
@@ -119,12 +121,20 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "config" -d 'Show every setting, and where its value comes from'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Have the server read its config file again'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "run" -d 'Run the server in the foreground'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "start" -d 'Start a server in the background; returns once it is ready'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "stop" -d 'Stop a server that `start` began, once its connections are done'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "check" -d 'Check a config file and print every problem in it'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "manager" -d 'Look at the connection limit of a running server, or move it'
-complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shibudb -n "__fish_shibudb_using_subcommand connect" -l user -d 'Who to log in as; the password is asked for, or taken from SHIBUDB_PASSWORD' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand connect" -l host -d 'The machine that the server runs on' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand connect" -s h -l help -d 'Print help'
+complete -c shibudb -n "__fish_shibudb_using_subcommand import" -l config -d 'Config file [default: /etc/shibudb/shibudb.toml, if it exists]' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand import" -l data-dir -d 'Directory for data, created if missing [default: /var/lib/shibudb for root, else ~/.local/state/shibudb]' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand import" -s h -l help -d 'Print help'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "run" -d 'Run the server in the foreground'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "start" -d 'Start a server in the background; returns once it is ready'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "stop" -d 'Stop a server that `start` began, once its connections are done'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "check" -d 'Check a config file and print every problem in it'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "manager" -d 'Look at the connection limit of a running server, or move it'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "connect" -d 'Talk with a server by hand, or run a script of commands from standard input'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "import" -d 'Take over the data directory of a ShibuDB server, while neither server runs'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and not __fish_seen_subcommand_from run start stop check manager connect import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "status" -d 'Show the limit and the active connections'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "stats" -d 'Show the usage of the limit'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "limit" -d 'Set the limit'

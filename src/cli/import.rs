@@ -35,7 +35,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
     make_own(&data_dir)?;
-    let store = Store::open(&data_dir.join("store"), Durability::Always).map_err(|error| match error {
+    let store = Store::open(&data_dir, Durability::Always).map_err(|error| match error {
         OpenError::InUse { .. } => failed(format!(
             "a server is running on {}; stop it first, import, and start it again",
             data_dir.display()

@@ -60,7 +60,9 @@ impl Completer for Assistant {
         let part = unquoted(&typed[start..]);
         let mut candidates = self.candidates(&before, &part);
         candidates.retain(|candidate| candidate.starts_with(&part));
-        let pair = |display: String| Pair { replacement: quoted(&display), display };
+        // The only one is meant: the next word may follow.
+        let end = if candidates.len() == 1 { " " } else { "" };
+        let pair = |display: String| Pair { replacement: quoted(&display) + end, display };
         Ok((start, candidates.into_iter().map(pair).collect()))
     }
 }
