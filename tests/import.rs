@@ -60,11 +60,11 @@ fn admin() -> Value {
 }
 
 /// Where an import goes.
-struct New {
+struct Target {
     dir: TempDir,
 }
 
-impl New {
+impl Target {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
@@ -104,7 +104,7 @@ async fn the_last_record_of_a_key_wins_and_an_empty_one_deletes() {
     ];
     let old = Old::new(&admin(), &json!([{"name": "notes", "engine_type": "key-value"}]))
         .with_data("notes", data.concat());
-    let new = New::new();
+    let new = Target::new();
     let report = new.import(&old).await;
     assert_eq!(
         report.spaces,
@@ -123,7 +123,7 @@ async fn a_torn_tail_is_reported_and_skipped_wherever_it_is_torn() {
     for cut in 0..next.len() {
         let data = [&whole, &next[..cut]].concat();
         let old = Old::new(&admin(), &json!(["s"])).with_data("s", data);
-        let new = New::new();
+        let new = Target::new();
         let report = new.import(&old).await;
         let torn = (cut > 0).then_some(TornTail { offset: whole.len() as u64, bytes: cut as u64 });
         assert_eq!((report.spaces[0].records, report.spaces[0].torn), (2, torn), "{cut}");
@@ -135,7 +135,7 @@ async fn a_torn_tail_is_reported_and_skipped_wherever_it_is_torn() {
 async fn lengths_that_lead_nowhere_are_the_end() {
     let data = [record("a", "1"), vec![0xff; 100]].concat();
     let old = Old::new(&admin(), &json!(["s"])).with_data("s", data);
-    let report = New::new().import(&old).await;
+    let report = Target::new().import(&old).await;
     assert_eq!(report.spaces[0].torn, Some(TornTail { offset: 10, bytes: 100 }));
 }
 
@@ -148,7 +148,7 @@ async fn what_is_not_text_is_counted_and_nothing_old_takes_its_place() {
         record("x".repeat(70_000), "too long a key"),
     ];
     let old = Old::new(&admin(), &json!(["s"])).with_data("s", data.concat());
-    let new = New::new();
+    let new = Target::new();
     let report = new.import(&old).await;
     let SpaceReport { records, not_text, skipped, .. } = report.spaces[0];
     assert_eq!((records, not_text, skipped), (2, 1, 2));
@@ -166,7 +166,7 @@ async fn spaces_come_in_every_shape() {
     ] {
         let old =
             Old::new(&admin(), &metadata).with_data("kv", record("k", "v")).with_data("vec", "whatever");
-        let new = New::new();
+        let new = Target::new();
         let report = new.import(&old).await;
         assert_eq!(new.value("kv", "k").as_deref(), Some("v"), "{metadata}");
         assert_eq!(new.open().0.spaces().len(), 1, "{metadata}");
@@ -191,7 +191,7 @@ async fn what_is_left_out_is_listed() {
         "nonsense",
     ]);
     let old = Old::new(&users, &metadata).with_data("stranger", "");
-    let report = New::new().import(&old).await;
+    let report = Target::new().import(&old).await;
     assert_eq!(
         (report.users.as_slice(), report.spaces.len()),
         (&["admin".to_owned(), "bob".to_owned()][..], 1)
@@ -235,7 +235,7 @@ async fn an_import_can_be_run_again() {
         "bob": {"Password": bcrypt("old"), "Role": "user", "Permissions": {"s": "write"}},
     }});
     let old = Old::new(&users, &json!(["s"])).with_data("s", [record("a", "1"), record("b", "")].concat());
-    let new = New::new();
+    let new = Target::new();
     assert_eq!(new.import(&old).await.users, ["admin", "bob"]);
     {
         let (_, accounts) = new.open();
@@ -253,7 +253,7 @@ async fn an_import_can_be_run_again() {
 #[tokio::test]
 async fn an_imported_hash_lets_in_and_is_renewed() {
     let old = Old::new(&admin(), &json!([]));
-    let new = New::new();
+    let new = Target::new();
     new.import(&old).await;
     let here = "127.0.0.1".parse().unwrap();
     let stored = |store: &Store| String::from_utf8(store.system_entries().unwrap()[0].1.clone()).unwrap();
@@ -279,7 +279,7 @@ async fn an_imported_hash_lets_in_and_is_renewed() {
 async fn a_password_longer_than_bcrypt_reads_stays_what_it_was() {
     let password = "x".repeat(80);
     let users = json!([{"username": "admin", "password": bcrypt(&password), "role": "admin"}]);
-    let new = New::new();
+    let new = Target::new();
     new.import(&Old::new(&users, &json!([]))).await;
     let (_, accounts) = new.open();
     for _ in 0..2 {
