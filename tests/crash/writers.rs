@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PASSWORD};
+use crate::harness::{Client, PASSWORD, PATIENCE};
 
 /// Keys that each writer puts and deletes again and again.
 const KEYS: u64 = 8;
@@ -95,8 +95,11 @@ impl Writer {
 
     /// Writes until the connection breaks. With `once` it touches no key twice.
     pub(crate) fn write(&mut self, server: SocketAddr, once: bool, writers: usize) {
-        let mut client = Client::connect(server);
-        // It may break at any moment, also now.
+        // It may break at any moment, also before it is there.
+        let Ok(stream) = TcpStream::connect(server) else { return };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client = Client::of(stream);
         let login = json!({"username": "admin", "password": PASSWORD});
         if answer(&mut client, &login.to_string()).is_err() {
             return;
