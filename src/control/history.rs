@@ -36,6 +36,27 @@ impl History {
         self.lock().iter().rev().take(count).cloned().collect()
     }
 
+    /// Remembers the records of a file of earlier runs, whatever became of it: lines that are none are
+    /// skipped. Returns how many those were.
+    ///
+    /// # Errors
+    /// What stopped the reading. The records before it are remembered.
+    pub fn read(&self, file: impl Read) -> io::Result<u64> {
+        let mut reader = BufReader::new(file);
+        let mut line = Vec::new();
+        let mut skipped = 0;
+        loop {
+            line.clear();
+            if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+                return Ok(skipped);
+            }
+            match serde_json::from_slice(&line) {
+                Ok(record) => self.remember(record),
+                Err(_) => skipped += 1,
+            }
+        }
+    }
+
     /// How many records could not be written to the file since the start.
     pub fn unwritten(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -68,8 +89,10 @@ impl HistoryFile {
     /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
     pub(super) fn open(path: PathBuf, history: &History) -> Self {
         for part in [rotated(&path), path.clone()] {
-            match File::open(&part).and_then(|file| read_into(history, file)) {
-                Ok(()) => {}
+            match File::open(&part).and_then(|file| history.read(file)) {
+                Ok(0) => {}
+                Ok(skipped) => tracing::warn!(path = %part.display(), skipped,
+                    "the history file has lines that are no records; they were skipped"),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::error!(path = %part.display(), %error,
                     "cannot read the history of limit changes"),
@@ -127,25 +150,4 @@ impl HistoryFile {
 
 fn rotated(path: &Path) -> PathBuf {
     path.with_added_extension("1")
-}
-
-/// Reads the records of one file; lines that are none are skipped, whatever they are.
-fn read_into(history: &History, file: File) -> io::Result<()> {
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
-    let mut skipped = 0_u64;
-    loop {
-        line.clear();
-        if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        match serde_json::from_slice(&line) {
-            Ok(record) => history.remember(record),
-            Err(_) => skipped += 1,
-        }
-    }
-    if skipped > 0 {
-        tracing::warn!(skipped, "the history file has lines that are no records; they were skipped");
-    }
-    Ok(())
 }

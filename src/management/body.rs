@@ -3,6 +3,8 @@
 //! Parsed by hand rather than into a struct, since every wrong body is to be answered with what was
 //! wrong and what was expected. Unknown and repeated fields are errors: whoever sends
 //! `{"amuont":500}` must not get the default step.
+//!
+//! Public for the fuzzing, which reads bodies without a server around them.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -25,7 +27,7 @@ struct Fields<'a>(Vec<(String, &'a RawValue)>);
 ///
 /// # Errors
 /// 400 for any other body, 415 for one that is not declared as JSON.
-pub(super) fn limit(headers: &HeaderMap, body: &[u8]) -> Result<i64, ApiError> {
+pub fn limit(headers: &HeaderMap, body: &[u8]) -> Result<i64, ApiError> {
     let example = r#"{"limit":2000}"#;
     let fields = Fields::read(headers, body, example)?.unwrap_or(Fields(Vec::new()));
     let value = fields.only("limit", example)?;
@@ -41,7 +43,7 @@ pub(super) fn limit(headers: &HeaderMap, body: &[u8]) -> Result<i64, ApiError> {
 ///
 /// # Errors
 /// As [`limit`], and 400 for zero and less.
-pub(super) fn amount(headers: &HeaderMap, body: &[u8]) -> Result<Option<NonZeroU64>, ApiError> {
+pub fn amount(headers: &HeaderMap, body: &[u8]) -> Result<Option<NonZeroU64>, ApiError> {
     let example = r#"{"amount":100}"#;
     let Some(fields) = Fields::read(headers, body, example)? else { return Ok(None) };
     let value = fields.only("amount", example)?;
@@ -61,7 +63,7 @@ pub(super) fn amount(headers: &HeaderMap, body: &[u8]) -> Result<Option<NonZeroU
 ///
 /// # Errors
 /// 400 for any other body, 415 for one that is not declared as JSON.
-pub(super) fn no_fields(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+pub fn no_fields(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
     match Fields::read(headers, body, "{}")?.and_then(|fields| fields.0.into_iter().next()) {
         None => Ok(()),
         Some((name, _)) => {

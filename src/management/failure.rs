@@ -1,5 +1,7 @@
 //! From a refusal to an answer: which status, which words.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,9 +11,9 @@ use super::wire::Failure;
 use crate::control::LimitRefusal;
 use crate::limiter::Refusal;
 
-/// An answer other than success.
+/// An answer other than success. It displays the words that the body tells.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub struct ApiError {
     status: StatusCode,
     error: String,
     /// The revision that the refusal was decided on.
@@ -23,6 +25,11 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
+    /// The status of the answer: 4xx or 503.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into(), etag: None, challenge: false, close: false }
     }
@@ -54,6 +61,12 @@ impl ApiError {
     /// The rest of the request was not read, so nothing after it can be understood.
     pub(super) fn and_close(self) -> Self {
         Self { close: true, ..self }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
     }
 }
 

@@ -22,7 +22,7 @@
 //! answer into the words of the wire. Nothing here blocks a thread, and nothing here waits for a
 //! client's connection, so the API answers at 100 % usage.
 
-mod body;
+pub mod body;
 mod caller;
 mod courtesy;
 mod door;
@@ -52,10 +52,10 @@ use utoipa_axum::routes;
 use crate::control::Control;
 use crate::limiter::Limiter;
 
-use failure::ApiError;
 use gate::{Gate, Names};
 use openapi::Document;
 
+pub use failure::ApiError;
 pub use listener::Listener;
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
 pub use serve::serve;

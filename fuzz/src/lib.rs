@@ -1,0 +1,153 @@
+//! What must hold for whatever bytes others have written, one function for each thing that reads such.
+//!
+//! The targets in `fuzz_targets/` call these with bytes made up to break them; `tests/corpus.rs` calls
+//! them with the corpus, as an ordinary test.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde_json::Value;
+use shibudb::config::{self, Difference, Key};
+use shibudb::control::History;
+use shibudb::management::{ApiError, body};
+use shibudb::protocol::{Login, Refusal, Reply, Request, Text};
+
+/// How many records a history keeps in memory.
+const KEPT: usize = 1000;
+
+/// The longest answer to a wrong line: three hundred characters, each at most six when escaped.
+const LONGEST_REFUSAL: usize = 300 * 6 + 100;
+
+/// Lines of a database client.
+///
+/// A line is a request or is answered with what is wrong with it, in one short line of JSON. What a
+/// request says is what the line says. A value that is answered arrives as it is.
+pub fn protocol(data: &[u8]) {
+    for line in data.split(|&byte| byte == b'\n') {
+        // Passwords are for nobody to see: only that this ends well.
+        let _login = Login::parse(line);
+        match Request::parse(line) {
+            Ok(request) => says_what_the_line_says(&request, line),
+            Err(error) => {
+                let answer = rendered(&Reply::Refused(Refusal::BadRequest(error)));
+                assert!(answer.len() <= LONGEST_REFUSAL, "{} bytes", answer.len());
+                let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+                assert_eq!(answer["status"], "ERROR");
+            }
+        }
+        let answer: Value =
+            serde_json::from_slice(&rendered(&Reply::Value(line))).expect("an answer is JSON");
+        assert_eq!(answer["value"], String::from_utf8_lossy(line).as_ref());
+    }
+}
+
+/// Compares with what another parser makes of the line.
+fn says_what_the_line_says(request: &Request<'_>, line: &[u8]) {
+    // It refuses what is nested too deeply, even in fields that do not matter.
+    let Ok(fields) = serde_json::from_slice::<Value>(line) else { return };
+    let same = |name: &str, text: &Text<'_>| assert_eq!(fields[name].as_str(), Some(&**text), "{name}");
+    let same_space = |space: &Option<Text<'_>>| match space {
+        Some(space) => same("space", space),
+        None => assert!(fields["space"].as_str().is_none_or(str::is_empty)),
+    };
+    match request {
+        Request::Put { space, key, value } => {
+            same_space(space);
+            same("key", key);
+            same("value", value);
+        }
+        Request::Get { space, key } | Request::Delete { space, key } => {
+            same_space(space);
+            same("key", key);
+        }
+        Request::UseSpace { space } => same("space", space),
+        Request::ListSpaces => assert_eq!(fields["type"], "LIST_SPACES"),
+        Request::Admin(_) | Request::Vector => {}
+    }
+}
+
+fn rendered(reply: &Reply<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    reply.render(&mut out);
+    let last = out.pop();
+    assert_eq!(last, Some(b'\n'));
+    assert!(!out.contains(&b'\n'), "an answer is one line");
+    out
+}
+
+/// A config file.
+///
+/// It is settings that hold together, or problems that each name a place in the file and say something.
+pub fn config(data: &[u8]) {
+    match config::parse(data) {
+        Ok(parsed) => {
+            assert_eq!(parsed.config.validate(), Ok(()));
+            assert_ne!(parsed.config.port, 0);
+            assert!((1..=100).contains(&parsed.config.limits.warn_percent));
+            assert!(Difference::between(&parsed.config, &parsed.config).is_empty());
+            // Nothing is told of an edit that it did not say. A management port follows the other port.
+            let edit = Difference::between(&config::Config::default(), &parsed.config);
+            for change in edit.live.iter().chain(&edit.restart) {
+                assert!(parsed.set.contains(&change.key) || change.key == Key::ManagementPort, "{change}");
+            }
+        }
+        Err(problems) => {
+            let told = problems.to_string();
+            assert!(!told.trim().is_empty());
+            let lines = data.split(|&byte| byte == b'\n').count();
+            for problem in problems.iter() {
+                assert!((1..=lines).contains(&problem.position.line), "{told}");
+                assert!((1..=data.len() + 1).contains(&problem.position.column), "{told}");
+            }
+        }
+    }
+}
+
+/// A body of the management API, with its content type before the first line feed.
+///
+/// It is a number in its range, or is refused with 400 or 415 and a short reason.
+pub fn management(data: &[u8]) {
+    let (declared, bytes) = match data.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (&data[..end], &data[end + 1..]),
+        None => (&b"application/json"[..], data),
+    };
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_bytes(declared) {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    let refused = |error: ApiError| {
+        let (status, error) = (error.status().as_u16(), error.to_string());
+        assert!(status == 400 || status == 415, "{status}");
+        assert!(!error.is_empty() && error.chars().count() < 300, "{error}");
+    };
+    match body::limit(&headers, bytes) {
+        Ok(limit) => assert!(limit <= 1 << 32),
+        Err(error) => refused(error),
+    }
+    match body::amount(&headers, bytes) {
+        Ok(None) => assert!(bytes.is_empty(), "a body that says nothing is no default"),
+        Ok(Some(amount)) => assert!(amount.get() <= 1 << 32),
+        Err(error) => refused(error),
+    }
+    if let Err(error) = body::no_fields(&headers, bytes) {
+        refused(error);
+    }
+}
+
+/// A history file.
+///
+/// What can be read of it is kept up to a bound, and is the same after it was written and read again.
+pub fn history(data: &[u8]) {
+    let history = History::default();
+    let skipped = history.read(data).expect("memory can be read");
+    let records = history.latest(usize::MAX);
+    assert!(records.len() <= KEPT);
+    assert!(records.len() + usize::try_from(skipped).expect("fits") <= data.len() + 1);
+
+    let mut written = Vec::new();
+    for record in records.iter().rev() {
+        serde_json::to_writer(&mut written, record).expect("a record can be written");
+        written.push(b'\n');
+    }
+    let again = History::default();
+    assert_eq!(again.read(written.as_slice()).expect("memory can be read"), 0);
+    assert_eq!(again.latest(usize::MAX), records);
+}
