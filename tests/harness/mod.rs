@@ -48,6 +48,7 @@ pub(crate) struct Setup {
     limit: Option<u32>,
     config: String,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
     place: PathBuf,
 }
 
@@ -68,6 +69,7 @@ impl Setup {
             limit: None,
             config: NO_SETTINGS.to_owned(),
             environment: Vec::new(),
+            open_files: None,
             place: std::env::temp_dir(),
         }
     }
@@ -92,6 +94,11 @@ impl Setup {
         Self { place: place.into(), ..self }
     }
 
+    /// The open-file limit that the process starts with, soft and hard, as `ulimit -n` sets it.
+    pub(crate) fn open_files(self, limit: u32) -> Self {
+        Self { open_files: Some(limit), ..self }
+    }
+
     /// Starts the server and waits until it is ready.
     pub(crate) fn start(self) -> Server {
         let home = tempfile::tempdir_in(&self.place).unwrap();
@@ -108,6 +115,9 @@ impl Setup {
         command.env("SHIBUDB_ADMIN_PASSWORD", PASSWORD);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if let Some(limit) = self.open_files {
+            command = limited(&command, limit);
+        }
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let ready = log.wait_for("ready: ");
@@ -303,6 +313,16 @@ pub(crate) fn shibudb<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a s
         .env("XDG_RUNTIME_DIR", home.join("run"))
         .env("XDG_STATE_HOME", home.join("state"));
     command
+}
+
+/// The same command, with an open-file limit.
+fn limited(command: &Command, limit: u32) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+    shell.arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    shell
 }
 
 /// What a command said that must have failed with this status and must not have printed anything.

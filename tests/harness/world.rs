@@ -72,6 +72,8 @@ pub(crate) fn enter<F: FnOnce(&World)>(test: F) {
         .unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success() && out.contains("test result: ok. 1 passed"), "{out}{err}");
+    // The numbers that a test reports.
+    print!("{out}");
 }
 
 static ENTRANCE: OnceLock<Result<(), String>> = OnceLock::new();
