@@ -8,6 +8,7 @@ use serde_json::Value;
 use shibudb::config::{self, Difference, Key};
 use shibudb::control::History;
 use shibudb::management::{ApiError, body};
+use shibudb::protocol::client::{Answer, spaces};
 use shibudb::protocol::{Login, Refusal, Reply, Request, Text};
 
 /// How many records a history keeps in memory.
@@ -22,10 +23,14 @@ const LONGEST_REFUSAL: usize = 300 * 6 + 100;
 /// request says is what the line says. A value that is answered arrives as it is.
 pub fn protocol(data: &[u8]) {
     for line in data.split(|&byte| byte == b'\n') {
-        // Passwords are for nobody to see: only that this ends well.
-        let _login = Login::parse(line);
+        if let Some(login) = Login::parse(line) {
+            assert_eq!(Login::parse(&login.render()), Some(login));
+        }
         match Request::parse(line) {
-            Ok(request) => says_what_the_line_says(&request, line),
+            Ok(request) => {
+                says_what_the_line_says(&request, line);
+                survives_being_sent(&request);
+            }
             Err(error) => {
                 let answer = rendered(&Reply::Refused(Refusal::BadRequest(error)));
                 assert!(answer.len() <= LONGEST_REFUSAL, "{} bytes", answer.len());
@@ -36,6 +41,10 @@ pub fn protocol(data: &[u8]) {
         let answer: Value =
             serde_json::from_slice(&rendered(&Reply::Value(line))).expect("an answer is JSON");
         assert_eq!(answer["value"], String::from_utf8_lossy(line).as_ref());
+        // The other direction: what a server may say to the program's own client.
+        if let Ok(Answer::Done(message)) = Answer::parse(line) {
+            drop(spaces(&message));
+        }
     }
 }
 
@@ -62,6 +71,12 @@ fn says_what_the_line_says(request: &Request<'_>, line: &[u8]) {
         Request::ListSpaces => assert_eq!(fields["type"], "LIST_SPACES"),
         Request::Admin(_) | Request::Vector => {}
     }
+}
+
+/// What one side writes is what the other reads.
+fn survives_being_sent(request: &Request<'_>) {
+    let line = request.render();
+    assert_eq!(Request::parse(&line).expect("what is rendered can be parsed"), *request);
 }
 
 fn rendered(reply: &Reply<'_>) -> Vec<u8> {
