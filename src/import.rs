@@ -19,7 +19,7 @@
 
 mod json;
 mod metadata;
-mod records;
+pub mod records;
 mod users;
 
 use std::collections::BTreeSet;
@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::{AccountError, Accounts};
 use crate::store::{MAX_KEY_LEN, SpaceError, Store, StoreError, Write, check_name};
+use json::Document;
 use records::{Key, Records};
 
 pub use metadata::FoundSpace;
@@ -174,12 +175,27 @@ impl Source {
     /// # Errors
     /// [`SourceError`] if this is not a ShibuDB data directory, or damaged.
     pub fn open(dir: &Path) -> Result<Self, SourceError> {
-        let mut left_out = Vec::new();
         let users = json::read(&dir.join("users.json"))?;
         let metadata = json::read(&dir.join("metadata.json"))?;
         if users.is_none() && metadata.is_none() {
             return Err(SourceError::NotShibuDb(dir.into()));
         }
+        Self::of(dir, users, metadata)?.with_strangers()
+    }
+
+    /// As [`Source::open`], from the texts of `users.json` and `metadata.json` alone. It names users and
+    /// spaces, and has no records.
+    ///
+    /// # Errors
+    /// [`SourceError::Content`].
+    pub fn parse(users: &[u8], metadata: &[u8]) -> Result<Self, SourceError> {
+        let users = Document::parse(Path::new("users.json"), users)?;
+        let metadata = Document::parse(Path::new("metadata.json"), metadata)?;
+        Self::of(Path::new(""), Some(users), Some(metadata))
+    }
+
+    fn of(dir: &Path, users: Option<Document>, metadata: Option<Document>) -> Result<Self, SourceError> {
+        let mut left_out = Vec::new();
         let users = users.map_or(Ok(Vec::new()), |file| users::find(&file, &mut left_out))?;
         let mut spaces = metadata.map_or(Ok(Vec::new()), |file| metadata::find(&file, &mut left_out))?;
         spaces.retain(|space| match check_name(&space.name) {
@@ -189,8 +205,7 @@ impl Source {
                 false
             }
         });
-        let source = Self { dir: dir.into(), users, spaces, left_out };
-        source.with_strangers()
+        Ok(Self { dir: dir.into(), users, spaces, left_out })
     }
 
     /// How many bytes of records there are.
@@ -284,7 +299,7 @@ async fn import_space(
     let mut records = Records::new(file, length);
     let (mut batch, mut bytes, mut done) = (Vec::new(), 0, 0);
     let torn = loop {
-        let record = match records.next() {
+        let record = match records.read() {
             Ok(Some(record)) => record,
             Ok(None) => break records.torn(),
             Err(error) => return Err(unreadable(error).into()),

@@ -41,3 +41,8 @@ fn bodies_of_the_management_api() {
 fn history_files() {
     replay("history", must_hold::history);
 }
+
+#[test]
+fn data_directories_to_be_taken_over() {
+    replay("import", must_hold::import);
+}

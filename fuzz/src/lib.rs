@@ -3,10 +3,14 @@
 //! The targets in `fuzz_targets/` call these with bytes made up to break them; `tests/corpus.rs` calls
 //! them with the corpus, as an ordinary test.
 
+use std::io::Cursor;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 use shibudb::config::{self, Difference, Key};
 use shibudb::control::History;
+use shibudb::import::records::{self, Key as RecordKey, Records};
+use shibudb::import::{Source, TornTail};
 use shibudb::management::{ApiError, body};
 use shibudb::protocol::client::{Answer, spaces};
 use shibudb::protocol::{Login, Refusal, Reply, Request, Text};
@@ -165,4 +169,46 @@ pub fn history(data: &[u8]) {
     let again = History::default();
     assert_eq!(again.read(written.as_slice()).expect("memory can be read"), 0);
     assert_eq!(again.latest(usize::MAX), records);
+}
+
+/// A data directory to be taken over: records, or `users.json` and `metadata.json` with a zero byte
+/// between them. A first byte `R` tells that it is records.
+///
+/// Every whole record is read as it was written, what is no whole record is the end, and nothing is
+/// lost between the two.
+pub fn import(data: &[u8]) {
+    if let [b'R', file @ ..] = data {
+        return all_whole_records_are_read(file);
+    }
+    let (users, metadata) = match data.iter().position(|&byte| byte == 0) {
+        Some(end) => (&data[..end], &data[end + 1..]),
+        None => (data, data),
+    };
+    if let Err(error) = Source::parse(users, metadata) {
+        assert!(error.to_string().contains(".json: "), "{error}");
+    }
+}
+
+fn all_whole_records_are_read(file: &[u8]) {
+    let length = file.len() as u64;
+    let mut records = Records::new(Cursor::new(file), length);
+    let mut begin = 0;
+    while let Some(record) = records.read().expect("memory can be read") {
+        let end = usize::try_from(records.position()).expect("fits");
+        let (lengths, bytes) = file[begin..end].split_at(8);
+        let key_length = u32::from_le_bytes([lengths[0], lengths[1], lengths[2], lengths[3]]);
+        let (key, value) = bytes.split_at(key_length as usize);
+        match record.key {
+            RecordKey::Text(text) => assert_eq!(text.as_bytes(), key),
+            RecordKey::Unusable => assert!(str::from_utf8(key).is_err()),
+        }
+        match record.value {
+            records::Value::Bytes(bytes) => assert_eq!(bytes, value),
+            records::Value::Deletion => assert!(value.is_empty()),
+            records::Value::TooLong => panic!("a value of {} bytes is not too long", value.len()),
+        }
+        begin = end;
+    }
+    let bytes = length - begin as u64;
+    assert_eq!(records.torn(), (bytes > 0).then_some(TornTail { offset: begin as u64, bytes }));
 }

@@ -2,7 +2,7 @@
 //! names are compared without case, `_` and `-`, so that `engine_type` is `EngineType`.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -30,12 +30,18 @@ pub(super) fn read(path: &Path) -> Result<Option<Document>, SourceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(SourceError::file(path)(error)),
     };
-    let value = serde_json::from_reader(BufReader::new(file))
-        .map_err(|error| SourceError::Content { path: path.into(), reason: error.to_string() })?;
-    Ok(Some(Document { path: path.into(), value }))
+    Document::parse(path, BufReader::new(file)).map(Some)
 }
 
 impl Document {
+    /// Reads a text that is called `path`.
+    pub(super) fn parse(path: &Path, text: impl Read) -> Result<Self, SourceError> {
+        match serde_json::from_reader(text) {
+            Ok(value) => Ok(Self { path: path.into(), value }),
+            Err(error) => Err(SourceError::Content { path: path.into(), reason: error.to_string() }),
+        }
+    }
+
     /// The things in it: the items of a list, or those of an object by name. They may lie one level
     /// deeper, in a field called `wrapper`.
     pub(super) fn items(&self, wrapper: &str) -> Result<Vec<Item<'_>>, SourceError> {

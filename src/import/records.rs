@@ -22,32 +22,45 @@ const LENGTHS: u64 = 8;
 const BUFFER: usize = 256 << 10;
 
 /// The records of a file, in order.
-pub(super) struct Records<R> {
+#[derive(Debug)]
+pub struct Records<R> {
     input: BufReader<R>,
     position: u64,
     length: u64,
 }
 
-pub(super) struct Record {
-    pub(super) key: Key,
-    pub(super) value: Value,
+/// One record.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it is about.
+    pub key: Key,
+    /// What became of it.
+    pub value: Value,
 }
 
-pub(super) enum Key {
+/// The key of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Key {
+    /// One that a client can name.
     Text(String),
     /// Not UTF-8, or far too long.
     Unusable,
 }
 
-pub(super) enum Value {
+/// The value of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The key has these bytes from then on.
     Bytes(Vec<u8>),
+    /// The key is gone from then on.
     Deletion,
+    /// Longer than any client could have sent, and passed over.
     TooLong,
 }
 
 impl<R: Read + Seek> Records<R> {
     /// `length` is that of the file: what is appended meanwhile is not read.
-    pub(super) fn new(input: R, length: u64) -> Self {
+    pub fn new(input: R, length: u64) -> Self {
         Self { input: BufReader::with_capacity(BUFFER, input), position: 0, length }
     }
 
@@ -55,7 +68,7 @@ impl<R: Read + Seek> Records<R> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
+    pub fn read(&mut self) -> io::Result<Option<Record>> {
         let left = self.length - self.position;
         if left < LENGTHS {
             return Ok(None);
@@ -79,12 +92,12 @@ impl<R: Read + Seek> Records<R> {
     }
 
     /// Where the next record begins.
-    pub(super) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
     /// What is left once there is no further record.
-    pub(super) fn torn(&self) -> Option<TornTail> {
+    pub fn torn(&self) -> Option<TornTail> {
         let bytes = self.length - self.position;
         (bytes > 0).then_some(TornTail { offset: self.position, bytes })
     }
