@@ -188,6 +188,8 @@ fn help_tells_what_there_is() {
 fn what_is_wrong_with_a_connection_is_said_clearly() {
     let server = Setup::new().limit(1).start();
     fails(script_as(&server, &[], Some("wrong"), ""), "authentication failed");
+    // The refused one has its answer a moment before its place is free.
+    server.wait_until_active(0);
     let holder = server.admin();
     fails(script(&server, ""), "Server at maximum capacity (1 connections). Please try again later.");
     drop(holder);

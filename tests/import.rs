@@ -9,11 +9,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::{PASSWORD, Setup, shibudb};
+use harness::{PASSWORD, Setup, shibudb, wait_until};
 use serde_json::{Value, json};
 use shibudb::auth::{Accounts, HashCost};
 use shibudb::import::{Report, Source, SourceError, SpaceReport, TornTail, import};
-use shibudb::store::{Durability, Store};
+use shibudb::store::{Durability, OpenError, Store};
 use tempfile::TempDir;
 
 /// Cheap, for tests that are not about the cost.
@@ -75,7 +75,7 @@ impl Target {
     }
 
     fn open(&self) -> (Store, Accounts) {
-        let store = Store::open(self.dir.path(), Durability::Always).unwrap();
+        let store = open_store(self.dir.path());
         let accounts = Accounts::open(store.clone(), CHEAP).unwrap();
         (store, accounts)
     }
@@ -85,6 +85,20 @@ impl Target {
         let value = store.get(&store.space(space).unwrap(), key.as_bytes()).unwrap();
         value.map(|value| String::from_utf8_lossy(&value).into_owned())
     }
+}
+
+/// Opens a store that was closed just now. A program that another test starts at this moment holds on
+/// to the lock, as to every open file of this process, until it has become that program.
+fn open_store(dir: &Path) -> Store {
+    let mut store = None;
+    wait_until("the store is free", || match Store::open(dir, Durability::Always) {
+        Err(OpenError::InUse { .. }) => false,
+        opened => {
+            store = Some(opened.unwrap());
+            true
+        }
+    });
+    store.unwrap()
 }
 
 fn left_out(report: &Report) -> Vec<(&str, &str)> {
@@ -347,7 +361,7 @@ fn an_import_that_is_killed_is_done_by_the_next() {
     assert!(killed, "it was done before it could be killed");
 
     assert!(command(&old, &data_dir).output().unwrap().status.success());
-    let store = Store::open(&data_dir, Durability::Always).unwrap();
+    let store = open_store(&data_dir);
     let space = store.space("second").unwrap();
     for n in 0..100_000_u32 {
         let value = store.get(&space, format!("key {n}").as_bytes()).unwrap();
