@@ -1,5 +1,6 @@
 //! The accept loop: takes connections in batches, admits or turns away, and survives a shortage of descriptors.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -28,6 +29,12 @@ const BATCH: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Descriptors of the reserve that are for turning clients away when connections have all others.
+const KEPT_FOR_REJECTIONS: usize = 4;
+
+/// The longest time until a look whether one of those is free again.
+const REJECTION_PAUSE: Duration = Duration::from_millis(100);
+
 /// What an error of accept means.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
@@ -39,10 +46,18 @@ enum Fault {
     Listener,
 }
 
-/// A time without descriptors, from its first error to the next connection.
+/// A time without descriptors, from its first sign until nobody is waiting to be accepted.
 #[derive(Debug, Default)]
 struct Shortage {
     pause: Option<Duration>,
+}
+
+/// Connections, and those that are being turned away, have all the descriptors that they may have.
+#[derive(Debug, thiserror::Error)]
+#[error("{open} connections are open, and {lingering} are being closed")]
+struct AllTaken {
+    open: u32,
+    lingering: usize,
 }
 
 /// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
@@ -77,12 +92,17 @@ pub(super) async fn run(
         };
         let mut pause = None;
         for _ in 0..BATCH {
+            if let Err(all_taken) = room(&shared) {
+                pause = Some(shortage.next_pause(&all_taken).min(REJECTION_PAUSE));
+                break;
+            }
             match acceptfrom_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((socket, peer)) => {
-                    shortage.end();
+                    shortage.relax();
                     welcome(&shared, &mut rejection, socket, peer);
                 }
                 Err(Errno::AGAIN) => {
+                    shortage.end();
                     ready.clear_ready();
                     break;
                 }
@@ -91,7 +111,7 @@ pub(super) async fn run(
                         tracing::debug!(%error, "a connection was gone before it was accepted")
                     }
                     Fault::Shortage => {
-                        pause = Some(shortage.next_pause(error));
+                        pause = Some(shortage.next_pause(&error));
                         break;
                     }
                     Fault::Listener => return Err(error.into()),
@@ -107,6 +127,21 @@ pub(super) async fn run(
             },
         }
     }
+}
+
+/// Whether there is a descriptor for one more connection. What is in the reserve is not for clients:
+/// without it the operator could not get in.
+fn room(shared: &Shared) -> Result<(), AllTaken> {
+    let limiter = &shared.services.limiter;
+    let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
+    let taken = || {
+        let (open, lingering) = (limiter.snapshot().active, shared.linger.len());
+        if open as usize + lingering < all { Ok(()) } else { Err(AllTaken { open, lingering }) }
+    };
+    taken().or_else(|_| {
+        shared.linger.sweep();
+        taken()
+    })
 }
 
 /// Gives the connection a session if there is a place for it, and turns it away if not.
@@ -161,20 +196,26 @@ impl Fault {
 }
 
 impl Shortage {
-    /// Notes an error, and says how long to wait before the next attempt.
-    fn next_pause(&mut self, error: Errno) -> Duration {
+    /// Notes a sign of it, and says how long to wait before the next attempt.
+    fn next_pause(&mut self, sign: &dyn fmt::Display) -> Duration {
         let pause = match self.pause {
             None => {
-                tracing::error!(%error, "cannot accept connections for now: out of descriptors or memory");
+                tracing::error!(error = %sign,
+                    "cannot accept connections for now: out of descriptors or memory");
                 FIRST_PAUSE
             }
-            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
+            Some(pause) => (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
         };
         self.pause = Some(pause);
         pause
     }
 
-    /// Notes that a connection was accepted.
+    /// Notes that a connection was accepted. The next may not be.
+    fn relax(&mut self) {
+        self.pause = self.pause.map(|_| Duration::ZERO);
+    }
+
+    /// Notes that nobody is waiting. Without a descriptor to spare, the kernel does not even say that.
     fn end(&mut self) {
         if self.pause.take().is_some() {
             tracing::info!("connections are accepted again");
@@ -197,9 +238,11 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_second_and_start_afresh() {
         let mut shortage = Shortage::default();
-        let pauses: Vec<_> = (0..9).map(|_| shortage.next_pause(Errno::MFILE).as_millis()).collect();
+        let pauses: Vec<_> = (0..9).map(|_| shortage.next_pause(&Errno::MFILE).as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        shortage.relax();
+        assert_eq!(shortage.next_pause(&Errno::MFILE), FIRST_PAUSE);
         shortage.end();
-        assert_eq!(shortage.next_pause(Errno::NFILE), FIRST_PAUSE);
+        assert_eq!(shortage.next_pause(&Errno::NFILE), FIRST_PAUSE);
     }
 }

@@ -54,16 +54,15 @@ impl Times {
     }
 }
 
-/// The unit that Linux tells times to programs in, whatever its own is.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// Share of one processor that the server uses for this long, in percent.
 fn processor_use(server: &Server, length: Duration) -> f64 {
     let used = || {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: f64 = [11, 12].map(|field: usize| fields[field].parse::<f64>().unwrap()).iter().sum();
-        ticks / TICKS_PER_SECOND
+        let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let times = threads.map(|thread| {
+            let times = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap();
+            Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
+        });
+        times.sum::<Duration>().as_secs_f64()
     };
     let (before, start) = (used(), Instant::now());
     std::thread::sleep(length);
