@@ -72,8 +72,17 @@ pub struct Watcher {
     seen: Look,
     /// The first and the last sign since the file was read.
     unread: Option<(Instant, Instant)>,
-    /// When a writer who is in the middle of the file has last written to it.
-    written: Option<Instant>,
+    /// A writer who is in the middle of the file.
+    writing: Option<Writing>,
+}
+
+/// A writer at work.
+#[derive(Debug, Clone, Copy)]
+struct Writing {
+    /// On which file; it may be another one that stands there by now.
+    file: Option<(u64, u64)>,
+    /// When the last of it was told.
+    last: Instant,
 }
 
 /// What came of observing the file.
@@ -111,7 +120,7 @@ impl Watcher {
             seen: look(&path),
             path,
             unread: None,
-            written: None,
+            writing: None,
         };
         watcher.walk(true);
         watcher.sign();
@@ -139,11 +148,16 @@ impl Watcher {
     pub async fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
         let patience = Instant::now() + TELLING;
         let mut readings = 0;
+        let mut untold = false;
         while readings < READINGS {
-            let change = self.observe();
+            match self.observe() {
+                Change::Untold => untold = true,
+                Change::Told => untold = false,
+                Change::None => {}
+            }
             let now = Instant::now();
             // What has just changed the file, or has not yet closed it, is about to be told of.
-            if now < patience && (change == Change::Untold || self.is_being_written()) {
+            if now < patience && (untold || self.is_being_written()) {
                 timeout_at(patience, self.told()).await.ok();
                 continue;
             }
@@ -151,9 +165,12 @@ impl Watcher {
                 break;
             }
             let result = read(&self.path);
-            if self.observe() == Change::None {
-                self.unread = None;
-                return Some(result);
+            match self.observe() {
+                Change::None => {
+                    self.unread = None;
+                    return Some(result);
+                }
+                change => untold = change == Change::Untold,
             }
             readings += 1;
         }
@@ -174,11 +191,11 @@ impl Watcher {
     fn due(&self) -> Option<Instant> {
         let (first, last) = self.unread?;
         let quiet = (last + QUIET).min(first + LONGEST);
-        Some(self.written.map_or(quiet, |written| quiet.max(written + PATIENCE)))
+        Some(self.writing.map_or(quiet, |writing| quiet.max(writing.last + PATIENCE)))
     }
 
     fn is_being_written(&self) -> bool {
-        self.written.is_some_and(|written| Instant::now() < written + PATIENCE)
+        self.writing.is_some_and(|writing| Instant::now() < writing.last + PATIENCE)
     }
 
     /// Takes in all that the kernel has told, and looks at the file too.
@@ -187,9 +204,10 @@ impl Watcher {
         let seen = look(&self.path);
         if self.seen != seen {
             let other = self.seen.map(Identity::file) != seen.map(Identity::file);
-            if other && !told {
+            let file = seen.ok().map(Identity::file);
+            if !told && self.writing.is_some_and(|writing| writing.file != file) {
                 // Whoever writes to the file that was here does not concern us any more.
-                self.written = None;
+                self.writing = None;
             }
             self.seen = seen;
             self.sign();
@@ -209,17 +227,25 @@ impl Watcher {
         let mut moved = false;
         for notice in &told {
             match notice {
-                Notice::Written => self.written = Some(Instant::now()),
-                Notice::Closed => self.written = None,
+                Notice::Written => self.writing = Some(Writing::on(look(&self.path))),
+                Notice::Closed => self.writing = None,
                 Notice::Made => {
                     moved = true;
                     // A link to a file is complete; a file that was made has nothing in it yet.
-                    let empty = look(&self.path).is_ok_and(|file| file.size == 0);
-                    self.written = empty.then(Instant::now);
+                    let made = look(&self.path);
+                    let empty = made.is_ok_and(|file| file.size == 0);
+                    self.writing = empty.then(|| Writing::on(made));
+                }
+                Notice::Gone => {
+                    moved = true;
+                    // It may be told late of the file that was here, when there is another already.
+                    if look(&self.path).is_err() {
+                        self.writing = None;
+                    }
                 }
                 Notice::Moved => {
                     moved = true;
-                    self.written = None;
+                    self.writing = None;
                 }
                 Notice::Touched => {}
             }
@@ -254,7 +280,7 @@ impl Watcher {
             self.notices = None;
             self.retry_at = Instant::now() + RETRY;
             // Nobody will tell of the close that is being waited for.
-            self.written = None;
+            self.writing = None;
             if !std::mem::replace(&mut self.warned, true) {
                 tracing::warn!(path = %self.path.display(), %error,
                     "cannot watch the config file with inotify ({error}); looking at it every {LOOK:?} instead");
@@ -265,6 +291,12 @@ impl Watcher {
             // What happened between the walk and the watch has left no hint.
             self.sign();
         }
+    }
+}
+
+impl Writing {
+    fn on(file: Look) -> Self {
+        Self { file: file.ok().map(Identity::file), last: Instant::now() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind, RenameMode};
 use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
@@ -23,7 +23,9 @@ pub(super) enum Notice {
     Closed,
     /// There is such a name now; a writer may have it open.
     Made,
-    /// It is gone, or means something else now.
+    /// It is gone.
+    Gone,
+    /// It means something else now.
     Moved,
     /// Its owner, its mode or its times.
     Touched,
@@ -134,6 +136,7 @@ fn meaning(kind: EventKind) -> Option<Notice> {
         EventKind::Modify(ModifyKind::Data(_)) => Some(Notice::Written),
         EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) => Some(Notice::Touched),
         EventKind::Create(_) => Some(Notice::Made),
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Notice::Gone),
         _ => Some(Notice::Moved),
     }
 }
