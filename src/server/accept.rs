@@ -157,6 +157,7 @@ fn welcome(shared: &Arc<Shared>, rejection: &mut Rejection, socket: OwnedFd, pee
     let permit = match shared.services.limiter.try_acquire() {
         Ok(permit) => permit,
         Err(full) => {
+            shared.counters.reject();
             shared.turned_away.count(full);
             rejection.send(socket, full, &shared.linger);
             return;
@@ -164,6 +165,7 @@ fn welcome(shared: &Arc<Shared>, rejection: &mut Rejection, socket: OwnedFd, pee
     };
     match TcpStream::from_std(socket.into()) {
         Ok(socket) => {
+            shared.counters.accept();
             let registered = Registered::new(Arc::clone(shared), socket, peer);
             let session = Session::new(registered, permit);
             drop(shared.sessions.spawn(session.run_guarded()));

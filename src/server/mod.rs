@@ -12,6 +12,7 @@
 mod accept;
 mod admin;
 mod buffers;
+mod counters;
 mod full;
 mod linger;
 mod probe;
@@ -41,6 +42,7 @@ use full::Summary;
 use linger::Linger;
 use registry::Registry;
 
+pub use counters::{Counters, Counts};
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
 
@@ -102,6 +104,7 @@ pub enum ServeError {
 /// What all sessions and the server's own tasks share.
 struct Shared {
     services: Services,
+    counters: Arc<Counters>,
     registry: Registry,
     buffers: Pool,
     linger: Linger,
@@ -128,6 +131,7 @@ impl Server {
         let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
         let shared = Arc::new(Shared {
             services,
+            counters: Arc::default(),
             registry: Registry::new(),
             buffers: Pool::default(),
             linger: Linger::default(),
@@ -144,6 +148,11 @@ impl Server {
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What the server counts, from now to its end.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
     }
 
     /// A way to find out whether clients are served.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
@@ -49,8 +50,10 @@ impl Session {
     /// Not an `async fn`: that would keep the session twice, once as its argument.
     pub(super) fn run_guarded(self) -> impl Future<Output = ()> + Send {
         let peer = self.connection.connection().peer;
+        let counters = Arc::clone(&self.connection.shared().counters);
         guarded(self.run()).map(move |ended| {
             if ended.is_err() {
+                counters.panic();
                 tracing::error!(%peer, "a session panicked: its connection is closed");
             }
         })
