@@ -46,6 +46,7 @@ fn every_setting_arrives_where_it_belongs() {
         login_timeout = "500ms"
         idle_timeout = "1h30m"
         max_request = "64KiB"
+        max_inflight_bytes = "1GiB"
         [shutdown]
         drain_timeout = "0s"
         [storage]
@@ -71,6 +72,7 @@ fn every_setting_arrives_where_it_belongs() {
             login_timeout: Duration::from_millis(500),
             idle_timeout: Some(Duration::from_secs(90 * 60)),
             max_request: 64 * 1024,
+            max_inflight_bytes: 1 << 30,
         },
         shutdown: Shutdown { drain_timeout: Duration::ZERO },
         storage: Storage { path: Some("/srv/shibudb".into()), durability: Durability::EverySecond },
@@ -125,7 +127,7 @@ prop_compose! {
         (bind, port, max, step) in (any::<IpAddr>(), 1..=64535u16, 1..=u32::MAX, 1..=u32::MAX),
         (warn, persist) in (1..=100u8, any::<bool>()),
         (management, login, idle) in (any::<IpAddr>(), any_duration(), any_duration()),
-        (max_request, drain) in (1024..=64usize << 20, any_duration()),
+        (max_request, max_inflight_bytes, drain) in (1024..=64usize << 20, 1 << 20..=1usize << 40, any_duration()),
         [token_file, socket, path] in prop::array::uniform3(prop::option::of("/[a-zäß \"\\\\]{0,20}")),
         socket_mode in 0..=0o777u32,
         (always, level) in (any::<bool>(), prop::sample::select(&Level::ALL[..])),
@@ -148,6 +150,7 @@ prop_compose! {
                 login_timeout: login.max(millisecond),
                 idle_timeout: Some(idle).filter(|idle| *idle >= millisecond),
                 max_request,
+                max_inflight_bytes,
             },
             shutdown: Shutdown { drain_timeout: drain },
             storage: Storage {

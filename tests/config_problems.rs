@@ -16,6 +16,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
     const COUNT: &str = "expected a whole number from 1 to 4294967295";
     const PORT: &str = "expected a port from 1 to 65535";
     const LOGIN: &str = r#"expected a duration from "1ms" to "24h", such as "10s""#;
+    const INFLIGHT: &str = r#"expected a size from "1MiB" to "1TiB", such as "256MiB", or a number of bytes"#;
     const SIZE: &str = r#"expected a size from "1KiB" to "64MiB", such as "1MiB", or a number of bytes"#;
     let address = r#"expected an IP address such as "127.0.0.1" or "::1""#;
     let idle = r#"expected a duration from "1ms" to "24h", such as "5m", or "0s" for never"#;
@@ -69,6 +70,8 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("client.idle_timeout", "\"1ns\"", format!("{idle}, found \"1ns\"")),
         ("client.max_request", "1023", format!("{SIZE}, found 1023")),
         ("client.max_request", "\"65MiB\"", format!("{SIZE}, found \"65MiB\"")),
+        ("client.max_inflight_bytes", "1023", format!("{INFLIGHT}, found 1023")),
+        ("client.max_inflight_bytes", "\"2TiB\"", format!("{INFLIGHT}, found \"2TiB\"")),
         ("client.max_request", "\"1 Mib per second\"", format!("{SIZE}, found \"1 Mib per second\"")),
         ("shutdown.drain_timeout", "\"25h\"", format!("{drain}, found \"25h\"")),
         ("storage.path", "\"store\"", format!("{path}, found \"store\"")),

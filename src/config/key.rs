@@ -36,6 +36,8 @@ pub enum Key {
     IdleTimeout,
     /// `client.max_request`
     MaxRequest,
+    /// `client.max_inflight_bytes`
+    MaxInflightBytes,
     /// `shutdown.drain_timeout`
     DrainTimeout,
     /// `storage.path`
@@ -59,7 +61,7 @@ pub enum Effect {
 
 impl Key {
     /// Every setting there is.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Bind,
         Self::Port,
         Self::MaxConnections,
@@ -74,6 +76,7 @@ impl Key {
         Self::LoginTimeout,
         Self::IdleTimeout,
         Self::MaxRequest,
+        Self::MaxInflightBytes,
         Self::DrainTimeout,
         Self::StoragePath,
         Self::Durability,
@@ -97,6 +100,7 @@ impl Key {
             Self::LoginTimeout => "client.login_timeout",
             Self::IdleTimeout => "client.idle_timeout",
             Self::MaxRequest => "client.max_request",
+            Self::MaxInflightBytes => "client.max_inflight_bytes",
             Self::DrainTimeout => "shutdown.drain_timeout",
             Self::StoragePath => "storage.path",
             Self::Durability => "storage.durability",
@@ -121,6 +125,7 @@ impl Key {
             | Self::SignalStep
             | Self::WarnPercent
             | Self::Persist
+            | Self::MaxInflightBytes
             | Self::DrainTimeout
             | Self::LogLevel => Effect::Live,
             Self::LoginTimeout | Self::IdleTimeout | Self::MaxRequest => Effect::LiveForNewConnections,
@@ -156,6 +161,7 @@ impl Key {
             Self::LoginTimeout => text::duration(config.client.login_timeout),
             Self::IdleTimeout => text::duration(config.client.idle_timeout.unwrap_or_default()),
             Self::MaxRequest => text::size(config.client.max_request),
+            Self::MaxInflightBytes => text::size(config.client.max_inflight_bytes),
             Self::DrainTimeout => text::duration(config.shutdown.drain_timeout),
             Self::StoragePath => return shown(&config.storage.path),
             Self::Durability => config.storage.durability.to_string(),

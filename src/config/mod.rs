@@ -88,6 +88,8 @@ pub struct Client {
     pub idle_timeout: Option<Duration>,
     /// The longest request line, in bytes.
     pub max_request: usize,
+    /// The most memory that the requests of all clients may take together, in bytes. Beyond it, reading pauses.
+    pub max_inflight_bytes: usize,
 }
 
 /// How the server ends.
@@ -241,6 +243,7 @@ impl Default for Config {
                 login_timeout: Duration::from_secs(10),
                 idle_timeout: None,
                 max_request: 1024 * 1024,
+                max_inflight_bytes: 256 * 1024 * 1024,
             },
             shutdown: Shutdown { drain_timeout: Duration::from_secs(30) },
             storage: Storage { path: None, durability: Durability::Always },

@@ -13,8 +13,8 @@ use super::{Config, Durability, Key, Level, text};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
-const SMALLEST_REQUEST: u64 = 1024;
-const LARGEST_REQUEST: u64 = 64 * 1024 * 1024;
+const REQUEST_SIZES: RangeInclusive<u64> = 1024..=64 << 20;
+const INFLIGHT_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// `sun_path` of unix(7) less its terminator.
 const LONGEST_SOCKET: usize = 107;
 
@@ -27,6 +27,7 @@ const LOGIN_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "10s""#;
 const IDLE_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "5m", or "0s" for never"#;
 const DRAIN_TIMEOUT: &str = r#"a duration from "0s" to "24h", such as "30s""#;
 const REQUEST: &str = r#"a size from "1KiB" to "64MiB", such as "1MiB", or a number of bytes"#;
+const INFLIGHT: &str = r#"a size from "1MiB" to "1TiB", such as "256MiB", or a number of bytes"#;
 const PATH: &str = r#"an absolute path such as "/srv/shibudb""#;
 const TOKEN_FILE: &str = r#"an absolute path such as "/etc/shibudb/management.token""#;
 const SOCKET: &str = r#"an absolute path of at most 107 bytes such as "/run/shibudb/management.sock""#;
@@ -81,7 +82,10 @@ pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Resul
                 .ok_or_else(or(IDLE_TIMEOUT))?;
             config.client.idle_timeout = (!timeout.is_zero()).then_some(timeout);
         }
-        Key::MaxRequest => config.client.max_request = request_size(value).ok_or_else(or(REQUEST))?,
+        Key::MaxRequest => config.client.max_request = size(value, REQUEST_SIZES).ok_or_else(or(REQUEST))?,
+        Key::MaxInflightBytes => {
+            config.client.max_inflight_bytes = size(value, INFLIGHT_SIZES).ok_or_else(or(INFLIGHT))?;
+        }
         Key::DrainTimeout => {
             config.shutdown.drain_timeout =
                 duration(value, Duration::ZERO..=DAY).ok_or_else(or(DRAIN_TIMEOUT))?;
@@ -144,12 +148,12 @@ fn duration(value: &DeValue<'_>, range: RangeInclusive<Duration>) -> Option<Dura
     text::parse_duration(value.as_str()?).filter(|duration| range.contains(duration))
 }
 
-fn request_size(value: &DeValue<'_>) -> Option<usize> {
+fn size(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Option<usize> {
     let bytes = match value.as_str() {
         Some(text) => text::parse_size(text)?,
         None => whole(value)?,
     };
-    (SMALLEST_REQUEST..=LARGEST_REQUEST).contains(&bytes).then(|| usize::try_from(bytes).ok())?
+    range.contains(&bytes).then(|| usize::try_from(bytes).ok())?
 }
 
 /// Relative paths are refused: relative to what, nobody who reads the file can tell.

@@ -239,8 +239,10 @@ async fn management_task(listeners: Vec<Listener>, api: Management, over: Cancel
 }
 
 fn client_runtime() -> Result<Runtime, RunError> {
+    // Sessions have threads of their own; here is only what takes its time: logins and administration.
     Builder::new_multi_thread()
-        .thread_name("clients")
+        .worker_threads(1)
+        .thread_name("clients-slow")
         .enable_all()
         .build()
         .map_err(|error| RunError::System("start the clients' runtime", error))

@@ -71,6 +71,7 @@ pub(crate) fn client(config: &Config) -> ClientSettings {
         login_timeout: config.client.login_timeout,
         idle_timeout: config.client.idle_timeout,
         max_request: config.client.max_request,
+        max_inflight: config.client.max_inflight_bytes,
     }
 }
 

@@ -1,29 +1,23 @@
-//! The accept loop: takes connections in batches, admits or turns away, and survives a shortage of descriptors.
+//! Accepting: takes connections, admits them or turns them away, and survives a shortage of descriptors.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
 };
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+
+use crate::limiter::Permit;
 
 use super::Shared;
 use super::full::Rejection;
-use super::probe;
-use super::registry::Registered;
-use super::session::Session;
-
-/// Connections taken before other tasks of this thread get their turn.
-const BATCH: usize = 64;
+use super::linger::Linger;
 
 /// The first pause when descriptors or memory are short. Doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -60,118 +54,159 @@ struct AllTaken {
     lingering: usize,
 }
 
-/// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
-/// system calls for each.
-pub(super) fn prepare(listener: &TcpListener) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    set_tcp_nodelay(listener, true)?;
-    // A client whose machine is gone is noticed after two minutes, so it cannot keep its place for ever.
-    set_socket_keepalive(listener, true)?;
-    set_tcp_keepidle(listener, Duration::from_secs(60))?;
-    set_tcp_keepintvl(listener, Duration::from_secs(10))?;
-    set_tcp_keepcnt(listener, 6)?;
-    Ok(())
+/// Takes connections from a listener.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    rejection: Rejection,
+    shortage: Shortage,
+    /// Until when there is no point in trying.
+    paused_until: Option<Instant>,
 }
 
-/// Accepts until `stop`.
-///
-/// # Errors
-/// The listener is of no use any more.
-pub(super) async fn run(
-    listener: AsyncFd<TcpListener>,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let mut rejection = Rejection::default();
-    let mut shortage = Shortage::default();
-    loop {
-        let mut ready = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            ready = listener.readable() => ready?,
-        };
-        let mut pause = None;
-        for _ in 0..BATCH {
-            if let Err(all_taken) = room(&shared) {
-                pause = Some(shortage.next_pause(&all_taken).min(REJECTION_PAUSE));
-                break;
-            }
-            match acceptfrom_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok((socket, peer)) => {
-                    shortage.relax();
-                    welcome(&shared, &mut rejection, socket, peer);
-                }
-                Err(Errno::AGAIN) => {
-                    shortage.end();
-                    ready.clear_ready();
-                    break;
-                }
-                Err(error) => match Fault::of(error) {
-                    Fault::Connection => {
-                        tracing::debug!(%error, "a connection was gone before it was accepted")
-                    }
-                    Fault::Shortage => {
-                        pause = Some(shortage.next_pause(&error));
-                        break;
-                    }
-                    Fault::Listener => return Err(error.into()),
-                },
-            }
+/// A connection that was admitted.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) id: u64,
+    pub(super) socket: OwnedFd,
+    pub(super) peer: SocketAddr,
+    pub(super) permit: Permit,
+}
+
+/// What came of accepting once.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A client, with a permit.
+    Client(Arrival),
+    /// This process itself, asking whether it serves.
+    Probe(OwnedFd),
+    /// Somebody who was turned away, or is gone.
+    Other,
+    /// Nobody waits.
+    Nobody,
+    /// There are no descriptors: not to be tried before [`Acceptor::paused_until`].
+    Short,
+}
+
+impl Acceptor {
+    /// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
+    /// system calls for each.
+    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        set_tcp_nodelay(&listener, true)?;
+        // A client whose machine is gone is noticed after two minutes, so it cannot keep its place for ever.
+        set_socket_keepalive(&listener, true)?;
+        set_tcp_keepidle(&listener, Duration::from_secs(60))?;
+        set_tcp_keepintvl(&listener, Duration::from_secs(10))?;
+        set_tcp_keepcnt(&listener, 6)?;
+        Ok(Self {
+            listener,
+            rejection: Rejection::default(),
+            shortage: Shortage::default(),
+            paused_until: None,
+        })
+    }
+
+    pub(super) fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Ends a pause that is over.
+    pub(super) fn resume(&mut self, now: Instant) -> bool {
+        self.paused_until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// Accepts one connection, and gives it a permit or turns it away.
+    ///
+    /// # Errors
+    /// The listener is of no use any more.
+    pub(super) fn accept(
+        &mut self,
+        shared: &Shared,
+        linger: &mut Linger,
+        now: Instant,
+    ) -> io::Result<Accepted> {
+        if let Err(all_taken) = room(shared, linger, now) {
+            let pause = self.shortage.next_pause(&all_taken).min(REJECTION_PAUSE);
+            return Ok(self.pause(now + pause));
         }
-        drop(ready);
-        match pause {
-            None => tokio::task::yield_now().await,
-            Some(pause) => tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
+        match acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                self.shortage.relax();
+                Ok(self.welcome(shared, linger, now, socket, peer))
+            }
+            Err(Errno::AGAIN) => {
+                self.shortage.end();
+                Ok(Accepted::Nobody)
+            }
+            Err(error) => match Fault::of(error) {
+                Fault::Connection => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                    Ok(Accepted::Other)
+                }
+                Fault::Shortage => {
+                    let pause = self.shortage.next_pause(&error);
+                    Ok(self.pause(now + pause))
+                }
+                Fault::Listener => Err(error.into()),
             },
         }
+    }
+
+    fn welcome(
+        &mut self,
+        shared: &Shared,
+        linger: &mut Linger,
+        now: Instant,
+        socket: OwnedFd,
+        peer: Option<SocketAddrAny>,
+    ) -> Accepted {
+        let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
+            tracing::debug!("a connection came without an address");
+            return Accepted::Other;
+        };
+        if shared.probe.is(peer) {
+            return Accepted::Probe(socket);
+        }
+        match shared.services.limiter.try_acquire() {
+            Ok(permit) => {
+                shared.counters.accept();
+                let id = shared.ids.fetch_add(1, Ordering::Relaxed);
+                Accepted::Client(Arrival { id, socket, peer, permit })
+            }
+            Err(full) => {
+                shared.counters.reject();
+                shared.turned_away.count(full);
+                self.rejection.send(socket, full, linger, now);
+                Accepted::Other
+            }
+        }
+    }
+
+    fn pause(&mut self, until: Instant) -> Accepted {
+        self.paused_until = Some(until);
+        Accepted::Short
     }
 }
 
 /// Whether there is a descriptor for one more connection. What is in the reserve is not for clients:
 /// without it the operator could not get in.
-fn room(shared: &Shared) -> Result<(), AllTaken> {
+fn room(shared: &Shared, linger: &mut Linger, now: Instant) -> Result<(), AllTaken> {
     let limiter = &shared.services.limiter;
     let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
     let taken = || {
-        let (open, lingering) = (limiter.snapshot().active, shared.linger.len());
+        let open = limiter.snapshot().active;
+        let lingering = shared.lingering.load(Ordering::Relaxed);
         if open as usize + lingering < all { Ok(()) } else { Err(AllTaken { open, lingering }) }
     };
     taken().or_else(|_| {
-        shared.linger.sweep();
+        linger.sweep(now);
         taken()
     })
-}
-
-/// Gives the connection a session if there is a place for it, and turns it away if not.
-fn welcome(shared: &Arc<Shared>, rejection: &mut Rejection, socket: OwnedFd, peer: Option<SocketAddrAny>) {
-    let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
-        tracing::debug!("a connection came without an address");
-        return;
-    };
-    if shared.probe.is(peer) {
-        drop(shared.sessions.spawn(probe::answer(socket, Arc::clone(shared))));
-        return;
-    }
-    let permit = match shared.services.limiter.try_acquire() {
-        Ok(permit) => permit,
-        Err(full) => {
-            shared.counters.reject();
-            shared.turned_away.count(full);
-            rejection.send(socket, full, &shared.linger);
-            return;
-        }
-    };
-    match TcpStream::from_std(socket.into()) {
-        Ok(socket) => {
-            shared.counters.accept();
-            let registered = Registered::new(Arc::clone(shared), socket, peer);
-            let session = Session::new(registered, permit);
-            drop(shared.sessions.spawn(session.run_guarded()));
-        }
-        Err(error) => tracing::warn!(%peer, %error, "cannot watch a connection: it is closed"),
-    }
 }
 
 impl Fault {

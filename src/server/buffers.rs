@@ -1,9 +1,8 @@
-//! Buffers of a session at work, and the pool they come from.
+//! What a connection needs while it is worked for, and the pool that it comes from.
 //!
-//! A session holds buffers only while it has input: thousands that wait cost none.
+//! A connection has it only while it has input, or something in flight: thousands that wait cost none.
 
 use std::os::fd::AsFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -11,24 +10,41 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::store::Write;
 
+use super::connection::Ticks;
+
 /// Room for input to begin with. Larger requests grow it.
 const READ_ROOM: usize = 16 * 1024;
 
-/// Buffers that have grown beyond this are not kept for the next session.
+/// Buffers that have grown beyond this are not kept for the next connection.
 const LARGEST_KEPT: usize = 64 * 1024;
 
-/// Buffers kept for the next session, at most.
-const MOST_KEPT: usize = 32;
+/// How many are kept for the next connections, at most.
+const MOST_KEPT: usize = 256;
 
-/// What a session needs while it is at work.
+/// Room that a waiting connection may keep without need.
+const SPARE_ROOM: usize = 256;
+
+/// What a connection needs while it is worked for.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+pub(super) struct Work {
     /// What was read and not yet understood.
     pub(super) input: Input,
     /// Answers not yet sent.
     pub(super) output: Vec<u8>,
+    /// How much of `output` has been sent.
+    pub(super) sent: usize,
+    /// After `output` the connection ends.
+    pub(super) last: bool,
     /// Writes not yet submitted. Their answers come after all that is in `output`.
     pub(super) writes: Vec<Write>,
+    /// How many writes are being committed.
+    pub(super) submitted: usize,
+    /// How many bytes they take.
+    pub(super) in_flight: usize,
+    /// When the client was last heard.
+    pub(super) heard: Ticks,
+    /// How many bytes the budget was charged with for all this.
+    pub(super) charged: usize,
 }
 
 /// Bytes read from a client, cut into lines.
@@ -65,25 +81,22 @@ pub(super) enum Fill {
     Closed,
 }
 
-/// Buffers that are not in use.
+/// Work that is not in use, of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     #[expect(
         clippy::vec_box,
-        reason = "sessions hold the box: it is one word in each, and moving it copies nothing"
+        reason = "connections hold the box: it is one word in each, and moving it copies nothing"
     )]
-    spare: Mutex<Vec<Box<Buffers>>>,
+    spare: Vec<Box<Work>>,
+    /// The fewest that were spare since the pool was last trimmed.
+    unused: usize,
 }
 
 impl Input {
     /// Reads once from a non-blocking socket.
     pub(super) fn fill(&mut self, socket: impl AsFd) -> Fill {
-        if self.start > 0 {
-            // Only the beginning of a line can be left, and it moves at most once per read.
-            self.bytes.drain(..self.start);
-            self.searched -= self.start;
-            self.start = 0;
-        }
+        self.settle();
         if self.bytes.capacity() - self.bytes.len() < READ_ROOM / 2 {
             self.bytes.reserve(READ_ROOM);
         }
@@ -128,32 +141,73 @@ impl Input {
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
+
+    /// Gives up most of the room that is not needed for what is there.
+    fn compact(&mut self) {
+        self.settle();
+        if self.bytes.capacity() > 2 * self.bytes.len() + SPARE_ROOM {
+            self.bytes.shrink_to(self.bytes.len() + SPARE_ROOM);
+        }
+    }
+
+    /// Moves what is not consumed to the beginning. Only a part of a line can be left.
+    fn settle(&mut self) {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.searched -= self.start;
+            self.start = 0;
+        }
+    }
+}
+
+impl Work {
+    /// How many bytes it takes.
+    pub(super) fn held(&self) -> usize {
+        self.input.bytes.capacity() + self.output.capacity() + self.in_flight
+    }
+
+    /// Gives up room that is not needed while the connection waits.
+    pub(super) fn compact(&mut self) {
+        self.input.compact();
+        if self.output.is_empty() && self.output.capacity() > SPARE_ROOM {
+            self.output = Vec::new();
+        }
+    }
 }
 
 impl Pool {
-    /// Empty buffers.
-    pub(super) fn take(&self) -> Box<Buffers> {
-        self.spare().pop().unwrap_or_default()
+    /// Work without anything in it.
+    pub(super) fn take(&mut self) -> Box<Work> {
+        let work = self.spare.pop().unwrap_or_default();
+        self.unused = self.unused.min(self.spare.len());
+        work
     }
 
-    /// Takes buffers back, whatever is in them.
-    pub(super) fn give(&self, mut buffers: Box<Buffers>) {
-        if buffers.input.bytes.capacity() > LARGEST_KEPT || buffers.output.capacity() > LARGEST_KEPT {
+    /// Takes work back, whatever is in it.
+    pub(super) fn give(&mut self, mut work: Box<Work>) {
+        let capacity = work.input.bytes.capacity().max(work.output.capacity());
+        if capacity > LARGEST_KEPT || self.spare.len() >= MOST_KEPT {
             return;
         }
-        buffers.input.bytes.clear();
-        (buffers.input.start, buffers.input.searched) = (0, 0);
-        buffers.output.clear();
-        buffers.writes.clear();
-        let mut spare = self.spare();
-        if spare.len() < MOST_KEPT {
-            spare.push(buffers);
-        }
+        let Work { input, output, sent, last, writes, submitted, in_flight, charged, heard } = &mut *work;
+        input.bytes.clear();
+        (input.start, input.searched) = (0, 0);
+        output.clear();
+        writes.clear();
+        (*sent, *last, *submitted, *in_flight, *charged) = (0, false, 0, 0, 0);
+        *heard = Ticks::default();
+        self.spare.push(work);
     }
 
-    #[expect(clippy::vec_box, reason = "as above")]
-    fn spare(&self) -> MutexGuard<'_, Vec<Box<Buffers>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spare.is_empty()
+    }
+
+    /// Frees what nobody has needed since the last call.
+    pub(super) fn trim(&mut self) {
+        self.spare.truncate(self.spare.len() - self.unused.min(self.spare.len()));
+        self.unused = self.spare.len();
     }
 }
 
@@ -192,17 +246,47 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_empty_and_what_has_grown_stays_away() {
-        let pool = Pool::default();
+        let mut pool = Pool::default();
         let mut used = pool.take();
         used.input = input(b"secret\nmore");
         assert_eq!(used.input.line(99), Line::Complete(b"secret"));
         used.output.push(1);
+        (used.last, used.sent) = (true, 1);
         pool.give(used);
         let mut again = pool.take();
-        assert!(again.input.is_empty() && again.output.is_empty());
+        assert!(again.input.is_empty() && again.output.is_empty() && !again.last && again.sent == 0);
         assert_eq!(again.input.line(9), Line::Partial);
         again.output.reserve(LARGEST_KEPT + 1);
         pool.give(again);
-        assert!(pool.spare().is_empty());
+        assert!(pool.spare.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_has_needed_is_freed() {
+        let mut pool = Pool::default();
+        let taken: Vec<_> = (0..3).map(|_| pool.take()).collect();
+        taken.into_iter().for_each(|work| pool.give(work));
+        pool.trim();
+        assert_eq!(pool.spare.len(), 3, "they were all needed");
+        let one = pool.take();
+        pool.give(one);
+        pool.trim();
+        assert_eq!(pool.spare.len(), 1);
+        pool.trim();
+        assert_eq!(pool.spare.len(), 0);
+    }
+
+    #[test]
+    fn a_waiting_connection_keeps_little_more_than_what_it_has() {
+        let mut work = Work { input: input(b"line\nrest"), ..Work::default() };
+        work.input.bytes.reserve(READ_ROOM);
+        assert_eq!(work.input.line(9), Line::Complete(b"line"));
+        work.input.consume();
+        assert_eq!(work.input.line(9), Line::Partial);
+        work.output.reserve(READ_ROOM);
+        work.compact();
+        assert!(work.held() < 1000, "{}", work.held());
+        work.input.bytes.push(b'\n');
+        assert_eq!(work.input.line(9), Line::Complete(b"rest"));
     }
 }

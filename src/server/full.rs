@@ -1,9 +1,10 @@
 //! Turning clients away when the limit is reached: one line, end of file, and a summary in the log.
 //!
-//! A rejected socket is never registered with the runtime, gets no task, and costs less than an accepted one.
+//! A rejected socket is never watched for readiness, and costs less than an accepted one.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::limiter::Full;
 use crate::protocol::{Refusal, Reply};
@@ -30,13 +31,13 @@ pub(super) struct Rejection {
 
 impl Rejection {
     /// Tells a client that the server is full, and hangs up.
-    pub(super) fn send(&mut self, socket: OwnedFd, Full { limit }: Full, linger: &Linger) {
+    pub(super) fn send(&mut self, socket: OwnedFd, Full { limit }: Full, linger: &mut Linger, now: Instant) {
         if self.limit != limit || self.line.is_empty() {
             self.limit = limit;
             self.line.clear();
             Reply::Refused(Refusal::AtCapacity { limit }).render(&mut self.line);
         }
-        linger.farewell(socket, &self.line);
+        linger.farewell(socket, &self.line, now);
     }
 }
 
@@ -51,6 +52,11 @@ impl Summary {
             tracing::warn!(target: "shibudb::rejections", limit,
                 "the connection limit of {limit} is reached: clients are turned away");
         }
+    }
+
+    /// Whether there is something to be logged, or may be within the second.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.going_on.load(Ordering::Relaxed)
     }
 
     /// Logs what has been counted since the last call. To be called once a second.

@@ -6,13 +6,14 @@
 //! [`MAX_LINGERING`] of them; beyond that they are closed at once.
 //!
 //! There is no task, no timer and no readiness registration per socket: whoever adds a socket looks after
-//! two that have waited longest, and the sweep after all.
+//! two that have waited longest, and the sweep after all. Each worker has its own; only their number is
+//! known to all.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -30,15 +31,12 @@ const UNHURRIED: usize = 128;
 /// What is read from one socket before the others get their turn: this many times 4 KiB.
 const READS_A_TURN: usize = 16;
 
-/// Between two looks at the sockets when nothing else is left to do.
-const FINISH_PAUSE: Duration = Duration::from_millis(10);
-
 /// Sockets whose sending side is shut, waiting for the client's end of file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Linger {
-    waiting: Mutex<VecDeque<Lingering>>,
-    /// Those in `waiting` and those that somebody is looking after right now.
-    count: AtomicUsize,
+    waiting: VecDeque<Lingering>,
+    /// Those of all workers.
+    count: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -48,76 +46,62 @@ struct Lingering {
 }
 
 impl Linger {
+    /// Nothing, counted in `count`.
+    pub(super) fn new(count: Arc<AtomicUsize>) -> Self {
+        Self { waiting: VecDeque::new(), count }
+    }
+
     /// Sends a last line and closes the socket as soon as the client has seen it.
     ///
     /// Never waits: a socket whose send buffer is full loses the line.
-    pub(super) fn farewell(&self, socket: OwnedFd, line: &[u8]) {
+    pub(super) fn farewell(&mut self, socket: OwnedFd, line: &[u8], now: Instant) {
         // Announcing more makes the line and the end of file travel in one segment.
-        if send(&socket, line, SendFlags::NOSIGNAL | SendFlags::MORE).is_ok() {
-            self.close(socket);
+        if send(&socket, line, SendFlags::NOSIGNAL | SendFlags::MORE).is_ok()
+            && shutdown(&socket, Shutdown::Write).is_ok()
+        {
+            self.keep(socket, now);
         }
     }
 
-    /// Closes a socket as soon as the client has seen all that was sent.
-    pub(super) fn close(&self, socket: OwnedFd) {
-        if shutdown(&socket, Shutdown::Write).is_err() {
-            return;
+    /// Closes a socket, whose sending side is shut, as soon as the client has seen all that was sent.
+    pub(super) fn keep(&mut self, socket: OwnedFd, now: Instant) {
+        if self.waiting.len() >= UNHURRIED {
+            self.look_after(2, now);
         }
-        self.look_after_oldest();
-        if self.count.fetch_add(1, Ordering::Relaxed) >= MAX_LINGERING {
+        if self.count.fetch_add(1, Ordering::Relaxed) < MAX_LINGERING {
+            self.waiting.push_back(Lingering { socket, until: now + LONGEST });
+        } else {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return;
         }
-        self.waiting().push_back(Lingering { socket, until: Instant::now() + LONGEST });
     }
 
-    /// How many sockets linger.
-    pub(super) fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+    /// Whether nothing lingers here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Looks after all sockets.
-    pub(super) fn sweep(&self) {
-        let all = std::mem::take(&mut *self.waiting());
-        if !all.is_empty() {
-            let now = Instant::now();
-            self.look_after(all.into_iter(), now);
-        }
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.look_after(self.waiting.len(), now);
     }
 
-    /// Waits until no socket lingers, which is not longer than a lingering close may take.
-    pub(super) async fn finish(&self) {
-        while self.len() > 0 {
-            self.sweep();
-            tokio::time::sleep(FINISH_PAUSE).await;
-        }
-    }
-
-    fn look_after_oldest(&self) {
-        let oldest = {
-            let mut waiting = self.waiting();
-            if waiting.len() < UNHURRIED {
-                return;
-            }
-            [waiting.pop_front(), waiting.pop_front()]
-        };
-        self.look_after(oldest.into_iter().flatten(), Instant::now());
-    }
-
-    /// Closes those that are done, and puts the others at the end of the queue.
-    fn look_after(&self, sockets: impl Iterator<Item = Lingering>, now: Instant) {
-        for lingering in sockets {
+    /// Closes those of the oldest that are done, and puts the others at the end of the queue.
+    fn look_after(&mut self, oldest: usize, now: Instant) {
+        for _ in 0..oldest {
+            let Some(lingering) = self.waiting.pop_front() else { return };
             if lingering.is_done(now) {
                 drop(lingering);
                 self.count.fetch_sub(1, Ordering::Relaxed);
             } else {
-                self.waiting().push_back(lingering);
+                self.waiting.push_back(lingering);
             }
         }
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Lingering>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Linger {
+    fn drop(&mut self) {
+        self.count.fetch_sub(self.waiting.len(), Ordering::Relaxed);
     }
 }
 

@@ -1,50 +1,67 @@
-//! The client side of the daemon: the accept loop, rejection, and one small task per client.
+//! The client side of the daemon: accepting, rejection, and the clients' sessions.
+//!
+//! A few threads, the [workers](worker), each wait for all their connections at once ([`readiness`]) and give
+//! each that has something to do its turn ([`connection`]). There is no task per connection: one that
+//! waits is a few words in its worker's slab, which is why a high limit costs nothing. What takes its
+//! time — a commit, a password's hash, an administrator's request — is done elsewhere, and its outcome comes
+//! back through the worker's [`mailbox`].
 //!
 //! The way of a connection: [`accept`] takes it and asks the limiter for a permit. Without one it is
-//! turned away ([`full`]) with a lingering close ([`linger`]). With one it becomes a [`session`], which
-//! owns the permit, so that every way out of the task frees the place. A session that waits holds no
-//! buffer, no timer and no channel: buffers come from a pool ([`buffers`]) when there is something to
-//! read, and all timeouts are kept by one task ([`sweep`]) that walks the [`registry`].
+//! turned away ([`full`]) with a lingering close ([`linger`]). With one it becomes a [`connection`], which
+//! owns the permit, so that every way out of it frees the place. Buffers come from a pool ([`buffers`])
+//! when there is something to read; how much all of them may take is bounded by the [`budget`].
 //!
 //! What requests mean is in [`requests`] (those that never wait) and [`admin`] (the rare ones that do).
 //! This room never changes the limit and never counts connections: the limiter does.
 
 mod accept;
 mod admin;
+mod budget;
 mod buffers;
+mod connection;
 mod counters;
 mod full;
 mod linger;
+mod mailbox;
 mod probe;
-mod registry;
+mod readiness;
 mod requests;
-mod session;
-mod sweep;
+mod roster;
+mod worker;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::auth::Accounts;
 use crate::limiter::Limiter;
 use crate::store::Store;
 
-use buffers::Pool;
+use accept::Acceptor;
+use budget::Budget;
 use full::Summary;
-use linger::Linger;
-use registry::Registry;
+use mailbox::{Mailbox, Message};
+use worker::Worker;
 
 pub use counters::{Counters, Counts};
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
+pub use roster::{ConnectionInfo, Ended, Roster};
+
+/// The most threads that serve connections.
+const MOST_WORKERS: usize = 16;
+
+/// What one connection may take while it has its turn, as a multiple of the longest request: the request
+/// itself in a buffer that has grown by doubling, a copy of what it stores, and the answer, in which each
+/// byte of a value may need six.
+const SHARE_OF_ONE: usize = 10;
 
 /// What the daemon may change while clients are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +72,8 @@ pub struct ClientSettings {
     pub idle_timeout: Option<Duration>,
     /// The most bytes a line may have. Counts for connections made from now on; the timeouts for all.
     pub max_request: usize,
+    /// The most bytes that all requests in flight may take together. When they do, reading pauses.
+    pub max_inflight: usize,
 }
 
 /// What sessions work with.
@@ -70,14 +89,12 @@ pub struct Services {
     pub settings: watch::Receiver<ClientSettings>,
 }
 
-/// A running server. Dropping it closes the port and leaves the sessions to themselves, timeouts included:
-/// [`Server::drain`] is the good end.
+/// A running server. Dropping it closes the port and cuts all connections: [`Server::drain`] is the good end.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
-    stop: CancellationToken,
-    accept: JoinHandle<Result<(), io::Error>>,
-    sweep: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    ended: mpsc::UnboundedReceiver<ServeError>,
 }
 
 /// How a drain ended.
@@ -93,56 +110,81 @@ pub enum ServeError {
     /// Accepting failed for a reason that will not pass by itself.
     #[error("cannot accept connections: {0}")]
     Accept(#[source] io::Error),
-    /// A task that must run as long as the server ended.
-    #[error("a task of the server ended: {0}")]
-    Task(#[source] JoinError),
-    /// The same, in good order; that is not less of a fault.
-    #[error("a task of the server ended early")]
+    /// A thread that must run as long as the server has panicked.
+    #[error("a thread of the server panicked")]
+    Panicked,
+    /// The same ended in good order; that is not less of a fault.
+    #[error("a thread of the server ended early")]
     Ended,
 }
 
-/// What all sessions and the server's own tasks share.
+/// What all workers share.
 struct Shared {
     services: Services,
     counters: Arc<Counters>,
-    registry: Registry,
-    buffers: Pool,
-    linger: Linger,
+    budget: Budget,
+    /// Sockets that linger, of all workers.
+    lingering: Arc<AtomicUsize>,
     turned_away: Summary,
     probe: probe::Expected,
-    sessions: TaskTracker,
+    /// One for each worker.
+    mailboxes: Vec<Arc<Mailbox>>,
+    /// The number of the next connection.
+    ids: AtomicU64,
+    started: Instant,
+    /// Where what takes its time is done.
+    runtime: Handle,
 }
 
-/// How long sessions that were cut off may take to notice.
-const CUT_GRACE: Duration = Duration::from_secs(1);
+impl ClientSettings {
+    /// How much may be in flight before reading pauses: less than may be in all, by what those that are
+    /// being worked for, and the one that is to complete its request, may come to take.
+    fn spendable(&self, workers: usize) -> usize {
+        let at_work = (workers + 1).saturating_mul(SHARE_OF_ONE).saturating_mul(self.max_request);
+        self.max_inflight - at_work.min(self.max_inflight / 2)
+    }
+}
 
 impl Server {
-    /// Starts to serve clients on a bound listener. Must be called within a tokio runtime.
+    /// Starts to serve clients on a bound listener. Must be called within a tokio runtime, which is used
+    /// for what takes its time.
     ///
     /// # Errors
-    /// The listener could not be prepared or registered.
+    /// The listener could not be prepared, or a thread not started.
     pub fn start(listener: TcpListener, services: Services) -> io::Result<Self> {
-        accept::prepare(&listener)?;
         let address = listener.local_addr()?;
-        #[expect(
-            deprecated,
-            reason = "the replacement is unsafe; a std listener keeps its descriptor as it should"
-        )]
-        let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
+        let mut acceptor = Some(Acceptor::new(listener)?);
+        let mailboxes = (0..workers()).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {
             services,
             counters: Arc::default(),
-            registry: Registry::new(),
-            buffers: Pool::default(),
-            linger: Linger::default(),
+            budget: Budget::new(),
+            lingering: Arc::default(),
             turned_away: Summary::default(),
             probe: probe::Expected::default(),
-            sessions: TaskTracker::new(),
+            mailboxes,
+            ids: AtomicU64::new(1),
+            started: Instant::now(),
+            runtime: Handle::current(),
         });
-        let stop = CancellationToken::new();
-        let accept = tokio::spawn(accept::run(listener, Arc::clone(&shared), stop.clone()));
-        let sweep = tokio::spawn(sweep::run(Arc::clone(&shared)));
-        Ok(Self { shared, address, stop, accept, sweep })
+        let (sender, ended) = mpsc::unbounded_channel();
+        let mut server = Self { shared, address, threads: Vec::new(), ended };
+        for number in 0..server.shared.mailboxes.len() {
+            let worker = Worker::new(number, &server.shared, acceptor.take())?;
+            let sender = sender.clone();
+            let run = move || {
+                let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                let error = match ended {
+                    Ok(Ok(())) => ServeError::Ended,
+                    Ok(Err(error)) => ServeError::Accept(error),
+                    Err(_) => ServeError::Panicked,
+                };
+                // Nobody listens any more when the server is being dropped.
+                sender.send(error).ok();
+            };
+            server.threads.push(thread::Builder::new().name(format!("clients-{number}")).spawn(run)?);
+        }
+        Ok(server)
     }
 
     /// Where clients connect to.
@@ -155,6 +197,11 @@ impl Server {
         Arc::clone(&self.shared.counters)
     }
 
+    /// A way to see who is connected.
+    pub fn roster(&self) -> Roster {
+        Roster::new(Arc::clone(&self.shared))
+    }
+
     /// A way to find out whether clients are served.
     pub fn prober(&self) -> Prober {
         Prober::new(Arc::clone(&self.shared), self.address)
@@ -162,31 +209,27 @@ impl Server {
 
     /// Connections that were refused or ended and are kept for a moment so that their last line arrives.
     pub fn lingering(&self) -> usize {
-        self.shared.linger.len()
+        self.shared.lingering.load(Ordering::Relaxed)
     }
 
-    /// Waits until the server cannot go on. Normally that is for ever.
-    ///
-    /// Cancel safe. Not to be called again once it has returned.
+    /// How many bytes requests in flight take, other than those that are being worked for.
+    pub fn inflight(&self) -> usize {
+        self.shared.budget.spent()
+    }
+
+    /// Waits until the server cannot go on. Normally that is for ever. Cancel safe.
     pub async fn failure(&mut self) -> ServeError {
-        let ended = tokio::select! {
-            ended = &mut self.accept => ended.map(|accept| accept.map_err(ServeError::Accept)),
-            ended = &mut self.sweep => ended.map(Ok),
-        };
-        match ended {
-            Err(join) => ServeError::Task(join),
-            Ok(Err(error)) => error,
-            Ok(Ok(())) => ServeError::Ended,
-        }
+        self.ended.recv().await.unwrap_or(ServeError::Ended)
     }
 
     /// Stops accepting; the port is closed when this returns. What is connected goes on.
     pub async fn stop_accepting(&mut self) {
-        self.stop.cancel();
-        if !self.accept.is_finished()
-            && let Err(error) = (&mut self.accept).await
-        {
-            tracing::error!(%error, "the accept loop did not end in good order");
+        if let Some(first) = self.shared.mailboxes.first() {
+            let (stopped, wait) = oneshot::channel();
+            first.send(Message::StopAccepting(stopped));
+            if wait.await.is_err() {
+                tracing::error!("the thread that accepts has not ended in good order");
+            }
         }
     }
 
@@ -194,24 +237,55 @@ impl Server {
     /// carried out and answered. What is left after `timeout` is cut off.
     pub async fn drain(mut self, timeout: Duration) -> Drained {
         self.stop_accepting().await;
-        let registry = &self.shared.registry;
-        registry.start_draining();
-        self.shared.sessions.close();
-        let cut = match tokio::time::timeout(timeout, self.shared.sessions.wait()).await {
-            Ok(()) => 0,
-            Err(_) => registry.cut_all(),
+        let drained = self.tell_all(Message::Drain);
+        let all = async {
+            for drained in drained {
+                // An error says that the worker has ended, and its connections with it.
+                drained.await.ok();
+            }
         };
-        if cut > 0 && tokio::time::timeout(CUT_GRACE, self.shared.sessions.wait()).await.is_err() {
-            tracing::warn!(sessions = self.shared.sessions.len(), "sessions do not end after being cut off");
+        let mut cut = 0;
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            for connections in self.tell_all(Message::Cut) {
+                cut += connections.await.unwrap_or(0);
+            }
         }
-        self.shared.linger.finish().await;
+        self.stop();
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
+        });
+        if !matches!(joined.await, Ok(0)) {
+            tracing::error!("a thread of the server has panicked");
+        }
         Drained { cut }
+    }
+
+    fn stop(&self) {
+        for mailbox in &self.shared.mailboxes {
+            mailbox.send(Message::Stop);
+        }
+    }
+
+    fn tell_all<T>(&self, message: impl Fn(oneshot::Sender<T>) -> Message) -> Vec<oneshot::Receiver<T>> {
+        let tell = |mailbox: &Arc<Mailbox>| {
+            let (sender, receiver) = oneshot::channel();
+            mailbox.send(message(sender));
+            receiver
+        };
+        self.shared.mailboxes.iter().map(tell).collect()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.sweep.abort();
+        self.stop();
     }
+}
+
+/// How many threads serve connections: all cores but one, which the store, the operators and the kernel
+/// have use for.
+fn workers() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, MOST_WORKERS)
 }

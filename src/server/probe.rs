@@ -1,6 +1,6 @@
 //! Proof that clients are served: connect, be accepted, have the store answer, get a line back.
 //!
-//! A probe goes the way a client goes, through the kernel, the accept loop and the store's committer,
+//! A probe goes the way a client goes, through the kernel, every worker and the store's committer,
 //! but it is known by its address: it is not counted and needs no free place. Only this process can
 //! have that address while the probe holds it, so nobody else can pass for one.
 
@@ -106,13 +106,16 @@ impl Drop for Announced<'_> {
 
 /// Answers a probe, once the store has shown that it still commits. A store that answers with an
 /// error is at work: a full disk is not mended by a restart.
-pub(super) async fn answer(socket: OwnedFd, shared: Arc<Shared>) {
-    if matches!(shared.services.store.write(Vec::new()).await, Err(StoreError::Closed)) {
-        return;
-    }
-    if let Err(error) = send(&socket, ANSWER, SendFlags::NOSIGNAL) {
-        tracing::debug!(%error, "cannot answer the probe");
-    }
+pub(super) fn answer(socket: OwnedFd, shared: &Shared) {
+    let store = shared.services.store.clone();
+    shared.runtime.spawn(async move {
+        if matches!(store.write(Vec::new()).await, Err(StoreError::Closed)) {
+            return;
+        }
+        if let Err(error) = send(&socket, ANSWER, SendFlags::NOSIGNAL) {
+            tracing::debug!(%error, "cannot answer the probe");
+        }
+    });
 }
 
 /// An address at which this machine reaches the server.

@@ -7,7 +7,7 @@ use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, Text};
 use crate::store::{MAX_KEY_LEN, Outcome, Space, StoreError, Value, Write};
 
 use super::Services;
-use super::buffers::{Buffers, Line};
+use super::buffers::{Line, Work};
 
 /// Answers beyond this are sent before the next request is looked at, so that a client which asks for
 /// much and reads little cannot make the server hold it.
@@ -19,14 +19,14 @@ const LONGEST_LOGIN: usize = 16 * 1024;
 /// What one client may do, and what it is talking about.
 #[derive(Debug)]
 pub(super) struct Client {
-    longest_line: usize,
+    longest_line: u32,
     user: Option<User>,
 }
 
 /// A client that is logged in.
 #[derive(Debug)]
-pub(super) struct User {
-    pub(super) account: Arc<Account>,
+struct User {
+    account: Arc<Account>,
     /// The generation of the accounts that `account` was read at, or an earlier one.
     generation: u64,
     /// The space of requests that name none.
@@ -62,12 +62,17 @@ enum Handled {
 impl Client {
     /// A client that has not logged in.
     pub(super) fn new(longest_line: usize) -> Self {
-        Self { longest_line, user: None }
+        Self { longest_line: longest_line.try_into().unwrap_or(u32::MAX), user: None }
     }
 
     /// Who the client is, if it has logged in.
-    pub(super) fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+    pub(super) fn account(&self) -> Option<&Arc<Account>> {
+        self.user.as_ref().map(|user| &user.account)
+    }
+
+    /// The space of requests that name none.
+    pub(super) fn space(&self) -> Option<&Space> {
+        self.user.as_ref()?.space.as_ref()
     }
 
     /// Notes a login that succeeded. `generation` is that of the accounts before the login was checked.
@@ -79,17 +84,15 @@ impl Client {
     ///
     /// Consecutive writes are collected. Everything else waits until they are committed, so that answers
     /// keep their order and a client sees its own writes. Returns the number of lines handled as well.
-    pub(super) fn advance(&mut self, buffers: &mut Buffers, services: &Services) -> (Step, usize) {
-        let Buffers { input, output, writes } = buffers;
+    pub(super) fn advance(&mut self, work: &mut Work, services: &Services) -> (Step, usize) {
+        let Work { input, output, writes, .. } = work;
         let mut handled = 0;
         let step = loop {
             if output.len() > MOST_OUTPUT {
                 break Step::Send;
             }
-            let longest = match self.user {
-                None => self.longest_line.min(LONGEST_LOGIN),
-                Some(_) => self.longest_line,
-            };
+            let longest = self.longest_line as usize;
+            let longest = if self.user.is_some() { longest } else { longest.min(LONGEST_LOGIN) };
             let line = match input.line(longest) {
                 Line::Complete(line) => line,
                 Line::Partial if writes.is_empty() => break Step::Read,

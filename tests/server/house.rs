@@ -17,8 +17,12 @@ use tokio::sync::watch;
 /// Longer than anything here takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) const DEFAULTS: ClientSettings =
-    ClientSettings { login_timeout: Duration::from_secs(60), idle_timeout: None, max_request: 1024 * 1024 };
+pub(crate) const DEFAULTS: ClientSettings = ClientSettings {
+    login_timeout: Duration::from_secs(60),
+    idle_timeout: None,
+    max_request: 1024 * 1024,
+    max_inflight: 256 * 1024 * 1024,
+};
 
 /// A running server. Its admin is `admin` with the password `secret`.
 pub(crate) struct House {

@@ -1,0 +1,467 @@
+//! One client's connection, from its first byte to its end. Owns the permit, so that every way out frees
+//! the place.
+//!
+//! A connection is moved on by its worker in [turns](Connection::turn): each goes as far as it can without
+//! waiting, and says what the connection then waits for. In between it is a few words in the worker's
+//! slab: no task, no timer, and no buffer unless it has begun a request.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use tokio::runtime::Handle;
+
+use crate::limiter::Permit;
+use crate::protocol::{AdminRequest, Login, Refusal, Reply};
+
+use super::accept::Arrival;
+use super::admin::{administer, with_profile};
+use super::budget::Budget;
+use super::buffers::{Fill, Pool, Work};
+use super::mailbox::{Finished, Mailbox, Promise, Token};
+use super::readiness::Readiness;
+use super::requests::{Client, Step, answer_writes};
+use super::roster::ConnectionInfo;
+use super::{ClientSettings, Services};
+
+/// How long a client may read nothing of an answer; and how long it may pause within a request while
+/// others wait for the memory that it holds.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// One client's connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    state: State,
+    /// There may be something to read.
+    readable: bool,
+    /// The client has sent its end of file, or the connection is broken: the last read says so.
+    hung_up: bool,
+    /// To be ended when its requests are answered.
+    ending: bool,
+    /// Whether room to send is watched for as well.
+    watched_for_room: bool,
+    client: Client,
+    id: u64,
+    peer: SocketAddr,
+    connected: Ticks,
+    /// Since when the client has kept us waiting: since it connected until it has logged in, then since
+    /// its last request or the first byte of the next, or since it has last read some of its answers.
+    since: Ticks,
+    requests: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    work: Option<Box<Work>>,
+    /// Declared last: when its place is free, everything else of the connection is gone.
+    permit: Permit,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The login line, a request, or the rest of one.
+    Listening,
+    /// The answer of somebody else: a login, a commit, an administrator's request.
+    Awaiting,
+    /// The client, to read what it was sent.
+    Sending,
+}
+
+/// A point in time, in tenths of a second since the server started: as coarse as timeouts may be, and
+/// small, since every connection has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ticks(u32);
+
+/// What a connection works with when it has its turn.
+pub(super) struct Desk<'a> {
+    pub(super) services: &'a Services,
+    pub(super) budget: &'a Budget,
+    /// How much of the budget may be spent before reading pauses.
+    pub(super) spendable: usize,
+    /// Where what takes its time is done.
+    pub(super) runtime: &'a Handle,
+    pub(super) mailbox: &'a Arc<Mailbox>,
+    pub(super) readiness: &'a Readiness,
+    pub(super) pool: &'a mut Pool,
+    pub(super) draining: bool,
+    pub(super) now: Ticks,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The connection waits, and will be heard of.
+    Waits,
+    /// There may be more to read, but others come first.
+    Again,
+    /// There is no memory for what the client wants to say.
+    Starved,
+    /// It is over.
+    Over(End),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client closed the connection, or it broke.
+    Closed,
+    /// It was ended from outside: overdue, by an operator, or because the server is shutting down.
+    Ended,
+    /// The client was told why, and is to read it.
+    Refused,
+    /// What it has waited for has panicked.
+    Failed,
+}
+
+impl Connection {
+    pub(super) fn new(arrival: Arrival, settings: &ClientSettings, now: Ticks) -> Self {
+        let Arrival { id, socket, peer, permit } = arrival;
+        Self {
+            socket,
+            state: State::Listening,
+            readable: false,
+            hung_up: false,
+            ending: false,
+            watched_for_room: false,
+            client: Client::new(settings.max_request),
+            id,
+            peer,
+            connected: now,
+            since: now,
+            requests: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            work: None,
+            permit,
+        }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Notes what the system says of the socket.
+    pub(super) fn noticed(&mut self, readable: bool, hung_up: bool) {
+        self.readable |= readable;
+        self.hung_up |= hung_up;
+    }
+
+    /// Goes as far as it can without waiting.
+    pub(super) fn turn(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let turn = self.go_on(token, desk).unwrap_or_else(Turn::Over);
+        if let Some(work) = &mut self.work {
+            let held = work.held();
+            desk.budget.recharge(std::mem::replace(&mut work.charged, held), held);
+        }
+        turn
+    }
+
+    /// Goes on with what it has waited for.
+    pub(super) fn finished(&mut self, finished: Finished, token: Token, desk: &mut Desk<'_>) -> Turn {
+        self.state = State::Listening;
+        self.since = desk.now;
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        match finished {
+            Finished::Committed(committed) => {
+                work.in_flight = 0;
+                answer_writes(committed, work.submitted, &mut work.output);
+            }
+            Finished::Administered(mut answer) => work.output.append(&mut answer),
+            Finished::LoggedIn(Ok(account), generation) => {
+                with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
+                self.client.logged_in(account, generation);
+            }
+            Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
+            Finished::Abandoned => return Turn::Over(End::Failed),
+        }
+        self.turn(token, desk)
+    }
+
+    /// Ends the connection when it is between requests, which may be now.
+    pub(super) fn end(&mut self) -> bool {
+        self.ending = true;
+        self.state == State::Listening
+    }
+
+    /// Whether the client has kept us waiting for too long.
+    pub(super) fn is_overdue(&self, settings: &ClientSettings, memory_is_short: bool, now: Ticks) -> bool {
+        let longest = match self.state {
+            State::Awaiting => None,
+            // It is us who do not read.
+            State::Listening if self.readable => None,
+            State::Sending => Some(STALLED),
+            State::Listening if self.client.account().is_none() => Some(settings.login_timeout),
+            State::Listening => settings.idle_timeout,
+        };
+        // The tick may have been nearly over when the waiting began: one more, so that nobody is early.
+        longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest))
+            || (memory_is_short && self.has_stalled(now))
+    }
+
+    /// Whether the client has stopped in the middle of a request.
+    fn has_stalled(&self, now: Ticks) -> bool {
+        self.state == State::Listening
+            && !self.readable
+            && self.work.as_ref().is_some_and(|work| now.since(work.heard) > Ticks::count(STALLED))
+    }
+
+    pub(super) fn info(&self, now: Ticks) -> ConnectionInfo {
+        let idle = if self.state == State::Awaiting { 0 } else { now.since(self.since) };
+        ConnectionInfo {
+            id: self.id,
+            peer: self.peer,
+            account: self.client.account().cloned(),
+            space: self.client.space().cloned(),
+            age: Ticks::duration(now.since(self.connected)),
+            idle: Ticks::duration(idle),
+            requests: self.requests,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        }
+    }
+
+    /// Gives back what it holds, frees its place, and hands over the socket.
+    pub(super) fn close(self, budget: &Budget, pool: &mut Pool) -> OwnedFd {
+        let Self { socket, work, permit, id, .. } = self;
+        if let Some(work) = work {
+            budget.recharge(work.charged, 0);
+            pool.give(work);
+        }
+        budget.unfavour(id);
+        drop(permit);
+        socket
+    }
+
+    fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, End> {
+        if self.state == State::Awaiting || (self.state == State::Sending && !self.send(token, desk)?) {
+            return Ok(Turn::Waits);
+        }
+        let mut has_read = false;
+        loop {
+            // First what is there, then what may come.
+            while let Some(work) = &mut self.work {
+                let (step, handled) = self.client.advance(work, desk.services);
+                self.requests += handled as u64;
+                if handled > 0 {
+                    self.since = desk.now;
+                }
+                let reads_on = matches!(step, Step::Read);
+                match step {
+                    Step::Commit => return Ok(self.commit(token, desk)),
+                    Step::Administer(request) => return Ok(self.administer(*request, token, desk)),
+                    Step::LogIn(login) => {
+                        if !self.log_in(login, token, desk) {
+                            return Ok(Turn::Waits);
+                        }
+                        continue;
+                    }
+                    Step::Read | Step::Send => {}
+                    Step::Close => work.last = true,
+                }
+                if !self.send(token, desk)? {
+                    return Ok(Turn::Waits);
+                }
+                if reads_on {
+                    break;
+                }
+            }
+            if self.ending || desk.draining {
+                return Err(End::Ended);
+            }
+            if !self.readable {
+                self.rest(desk);
+                return Ok(Turn::Waits);
+            }
+            if has_read {
+                return Ok(Turn::Again);
+            }
+            let has_begun = self.work.as_ref().is_some_and(|work| !work.input.is_empty());
+            if !desk.budget.may_read(desk.spendable, self.id, has_begun) {
+                return Ok(Turn::Starved);
+            }
+            self.read(desk)?;
+            has_read = true;
+        }
+    }
+
+    /// Reads once.
+    fn read(&mut self, desk: &mut Desk<'_>) -> Result<(), End> {
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let before = work.input.len();
+        match work.input.fill(&self.socket) {
+            Fill::More => {}
+            Fill::Drained => self.readable = self.hung_up,
+            Fill::Nothing => self.readable = false,
+            Fill::Closed => return Err(End::Closed),
+        }
+        work.heard = desk.now;
+        self.bytes_in += (work.input.len() - before) as u64;
+        // Whoever sends its login or a request byte by byte gains no time by that.
+        if before == 0 && self.client.account().is_some() {
+            self.since = desk.now;
+        }
+        Ok(())
+    }
+
+    /// Keeps nothing that is not needed while the client is silent.
+    fn rest(&mut self, desk: &mut Desk<'_>) {
+        match &mut self.work {
+            Some(work) if !work.input.is_empty() => work.compact(),
+            _ => {
+                if let Some(work) = self.work.take() {
+                    desk.budget.recharge(work.charged, 0);
+                    desk.budget.unfavour(self.id);
+                    desk.pool.give(work);
+                }
+            }
+        }
+    }
+
+    /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.
+    fn send(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, End> {
+        let Some(work) = &mut self.work else { return Ok(true) };
+        // Announcing more makes the last line and the end of file travel in one segment.
+        let flags = if work.last { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        while let Some(rest @ [_, ..]) = work.output.get(work.sent..) {
+            match send(&self.socket, rest, flags) {
+                Ok(sent) => {
+                    work.sent += sent;
+                    self.bytes_out += sent as u64;
+                    self.since = desk.now;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if self.state != State::Sending {
+                        (self.state, self.since) = (State::Sending, desk.now);
+                    }
+                    if !self.watched_for_room {
+                        desk.readiness.watch_for_room(&self.socket, token.key()).map_err(|_| End::Closed)?;
+                        self.watched_for_room = true;
+                    }
+                    return Ok(false);
+                }
+                Err(_) => return Err(End::Closed),
+            }
+        }
+        work.output.clear();
+        work.sent = 0;
+        self.state = State::Listening;
+        if work.last {
+            // Otherwise the last segment would wait for more. If it fails, the connection is gone.
+            shutdown(&self.socket, Shutdown::Write).map_err(|_| End::Closed)?;
+            return Err(End::Refused);
+        }
+        Ok(true)
+    }
+
+    fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let writes = std::mem::take(&mut work.writes);
+        work.submitted = writes.len();
+        work.in_flight =
+            writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
+        let promise = self.promise(token, desk);
+        let store = desk.services.store.clone();
+        desk.runtime.spawn(async move { promise.keep(Finished::Committed(store.write(writes).await)) });
+        Turn::Waits
+    }
+
+    fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) -> Turn {
+        let promise = self.promise(token, desk);
+        let services = desk.services.clone();
+        desk.runtime.spawn(async move {
+            let mut answer = Vec::new();
+            administer(request, &services, &mut answer).await;
+            promise.keep(Finished::Administered(answer));
+        });
+        Turn::Waits
+    }
+
+    /// Checks a login. `false` if it takes its time.
+    fn log_in(&mut self, login: Login, token: Token, desk: &mut Desk<'_>) -> bool {
+        let accounts = &desk.services.accounts;
+        // Read before the check: a change during it is then noticed with the first request.
+        let generation = accounts.generation();
+        if let Some(account) = accounts.known_login(&login.username, &login.password) {
+            let work = self.work.get_or_insert_with(|| desk.pool.take());
+            with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
+            self.client.logged_in(account, generation);
+            return true;
+        }
+        let promise = self.promise(token, desk);
+        let (accounts, peer) = (accounts.clone(), self.peer.ip());
+        desk.runtime.spawn(async move {
+            let verdict = accounts.login(&login.username, &login.password, peer).await;
+            promise.keep(Finished::LoggedIn(verdict, generation));
+        });
+        false
+    }
+
+    fn refuse_login(&mut self, desk: &mut Desk<'_>) {
+        tracing::debug!(peer = %self.peer, "a login was refused");
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
+        work.last = true;
+        self.state = State::Sending;
+    }
+
+    /// A promise to this connection, which waits for it from now on.
+    fn promise(&mut self, token: Token, desk: &Desk<'_>) -> Promise {
+        self.state = State::Awaiting;
+        Promise::new(desk.mailbox, token)
+    }
+}
+
+impl Ticks {
+    const A_SECOND: u32 = 10;
+
+    pub(super) fn between(start: Instant, now: Instant) -> Self {
+        Self(Self::count(now.saturating_duration_since(start)))
+    }
+
+    fn since(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// How many ticks there are in `duration`, rounded up.
+    fn count(duration: Duration) -> u32 {
+        let ticks = duration.as_millis().div_ceil(u128::from(1000 / Self::A_SECOND));
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
+    fn duration(ticks: u32) -> Duration {
+        Duration::from_millis(u64::from(ticks) * u64::from(1000 / Self::A_SECOND))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_connection_is_small() {
+        assert!(size_of::<Connection>() <= 144, "{} bytes", size_of::<Connection>());
+        assert_eq!(size_of::<Option<Connection>>(), size_of::<Connection>());
+    }
+
+    #[test]
+    fn ticks() {
+        let start = Instant::now();
+        let later = Ticks::between(start, start + Duration::from_millis(1501));
+        assert_eq!(later, Ticks(16), "rounded up");
+        assert_eq!(later.since(Ticks(20)), 0);
+        assert_eq!(Ticks::duration(later.since(Ticks(6))), Duration::from_secs(1));
+        assert_eq!(Ticks::count(Duration::MAX), u32::MAX);
+    }
+}

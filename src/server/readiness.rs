@@ -1,0 +1,114 @@
+//! Which sockets have something to do: one epoll instance, and a way to wake whoever waits for it.
+//!
+//! Clients are watched for edges: an event says that something has come, once, so that nothing need be
+//! armed again for each request. Whoever gets one reads until the socket is drained.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+/// Sockets that are watched.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    epoll: OwnedFd,
+}
+
+/// What a wait has brought.
+pub(super) struct Events(Vec<epoll::Event>);
+
+/// Something happened to what is watched as `key`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub(super) key: u64,
+    /// The other side has ended its half, or the connection is broken: reading will say which.
+    pub(super) hung_up: bool,
+    /// There is something to read, be it the end.
+    pub(super) readable: bool,
+}
+
+/// Wakes whoever waits for a [`Readiness`].
+#[derive(Debug)]
+pub(super) struct Waker(OwnedFd);
+
+impl Readiness {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Reports once whenever something comes in.
+    pub(super) fn watch(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key), flags)?)
+    }
+
+    /// Reports once as well whenever there is room again to send.
+    pub(super) fn watch_for_room(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(key), flags)?)
+    }
+
+    /// Reports for as long as there is something to take.
+    pub(super) fn watch_listener(&self, listener: impl AsFd, key: u64) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, listener, EventData::new_u64(key), EventFlags::IN)?)
+    }
+
+    /// Reports no more.
+    pub(super) fn forget(&self, source: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, source)?)
+    }
+
+    /// Waits for events, at most for `longest`.
+    pub(super) fn wait(&self, events: &mut Events, longest: Option<Duration>) -> io::Result<()> {
+        let timeout = longest.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
+        events.0.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(EVENTS))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
+        const BROKEN: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+        self.0.iter().map(|event| {
+            let flags = event.flags;
+            Event {
+                key: event.data.u64(),
+                hung_up: flags.intersects(BROKEN),
+                readable: flags.intersects(EventFlags::IN.union(BROKEN)),
+            }
+        })
+    }
+}
+
+impl Waker {
+    /// A waker that shows up as an event with `key`.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    pub(super) fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
+        // For edges, too: nobody need read it to be woken again.
+        readiness.watch(&self.0, key)
+    }
+
+    pub(super) fn wake(&self) {
+        // It fails only when the counter is full, after 2^64 wakings.
+        if let Err(error) = rustix::io::write(&self.0, &1_u64.to_ne_bytes()) {
+            tracing::error!(%error, "cannot wake a thread of the server");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Who is connected, and how to end a connection from outside.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::auth::Account;
+use crate::store::Space;
+
+use super::Shared;
+use super::mailbox::Message;
+
+/// Asks the workers about their connections. A cheap handle.
+#[derive(Clone)]
+pub struct Roster {
+    shared: Arc<Shared>,
+}
+
+/// One connection, as it was a moment ago.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// Its number. Never used again.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    pub(super) account: Option<Arc<Account>>,
+    pub(super) space: Option<Space>,
+    /// How long it has been open.
+    pub age: Duration,
+    /// How long the client has sent nothing; zero while it is being worked for.
+    pub idle: Duration,
+    /// Requests so far, the login included.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+/// How a connection was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was between requests and is closed.
+    Now,
+    /// A request is being worked on: the connection ends when it has been answered.
+    AfterItsRequest,
+}
+
+impl Roster {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// All connections, in no particular order. Each worker is asked in turn; connections come and go
+    /// meanwhile.
+    pub async fn connections(&self) -> Vec<ConnectionInfo> {
+        let mut all = Vec::new();
+        for mailbox in &self.shared.mailboxes {
+            let (reply, answer) = oneshot::channel();
+            mailbox.send(Message::List(reply));
+            // No answer means that the server has ended meanwhile.
+            all.append(&mut answer.await.unwrap_or_default());
+        }
+        all
+    }
+
+    /// Ends the connection with this number, but no request under its hands. `None` if there is none.
+    pub async fn end(&self, id: u64) -> Option<Ended> {
+        for mailbox in &self.shared.mailboxes {
+            let (reply, answer) = oneshot::channel();
+            mailbox.send(Message::End(id, reply));
+            if let Ok(Some(ended)) = answer.await {
+                return Some(ended);
+            }
+        }
+        None
+    }
+}
+
+impl ConnectionInfo {
+    /// Who logged in, if anybody did.
+    pub fn user(&self) -> Option<&str> {
+        self.account.as_ref().map(|account| account.username.as_str())
+    }
+
+    /// The space in use, if one was chosen.
+    pub fn space(&self) -> Option<&str> {
+        self.space.as_ref().map(Space::name)
+    }
+}

@@ -1,0 +1,397 @@
+//! A thread that serves connections: waits for any of them to have something to do, and gives each its turn.
+//!
+//! A worker owns its connections: nobody else touches them, so nothing here is locked. It never waits
+//! for anything but its readiness: what takes its time is done elsewhere, and comes back through the
+//! [mailbox](super::mailbox). The first worker accepts as well.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::{oneshot, watch};
+
+use super::accept::{Accepted, Acceptor, Arrival};
+use super::buffers::Pool;
+use super::connection::{Connection, Desk, End, Ticks, Turn};
+use super::linger::Linger;
+use super::mailbox::{Finished, Mailbox, Message, Token};
+use super::probe;
+use super::readiness::{Event, Events, Readiness};
+use super::roster::Ended;
+use super::{ClientSettings, Shared};
+
+/// Connections accepted before others get their turn.
+const BATCH: usize = 64;
+
+/// Between two looks at what may be overdue, or has lingered for long enough.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks between two summaries of rejections: one second.
+const TICKS_A_SUMMARY: u32 = 4;
+
+/// Until those that there is no memory for are tried again.
+const STARVED_PAUSE: Duration = Duration::from_millis(5);
+
+/// The same for sockets that linger when the thread is to end.
+const STOPPING_PAUSE: Duration = Duration::from_millis(10);
+
+/// Below this many places it is not worth while to give any back.
+const LEAST_ROOM: usize = 64;
+
+/// Keys of what is not a connection. No connection's index is that large.
+const WAKER: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
+
+/// One thread's share of the connections.
+pub(super) struct Worker {
+    number: usize,
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    settings: ClientSettings,
+    changes: watch::Receiver<ClientSettings>,
+    readiness: Readiness,
+    connections: Slab<Connection>,
+    acceptor: Option<Acceptor>,
+    linger: Linger,
+    pool: Pool,
+    /// Connections that have more to read.
+    again: VecDeque<Token>,
+    /// Connections that there was no memory for.
+    starved: VecDeque<Token>,
+    next_tick: Instant,
+    ticks: u32,
+    now: Instant,
+    draining: Option<oneshot::Sender<()>>,
+    drains: bool,
+    stopping: bool,
+}
+
+impl Worker {
+    /// Worker `number`, which accepts if it is given a listener.
+    pub(super) fn new(number: usize, shared: &Arc<Shared>, acceptor: Option<Acceptor>) -> io::Result<Self> {
+        let Some(mailbox) = shared.mailboxes.get(number).cloned() else {
+            return Err(io::Error::other("there is no mailbox for this worker"));
+        };
+        let readiness = Readiness::new()?;
+        mailbox.waker().register(&readiness, WAKER)?;
+        if let Some(acceptor) = &acceptor {
+            readiness.watch_listener(acceptor.listener(), LISTENER)?;
+        }
+        let now = Instant::now();
+        let mut changes = shared.services.settings.clone();
+        let settings = *changes.borrow_and_update();
+        Ok(Self {
+            settings,
+            changes,
+            number,
+            shared: Arc::clone(shared),
+            mailbox,
+            readiness,
+            connections: Slab::new(),
+            acceptor,
+            linger: Linger::new(Arc::clone(&shared.lingering)),
+            pool: Pool::default(),
+            again: VecDeque::new(),
+            starved: VecDeque::new(),
+            next_tick: now + TICK,
+            ticks: 0,
+            now,
+            draining: None,
+            drains: false,
+            stopping: false,
+        })
+    }
+
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// The listener is of no use any more, or the system does not say what is ready.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let (mut messages, mut events) = (Vec::new(), Events::new());
+        while !(self.stopping && self.linger.is_empty()) {
+            let timeout = self.timeout();
+            self.readiness.wait(&mut events, timeout)?;
+            self.now = Instant::now();
+            // An error says that nobody will change them any more.
+            if self.changes.has_changed().unwrap_or(false) {
+                self.settings = *self.changes.borrow_and_update();
+            }
+            self.mailbox.take(&mut messages);
+            for message in messages.drain(..) {
+                self.read_message(message)?;
+            }
+            for event in events.iter() {
+                self.notice(event)?;
+            }
+            self.go_on();
+            self.resume_accepting()?;
+            if self.now >= self.next_tick {
+                self.tick();
+            }
+            if self.connections.is_empty()
+                && let Some(drained) = self.draining.take()
+            {
+                // Whoever asked may have given up waiting.
+                drained.send(()).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// How long there is nothing to do if nothing happens.
+    fn timeout(&mut self) -> Option<Duration> {
+        if !self.again.is_empty() || !self.mailbox.fall_asleep() {
+            return Some(Duration::ZERO);
+        }
+        let until = |then: Instant| then.saturating_duration_since(self.now);
+        let pause = self.acceptor.as_ref().and_then(Acceptor::paused_until).map(until);
+        let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
+        let stopping = self.stopping.then_some(STOPPING_PAUSE);
+        let ticks = !self.connections.is_empty()
+            || !self.linger.is_empty()
+            || !self.pool.is_empty()
+            || self.shared.turned_away.is_going_on();
+        let tick = ticks.then(|| until(self.next_tick));
+        [pause, starved, stopping, tick].into_iter().flatten().min()
+    }
+
+    fn notice(&mut self, event: Event) -> io::Result<()> {
+        match event.key {
+            WAKER => Ok(()),
+            LISTENER => self.accept(),
+            key => {
+                if let Some(token) = Token::from_key(key)
+                    && let Some(connection) = find(&mut self.connections, token)
+                {
+                    connection.noticed(event.readable, event.hung_up);
+                    self.give_turn(token, Connection::turn);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn read_message(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Welcome(arrival) => self.welcome(arrival),
+            Message::Finished(token, finished) => self.finished(token, finished),
+            Message::Probe(socket) => self.pass_on(socket),
+            Message::StopAccepting(stopped) => {
+                if let Some(acceptor) = self.acceptor.take() {
+                    self.readiness.forget(acceptor.listener())?;
+                }
+                stopped.send(()).ok();
+            }
+            Message::Drain(drained) => {
+                self.drains = true;
+                self.draining = Some(drained);
+                self.end_all_that(Connection::end);
+            }
+            Message::Cut(cut) => {
+                let connections = self.connections.len();
+                self.end_all_that(|_| true);
+                cut.send(connections).ok();
+            }
+            Message::List(reply) => {
+                let now = self.coarse_now();
+                reply
+                    .send(self.connections.iter().map(|(_, connection)| connection.info(now)).collect())
+                    .ok();
+            }
+            Message::End(id, reply) => {
+                reply.send(self.end(id)).ok();
+            }
+            Message::Stop => {
+                self.acceptor = None;
+                self.end_all_that(|_| true);
+                self.stopping = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        for _ in 0..BATCH {
+            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
+            match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
+                Accepted::Client(arrival) => self.assign(arrival),
+                Accepted::Probe(socket) => self.pass_on(socket),
+                Accepted::Other => {}
+                Accepted::Nobody => return Ok(()),
+                Accepted::Short => return self.readiness.forget(acceptor.listener()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts again after a shortage.
+    fn resume_accepting(&mut self) -> io::Result<()> {
+        if let Some(acceptor) = &mut self.acceptor
+            && acceptor.resume(self.now)
+        {
+            self.readiness.watch_listener(acceptor.listener(), LISTENER)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
+    fn assign(&mut self, arrival: Arrival) {
+        let mut chosen = &self.mailbox;
+        for mailbox in &self.shared.mailboxes {
+            if mailbox.load() < chosen.load() {
+                chosen = mailbox;
+            }
+        }
+        chosen.add_load();
+        if Arc::ptr_eq(chosen, &self.mailbox) {
+            self.welcome(arrival);
+        } else {
+            chosen.send(Message::Welcome(arrival));
+        }
+    }
+
+    /// Makes a connection of one that has been admitted.
+    fn welcome(&mut self, arrival: Arrival) {
+        let connection = Connection::new(arrival, &self.settings, self.coarse_now());
+        let entry = self.connections.vacant_entry();
+        let Some(token) = Token::new(entry.key(), connection.id()) else { return };
+        match self.readiness.watch(connection.socket(), token.key()) {
+            Ok(()) => {
+                entry.insert(connection);
+            }
+            Err(error) => {
+                self.mailbox.take_load();
+                tracing::warn!(peer = %connection.peer(), %error, "cannot watch a connection: it is closed");
+            }
+        }
+    }
+
+    fn finished(&mut self, token: Token, finished: Finished) {
+        self.give_turn(token, |connection, token, desk| connection.finished(finished, token, desk));
+    }
+
+    /// Those that have more to read, and those that there may be memory for by now.
+    fn go_on(&mut self) {
+        for _ in 0..self.again.len() {
+            if let Some(token) = self.again.pop_front() {
+                self.give_turn(token, Connection::turn);
+            }
+        }
+        for _ in 0..self.starved.len() {
+            if let Some(token) = self.starved.pop_front() {
+                self.give_turn(token, Connection::turn);
+            }
+        }
+    }
+
+    /// Gives a connection its turn. A panic ends this connection and nothing else.
+    fn give_turn(&mut self, token: Token, turn: impl FnOnce(&mut Connection, Token, &mut Desk<'_>) -> Turn) {
+        let now = self.coarse_now();
+        let Some(connection) = find(&mut self.connections, token) else { return };
+        let mut desk = Desk {
+            services: &self.shared.services,
+            budget: &self.shared.budget,
+            spendable: self.settings.spendable(self.shared.mailboxes.len()),
+            runtime: &self.shared.runtime,
+            mailbox: &self.mailbox,
+            readiness: &self.readiness,
+            pool: &mut self.pool,
+            draining: self.drains,
+            now,
+        };
+        // Sound: after a panic nothing of the connection is looked at again but its socket, permit and
+        // buffers, and what it shares with others is left whole.
+        let turn = catch_unwind(AssertUnwindSafe(|| turn(connection, token, &mut desk)));
+        match turn {
+            Ok(Turn::Waits) => {}
+            Ok(Turn::Again) => self.again.push_back(token),
+            Ok(Turn::Starved) => self.starved.push_back(token),
+            Ok(Turn::Over(end)) => self.remove(token.index as usize, end),
+            Err(_) => self.remove(token.index as usize, End::Failed),
+        }
+    }
+
+    fn remove(&mut self, index: usize, end: End) {
+        let Some(connection) = self.connections.try_remove(index) else { return };
+        let peer = connection.peer();
+        let socket = connection.close(&self.shared.budget, &mut self.pool);
+        self.mailbox.take_load();
+        match end {
+            // Who lingers takes no place from others.
+            End::Refused => self.linger.keep(socket, self.now),
+            End::Failed => {
+                self.shared.counters.panic();
+                tracing::error!(%peer, "a session panicked: its connection is closed");
+            }
+            End::Closed | End::Ended => {}
+        }
+        tracing::debug!(%peer, ?end, "a connection ended");
+    }
+
+    fn end_all_that(&mut self, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
+        let ending: Vec<_> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(index, connection)| is_to_end(connection).then_some(index))
+            .collect();
+        for index in ending {
+            self.remove(index, End::Ended);
+        }
+    }
+
+    fn end(&mut self, id: u64) -> Option<Ended> {
+        let (index, connection) =
+            self.connections.iter_mut().find(|(_, connection)| connection.id() == id)?;
+        if !connection.end() {
+            return Some(Ended::AfterItsRequest);
+        }
+        self.remove(index, End::Ended);
+        Some(Ended::Now)
+    }
+
+    fn tick(&mut self) {
+        self.next_tick = self.now + TICK;
+        self.ticks = self.ticks.wrapping_add(1);
+        let settings = self.settings;
+        let now = self.coarse_now();
+        let memory_is_short = self.shared.budget.spent() >= settings.spendable(self.shared.mailboxes.len());
+        self.end_all_that(|connection| {
+            let overdue = connection.is_overdue(&settings, memory_is_short, now);
+            if overdue {
+                tracing::debug!(peer = %connection.peer(), "the client took too long");
+            }
+            overdue
+        });
+        self.linger.sweep(self.now);
+        self.pool.trim();
+        if self.connections.capacity() > LEAST_ROOM
+            && self.connections.len() < self.connections.capacity() / 4
+        {
+            self.connections.shrink_to_fit();
+        }
+        if self.number == 0 && self.ticks.is_multiple_of(TICKS_A_SUMMARY) {
+            self.shared.turned_away.log();
+        }
+    }
+
+    /// Passes a probe on, so that it has been through every worker, and then has the store answer it.
+    fn pass_on(&self, socket: OwnedFd) {
+        match self.shared.mailboxes.get(self.number + 1) {
+            Some(next) => next.send(Message::Probe(socket)),
+            None => probe::answer(socket, &self.shared),
+        }
+    }
+
+    fn coarse_now(&self) -> Ticks {
+        Ticks::between(self.shared.started, self.now)
+    }
+}
+
+fn find(connections: &mut Slab<Connection>, token: Token) -> Option<&mut Connection> {
+    let connection = connections.get_mut(token.index as usize)?;
+    (Token::new(token.index as usize, connection.id()) == Some(token)).then_some(connection)
+}
