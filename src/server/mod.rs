@@ -152,9 +152,18 @@ impl Server {
     /// # Errors
     /// The listener could not be prepared, or a thread not started.
     pub fn start(listener: TcpListener, services: Services) -> io::Result<Self> {
+        Self::start_with(listener, services, workers())
+    }
+
+    /// The same, with that many threads to serve connections: one at least.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(listener: TcpListener, services: Services, workers: usize) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let mut acceptor = Some(Acceptor::new(listener)?);
-        let mailboxes = (0..workers()).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
+        let mailboxes =
+            (0..workers.max(1)).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {
             services,
             counters: Arc::default(),
@@ -288,4 +297,54 @@ impl Drop for Server {
 fn workers() -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     cores.saturating_sub(1).clamp(1, MOST_WORKERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpStream;
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::auth::HashCost;
+    use crate::store::Durability;
+
+    /// A request that makes its session panic.
+    pub(super) const FATAL: &[u8] = b"panic";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = NonZeroU32::MIN;
+        let limiter = Limiter::new(one.saturating_add(1), one.saturating_add(1)).unwrap();
+        let store = Store::open(dir.path(), Durability::Always).unwrap();
+        let accounts = Accounts::open(store.clone(), HashCost { memory_kib: 8, passes: 1 }).unwrap();
+        accounts.ensure_admin(Some("secret"), dir.path()).await.unwrap();
+        let settings = ClientSettings {
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: None,
+            max_request: 1024,
+            max_inflight: 1 << 20,
+        };
+        let (_settings, settings) = watch::channel(settings);
+        let services = Services { limiter: limiter.clone(), store, accounts, settings };
+        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), services).unwrap();
+        let login = || {
+            let mut stream = BufReader::new(TcpStream::connect(server.address()).unwrap());
+            stream.get_mut().write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
+            let mut answer = String::new();
+            stream.read_line(&mut answer).unwrap();
+            assert!(answer.contains("OK"), "{answer}");
+            stream
+        };
+        let (mut doomed, mut other) = (login(), login());
+        doomed.get_mut().write_all(&[FATAL, b"\n"].concat()).unwrap();
+        assert_eq!(doomed.read(&mut [0; 9]).unwrap(), 0, "it is closed");
+        drop(login());
+        other.get_mut().write_all(b"x\n").unwrap();
+        let mut answer = String::new();
+        other.read_line(&mut answer).unwrap();
+        assert!(answer.contains("ERROR"), "{answer}");
+        assert_eq!(server.counters().read().panicked, 1);
+    }
 }

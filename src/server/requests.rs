@@ -122,6 +122,8 @@ impl Client {
                 Reply::from(Refusal::AuthenticationFailed).render(output);
                 break Step::Close;
             }
+            #[cfg(test)]
+            assert_ne!(line, super::tests::FATAL, "a panic on request");
             let request = Request::parse(line);
             let collects = matches!(request, Ok(Request::Put { .. } | Request::Delete { .. }));
             if !collects && !writes.is_empty() {

@@ -53,7 +53,7 @@ fn a_full_server_is_a_healthy_one() {
 fn a_stuck_accept_loop_sends_no_word() {
     let ears = Ears::new();
     let server = watched(&ears, Setup::new());
-    sends_no_word_without(&ears, &server, "clients");
+    sends_no_word_without(&ears, &server, "clients-0");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shibudb::auth::{Accounts, HashCost};
 use shibudb::limiter::Limiter;
-use shibudb::server::{ClientSettings, Drained, Server, Services};
+use shibudb::server::{ClientSettings, ConnectionInfo, Drained, Ended, Server, Services};
 use shibudb::store::{Durability, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -45,6 +45,10 @@ impl House {
     }
 
     pub(crate) fn with_settings(limit: u32, settings: ClientSettings) -> Self {
+        Self::with_workers(limit, settings, 1)
+    }
+
+    pub(crate) fn with_workers(limit: u32, settings: ClientSettings, workers: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -57,7 +61,8 @@ impl House {
         let (settings, receiver) = watch::channel(settings);
         let services =
             Services { limiter: limiter.clone(), store, accounts: accounts.clone(), settings: receiver };
-        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), services).unwrap();
+        let server =
+            Server::start_with(TcpListener::bind("127.0.0.1:0").unwrap(), services, workers).unwrap();
         let address = server.address();
         drop(_inside);
         Self { runtime, limiter, settings, address, server: Some(server), _dir: dir }
@@ -102,6 +107,18 @@ impl House {
 
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
+    }
+
+    pub(crate) fn roster(&self) -> Vec<ConnectionInfo> {
+        self.runtime.block_on(self.server().roster().connections())
+    }
+
+    pub(crate) fn end(&self, id: u64) -> Option<Ended> {
+        self.runtime.block_on(self.server().roster().end(id))
+    }
+
+    pub(crate) fn probe(&self) {
+        self.runtime.block_on(self.server().prober().probe()).unwrap();
     }
 
     pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
@@ -172,10 +189,15 @@ pub(crate) fn error(message: &str) -> Value {
 }
 
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_until_for(PATIENCE, what, condition);
+}
+
+#[track_caller]
+pub(crate) fn wait_until_for(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < patience, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -5,5 +5,8 @@
 mod answers;
 mod endings;
 mod house;
+mod memory;
 mod pipelining;
 mod rejection;
+mod roster;
+mod workers;
