@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::engine::{Changes, Engine};
 use super::group::Group;
 use super::layout::{self, Catalogue};
-use super::queue::{Command, Queued, Taken};
+use super::queue::{Command, Taken};
 use super::shared::{Shared, Slot};
 use super::space::Space;
 use super::{Durability, SpaceError, StoreError};
@@ -40,6 +40,9 @@ pub(super) struct Committer {
     failure: Option<Failure>,
 }
 
+/// However the thread ends, nobody waits for it in vain.
+struct End(Arc<Shared>);
+
 /// The engine failed, and has not been opened anew since.
 struct Failure {
     reason: Arc<str>,
@@ -47,6 +50,12 @@ struct Failure {
     disk_full: bool,
     retry_after: Duration,
     retry_at: Instant,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+    }
 }
 
 impl Committer {
@@ -57,7 +66,10 @@ impl Committer {
         next_id: u64,
     ) -> io::Result<JoinHandle<()>> {
         let mut committer = Self { shared, durability, next_id, sync_due: None, failure: None };
-        std::thread::Builder::new().name("store-commit".into()).spawn(move || committer.run())
+        std::thread::Builder::new().name("store-commit".into()).spawn(move || {
+            let _end = End(Arc::clone(&committer.shared));
+            committer.run();
+        })
     }
 
     fn run(&mut self) {
@@ -78,10 +90,10 @@ impl Committer {
         }
     }
 
-    fn execute(&mut self, commands: Vec<Queued>) {
+    fn execute(&mut self, commands: Vec<Command>) {
         let mut group = Group::default();
-        for queued in commands {
-            match queued.command {
+        for command in commands {
+            match command {
                 Command::CreateSpace { name, wal, reply } => {
                     self.commit(&mut group);
                     answer(reply, self.create_space(&name, wal));
@@ -91,10 +103,10 @@ impl Committer {
                     answer(reply, self.delete_space(&name));
                 }
                 Command::Own { key, value, reply } => group.own(key, value, reply),
-                Command::Write { writes, reply } => {
+                Command::Write { writes, done } => {
                     match self.shared.with_engine(|engine| group.write(engine, writes)) {
-                        Ok(outcomes) => group.answer_later(outcomes, reply),
-                        Err(error) => answer(reply, Err(error)),
+                        Ok(outcomes) => group.tell_later(outcomes, done),
+                        Err(error) => done.call(Err(error)),
                     }
                 }
             }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 use super::committer::answer;
+use super::done::Done;
 use super::engine::{Changes, Engine};
 use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
 
@@ -20,12 +21,10 @@ pub(super) struct Group {
     waiting: Waiting,
 }
 
-type WriteReply = (Vec<Outcome>, oneshot::Sender<Result<Vec<Outcome>, StoreError>>);
-
 /// Those who are to be told what became of the group.
 #[derive(Default)]
 pub(super) struct Waiting {
-    writes: Vec<WriteReply>,
+    writes: Vec<(Vec<Outcome>, Done)>,
     own: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
 
@@ -77,13 +76,9 @@ impl Group {
         self.waiting.own.push(reply);
     }
 
-    /// Has `reply` answered with `outcomes` once the group is committed.
-    pub(super) fn answer_later(
-        &mut self,
-        outcomes: Vec<Outcome>,
-        reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
-    ) {
-        self.waiting.writes.push((outcomes, reply));
+    /// Has `done` called with `outcomes` once the group is committed.
+    pub(super) fn tell_later(&mut self, outcomes: Vec<Outcome>, done: Done) {
+        self.waiting.writes.push((outcomes, done));
     }
 
     fn insert(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -109,8 +104,8 @@ impl Group {
 impl Waiting {
     /// Tells everybody.
     pub(super) fn answer(self, result: Result<(), StoreError>) {
-        for (outcomes, reply) in self.writes {
-            answer(reply, result.clone().map(|()| outcomes));
+        for (outcomes, done) in self.writes {
+            done.call(result.clone().map(|()| outcomes));
         }
         for reply in self.own {
             answer(reply, result.clone());

@@ -35,6 +35,7 @@
 //! never lost.
 
 mod committer;
+mod done;
 mod engine;
 mod error;
 mod group;
@@ -59,6 +60,7 @@ pub use error::{OpenError, SpaceError, StoreError};
 pub use space::{InvalidName, MAX_NAME_LEN, Space, check_name};
 
 use committer::Committer;
+use done::Done;
 use engine::Engine;
 use layout::{Catalogue, Deleted};
 use lock::DirectoryLock;
@@ -180,12 +182,33 @@ impl Store {
         self.open.shared.with_engine(|engine| engine.get(&key))
     }
 
-    /// Applies `writes` in order, and returns once they are as durable as their spaces ask for.
+    /// Has `writes` applied in order, and `done` called once they are as durable as their spaces ask
+    /// for. Never waits.
+    ///
+    /// `done` is called exactly once, on the thread that commits, which it holds up meanwhile: it should
+    /// do no more than pass the outcome on. If the store is closed it is called here and now.
+    ///
+    /// There is no bound on what may be queued but that of the callers: let each have few submissions
+    /// under way. A connection has one.
+    ///
+    /// # Errors
+    /// `done` gets an error if the whole submission failed: nothing of it is acknowledged.
+    pub fn submit(
+        &self,
+        writes: Vec<Write>,
+        done: impl FnOnce(Result<Vec<Outcome>, StoreError>) + Send + 'static,
+    ) {
+        self.open.shared.queue.push(Command::Write { writes, done: Done::new(done) });
+    }
+
+    /// Like [`submit`](Self::submit), and waits for the outcome.
     ///
     /// # Errors
     /// The whole submission failed: nothing of it is acknowledged.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
-        self.ask(|reply| Command::Write { writes, reply }).await?
+        let (reply, outcome) = oneshot::channel();
+        self.submit(writes, |written| committer::answer(reply, written));
+        outcome.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Makes a space. With `wal` its writes are as durable as the store was opened for; without,
@@ -248,7 +271,7 @@ impl Store {
     /// Queues a command and waits for its answer.
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.open.shared.queue.push(command(reply)).await?;
+        self.open.shared.queue.push(command(reply));
         answer.await.map_err(|_| StoreError::Closed)
     }
 }

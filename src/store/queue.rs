@@ -1,24 +1,23 @@
-//! The bounded queue between those who write and the one thread that commits.
+//! The queue between those who write and the one thread that commits.
+//!
+//! It is as long as there are writers who wait: each connection has at most one submission under way,
+//! and the server bounds what all of them together may hold in memory. A bound here would only make
+//! somebody wait who must not.
 
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Outcome, SpaceError, StoreError, Write};
-
-/// How many bytes of keys and values may wait. Whoever comes then waits for room.
-const ROOM: u32 = 64 << 20;
-
-/// What a waiting command takes besides its keys and values.
-const OVERHEAD: usize = 256;
+use super::done::Done;
+use super::{SpaceError, StoreError, Write};
 
 /// Something for the committer to do, and whom to tell.
 pub(super) enum Command {
     Write {
         writes: Vec<Write>,
-        reply: oneshot::Sender<Result<Vec<Outcome>, StoreError>>,
+        done: Done,
     },
     /// A change of an entry of the store's own, by its full key. Always synced.
     Own {
@@ -37,28 +36,22 @@ pub(super) enum Command {
     },
 }
 
-/// A command, and the room it takes until it is done.
-pub(super) struct Queued {
-    pub(super) command: Command,
-    pub(super) _room: Option<OwnedSemaphorePermit>,
-}
-
+#[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
-    room: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Queued>,
+    waiting: Vec<Command>,
     closed: bool,
 }
 
 /// What woke the committer.
 pub(super) enum Taken {
     /// These commands, in the order they came.
-    Commands(Vec<Queued>),
+    Commands(Vec<Command>),
     /// Nothing came before the deadline.
     Deadline,
     /// Closed, and nothing is left to do.
@@ -66,38 +59,22 @@ pub(super) enum Taken {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            arrived: Condvar::new(),
-            room: Arc::new(Semaphore::new(ROOM as usize)),
-        }
-    }
-
-    /// Queues a command, once there is room for it.
-    pub(super) async fn push(&self, command: Command) -> Result<(), StoreError> {
-        // One command larger than all the room gets it all, alone.
-        let size = u32::try_from(command.size()).unwrap_or(ROOM).min(ROOM);
-        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| StoreError::Closed)?;
-        self.admit(command, Some(room))
-    }
-
-    /// Queues one of the store's own commands: few and small, they need no room.
-    pub(super) fn push_own(&self, command: Command) -> Result<(), StoreError> {
-        self.admit(command, None)
-    }
-
-    fn admit(&self, command: Command, room: Option<OwnedSemaphorePermit>) -> Result<(), StoreError> {
+    /// Queues a command. Once the queue is closed the command is dropped, which tells whoever waits
+    /// for it.
+    pub(super) fn push(&self, command: Command) {
         let mut state = self.state();
         if state.closed {
-            return Err(StoreError::Closed);
+            // Whom it tells may do anything, also push.
+            drop(state);
+            return;
         }
-        state.waiting.push(Queued { command, _room: room });
+        state.waiting.push(command);
+        let first = state.waiting.len() == 1;
+        drop(state);
         // The committer takes everything at once: only the first of a group need wake it.
-        if state.waiting.len() == 1 {
+        if first {
             self.arrived.notify_one();
         }
-        Ok(())
     }
 
     /// Takes everything that waits; blocks until there is something, or until `deadline`.
@@ -123,26 +100,17 @@ impl Queue {
     /// Lets nothing more in. What waits is still taken.
     pub(super) fn close(&self) {
         self.state().closed = true;
-        self.room.close();
         self.arrived.notify_all();
+    }
+
+    /// Lets nothing more in and drops what waits: nobody will take it.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let waiting = mem::take(&mut self.state().waiting);
+        drop(waiting);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Command {
-    /// Its weight against the room.
-    fn size(&self) -> usize {
-        let bytes: usize = match self {
-            Self::Write { writes, .. } => writes
-                .iter()
-                .map(|write| OVERHEAD + write.key.len() + write.value.as_ref().map_or(0, Vec::len))
-                .sum(),
-            Self::Own { key, value, .. } => key.len() + value.as_ref().map_or(0, Vec::len),
-            Self::CreateSpace { name, .. } | Self::DeleteSpace { name, .. } => name.len(),
-        };
-        OVERHEAD + bytes
     }
 }

@@ -89,7 +89,8 @@ fn forget(shared: &Shared, ids: &[u64]) {
         let (reply, stored) = oneshot::channel();
         let command = Command::Own { key: layout::deleted_key(id), value: None, reply };
         // At worst it is reclaimed once more after the next start, which finds nothing.
-        if shared.queue.push_own(command).is_err() || !matches!(stored.blocking_recv(), Ok(Ok(()))) {
+        shared.queue.push(command);
+        if !matches!(stored.blocking_recv(), Ok(Ok(()))) {
             return;
         }
         shared.deleted.remove(id);

@@ -39,7 +39,7 @@ impl Shared {
     pub(super) fn new(dir: PathBuf, engine: Engine, deleted: Arc<Deleted>) -> Self {
         Self {
             dir,
-            queue: Queue::new(),
+            queue: Queue::default(),
             deleted,
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),
