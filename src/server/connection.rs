@@ -372,8 +372,7 @@ impl Connection {
         work.in_flight =
             writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
         let promise = self.promise(token, desk);
-        let store = desk.services.store.clone();
-        desk.runtime.spawn(async move { promise.keep(Finished::Committed(store.write(writes).await)) });
+        desk.services.store.submit(writes, |written| promise.keep(Finished::Committed(written)));
         Turn::Waits
     }
 
