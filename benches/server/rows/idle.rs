@@ -1,0 +1,116 @@
+//! What a connection costs that does nothing, and what of it remains when it is gone.
+//!
+//! A server is started anew for every measurement: what others have left behind would be reused.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::bare;
+use crate::contender::{Contender, Redis, Shibudb, start_bare};
+use crate::crowd;
+use crate::figures::{Figure, Figures, GROWTH, KEPT, LOGGED_IN, SILENT};
+use crate::language::{Greeting, Language};
+use crate::rounds::{Lane, Measured, REDIS, SHIBUDB, Scale, TOKIO, interleave};
+use crate::usage::resident;
+
+const CONNECTIONS: usize = 15_000;
+
+/// How often the connections are opened and closed, to tell memory that is reused from memory that leaks.
+const TIMES: usize = 2;
+
+/// How long connections are held before memory is looked at.
+const HOLD: Duration = Duration::from_millis(1500);
+
+/// How long a server has to give memory back.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// The memory of a server while connections are opened and closed several times.
+pub(crate) struct Memory {
+    connections: f64,
+    before: f64,
+    with: Vec<f64>,
+    after: Vec<f64>,
+}
+
+pub(super) fn measure(scale: &Scale) -> Result<Measured> {
+    let connections = scale.connections(CONNECTIONS);
+    // A few more: a connection that is closed may count for a moment longer.
+    let limit = connections + 100;
+    let start = move || Shibudb { limit, ..Shibudb::default() }.start();
+    let mut lanes = vec![
+        Lane::new(SHIBUDB, move || both(start, connections, Language::Shibudb)),
+        Lane::new(TOKIO, move || {
+            let memory = Memory::of(&start_bare(bare::Kind::Hold)?, connections, Greeting::SILENCE)?;
+            Ok(figures(&[(SILENT, memory)]))
+        }),
+    ];
+    if Redis::installed() {
+        let start = move || Redis { limit, ..Redis::default() }.start();
+        lanes.push(Lane::new(REDIS, move || both(start, connections, Language::Redis)));
+    }
+    interleave(scale, lanes)
+}
+
+fn both(start: impl Fn() -> Result<Contender>, connections: usize, language: Language) -> Result<Figures> {
+    let silent = Memory::of(&start()?, connections, Greeting::SILENCE)?;
+    let greeted = Memory::of(&start()?, connections, language.greeting())?;
+    Ok(figures(&[(SILENT, silent), (LOGGED_IN, greeted)]))
+}
+
+fn figures(memories: &[(Figure, Memory)]) -> Figures {
+    let mut figures = Figures::default();
+    for (figure, memory) in memories {
+        figures = figures.with(*figure, memory.of_each());
+    }
+    let worst =
+        |share: fn(&Memory) -> f64| memories.iter().map(|(_, memory)| share(memory)).fold(f64::MIN, f64::max);
+    figures.with(KEPT, worst(Memory::kept)).with(GROWTH, worst(Memory::growth))
+}
+
+impl Memory {
+    /// Opens and closes so many connections, and looks at the server's memory before, with and after.
+    pub(crate) fn of(server: &Contender, connections: usize, greeting: Greeting) -> Result<Self> {
+        // What is made for the first connection only is no part of what each of them costs.
+        drop(crowd::hold(server.address(), 1, greeting)?);
+        std::thread::sleep(Duration::from_millis(300));
+        let mut memory = Self {
+            connections: connections as f64,
+            before: resident(server.pid())?,
+            with: Vec::new(),
+            after: Vec::new(),
+        };
+        for _ in 0..TIMES {
+            let held = crowd::hold(server.address(), connections, greeting)?;
+            std::thread::sleep(HOLD);
+            crowd::still_held(&held)?;
+            memory.with.push(resident(server.pid())?);
+            drop(held);
+            std::thread::sleep(SETTLE);
+            memory.after.push(resident(server.pid())?);
+        }
+        Ok(memory)
+    }
+
+    /// Bytes for each connection.
+    pub(crate) fn of_each(&self) -> f64 {
+        self.taken() / self.connections
+    }
+
+    /// The share that remains after the connections are closed, at worst, in percent.
+    pub(crate) fn kept(&self) -> f64 {
+        let most = self.after.iter().copied().fold(f64::MIN, f64::max);
+        (most - self.before).max(0.0) / self.taken() * 100.0
+    }
+
+    /// By how much more is held the last time than the first time, in percent.
+    fn growth(&self) -> f64 {
+        let (first, last) = (self.with[0], self.with[self.with.len() - 1]);
+        (last - first).max(0.0) / self.taken() * 100.0
+    }
+
+    /// What the connections take the first time. A page at least: it is divided by.
+    fn taken(&self) -> f64 {
+        (self.with[0] - self.before).max(4096.0)
+    }
+}

@@ -1,0 +1,36 @@
+//! What `cargo bench --bench limiter` has measured last, to stand beside the rest.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::figures::{ALONE, CONTENDED, Figures};
+use crate::rounds::{Measured, SHIBUDB, Scale};
+
+pub(crate) const BARE_ATOMIC: &str = "bare atomic";
+pub(crate) const SEMAPHORE: &str = "tokio semaphore";
+
+/// The lanes, and what the other benchmark calls them.
+const LANES: [(&str, &str); 4] =
+    [(SHIBUDB, "limiter"), (BARE_ATOMIC, "bare atomic"), (SEMAPHORE, "tokio semaphore"), ("mutex", "mutex")];
+
+pub(super) fn read(_: &Scale) -> Result<Measured> {
+    let mut lanes = Vec::new();
+    for (lane, name) in LANES {
+        let alone = median("acquire and release", name)?;
+        let contended = median("acquire and release, two threads", name)?;
+        lanes.push((lane, vec![Figures::default().with(ALONE, alone).with(CONTENDED, contended)]));
+    }
+    Ok(Measured { lanes })
+}
+
+/// Nanoseconds, as criterion keeps them.
+fn median(group: &str, name: &str) -> Result<f64> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("there is no target directory")?;
+    let file = target.join("criterion").join(group).join(name).join("new/estimates.json");
+    let text = fs::read_to_string(file).context("run `cargo bench --bench limiter` first")?;
+    let estimates: Value = serde_json::from_str(&text)?;
+    estimates["median"]["point_estimate"].as_f64().context("criterion has changed the form of its estimates")
+}

@@ -1,0 +1,107 @@
+//! The management API, while nothing else goes on and while much does.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+
+use crate::burst::{self, Script, Size};
+use crate::contender::{Contender, Shibudb};
+use crate::crowd;
+use crate::figures::{BUSY_P50, BUSY_P99, Figures, P50, P99, SEEN, latencies, micros, record};
+use crate::http::Http;
+use crate::language::Greeting;
+use crate::rounds::{Lane, Measured, SHIBUDB, Scale, interleave};
+
+const REQUESTS: u64 = 5000;
+
+const IDLE: usize = 5000;
+
+/// New connections a second.
+const NEW: f64 = 2000.0;
+
+/// In slices so long.
+const SLICE: Duration = Duration::from_millis(10);
+
+const LIMIT: usize = 15_000;
+
+const BAD_LINE: Script<'static> = Script { send: b"x\n", expect: b"ERROR", server_closes: true };
+
+pub(super) fn stats(scale: &Scale) -> Result<Measured> {
+    let shibudb = Shibudb { limit: LIMIT, ..Shibudb::default() }.start()?;
+    let measure = || {
+        let quiet = ask(&shibudb, scale.count(REQUESTS))?;
+        let held = crowd::hold(shibudb.address(), IDLE, Greeting::SILENCE)?;
+        let busy = while_new_ones_come(&shibudb, || ask(&shibudb, scale.count(REQUESTS)))?;
+        crowd::still_held(&held)?;
+        let quantile =
+            |latency: &Histogram<u64>, q| micros(Duration::from_nanos(latency.value_at_quantile(q)));
+        Ok(Figures::default()
+            .with(P50, quantile(&quiet, 0.5))
+            .with(P99, quantile(&quiet, 0.99))
+            .with(BUSY_P50, quantile(&busy, 0.5))
+            .with(BUSY_P99, quantile(&busy, 0.99)))
+    };
+    interleave(scale, vec![Lane::new(SHIBUDB, measure)])
+}
+
+pub(super) fn set_limit(scale: &Scale) -> Result<Measured> {
+    let shibudb = Shibudb { limit: LIMIT, ..Shibudb::default() }.start()?;
+    let mut http = Http::open(shibudb.management())?;
+    let measure = || {
+        let (mut answered, mut seen) = (latencies(), latencies());
+        for number in 0..scale.count(REQUESTS / 5) as usize {
+            let limit = LIMIT + number % 2;
+            let begin = Instant::now();
+            http.set_limit(limit)?;
+            record(&mut answered, begin.elapsed());
+            let now = http.get("/limit")?;
+            record(&mut seen, begin.elapsed());
+            ensure!(now.contains(&format!("\"current_limit\":{limit}")), "answered, but not in force: {now}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let figures = Figures::default().with_latency(&answered);
+        Ok(figures.with(SEEN, micros(Duration::from_nanos(seen.value_at_quantile(0.5)))))
+    };
+    interleave(scale, vec![Lane::new(SHIBUDB, measure)])
+}
+
+fn ask(server: &Contender, requests: u64) -> Result<Histogram<u64>> {
+    let mut http = Http::open(server.management())?;
+    let mut latency = latencies();
+    for _ in 0..requests {
+        let begin = Instant::now();
+        http.get("/stats")?;
+        record(&mut latency, begin.elapsed());
+    }
+    Ok(latency)
+}
+
+/// Runs `work` while clients connect, are told that their line is wrong, and are closed.
+fn while_new_ones_come<T>(server: &Contender, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let new = scope.spawn(|| -> Result<f64> {
+            let begin = Instant::now();
+            while !stop.load(Ordering::Relaxed) && begin.elapsed() < Duration::from_secs(120) {
+                let due = (begin.elapsed().as_secs_f64() * NEW) as u64;
+                let total = due.saturating_sub(done.load(Ordering::Relaxed)).min(100);
+                let size = Size { at_a_time: 8, total, at_most: Duration::from_secs(1) };
+                let outcome = burst::run(server.address(), BAD_LINE, size)?;
+                outcome.all_answered()?;
+                done.fetch_add(outcome.done, Ordering::Relaxed);
+                std::thread::sleep(SLICE);
+            }
+            Ok(done.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64())
+        });
+        let begin = Instant::now();
+        let worked = work();
+        // Long enough to tell how many have come.
+        std::thread::sleep(Duration::from_millis(200).saturating_sub(begin.elapsed()));
+        stop.store(true, Ordering::Relaxed);
+        let rate = new.join().ok().context("the thread of the new connections panicked")??;
+        ensure!(rate > NEW * 0.7, "only {rate:.0} new connections a second, {NEW} were wanted");
+        worked
+    })
+}
