@@ -42,6 +42,8 @@ pub(crate) const SILENT: Figure = figure("silent", Unit::Bytes);
 pub(crate) const LOGGED_IN: Figure = figure("logged in", Unit::Bytes);
 /// The share of that memory that the process still has three seconds after the connections are closed.
 pub(crate) const KEPT: Figure = figure("still held", Unit::Percent);
+/// The same, of all connections together.
+pub(crate) const KEPT_BYTES: Figure = figure("that is", Unit::Bytes);
 /// By how much of it the memory held is more after the second time than after the first.
 pub(crate) const GROWTH: Figure = figure("growth", Unit::Percent);
 /// From exec until both ports answer.

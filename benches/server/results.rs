@@ -58,7 +58,7 @@ impl Results {
         if self.write {
             fs::write(&self.path, &self.text)
                 .with_context(|| format!("cannot write {}", self.path.display()))?;
-            println!("Written to {}.", self.path.display());
+            println!("Written to benches/RESULTS.md.");
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use crate::rounds::Scale;
 use crate::rows::ready;
 use crate::usage::resident;
 
+/// Of so many, the last ones, the latency is told.
+const LAST: u64 = 100;
+
 pub(super) fn measure(scale: &Scale) -> Result<Table> {
     let mut table = Table::new([
         "changes",
@@ -23,7 +26,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Table> {
     ]);
     let mut home = None;
     let mut done = 0;
-    for size in [100, scale.count(10_000) / 10, scale.count(10_000)] {
+    for size in [LAST, scale.count(10_000) / 2, scale.count(10_000)] {
         let server = match home.take() {
             None => Shibudb::default().start()?,
             Some(home) => Shibudb::default().start_in(home)?,
@@ -33,7 +36,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Table> {
         for number in done..size {
             let begin = Instant::now();
             http.set_limit(1000 + number as usize % 2)?;
-            if number + 100 >= size {
+            if number + LAST >= size {
                 record(&mut last, begin.elapsed());
             }
         }

@@ -88,8 +88,8 @@ fn commits(server: &Contender, language: Language) -> Option<f64> {
     }
     let mut http = Http::open(server.management()).ok()?;
     let metrics = http.find("/metrics").ok()??;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(COMMITS))?;
-    line.trim().parse().ok()
+    // Its value comes last, whether there are labels or not.
+    metrics.lines().find(|line| line.starts_with(COMMITS))?.rsplit(' ').next()?.parse().ok()
 }
 
 fn cells<const N: usize>(figures: &Figures, columns: [Figure; N]) -> [String; N] {

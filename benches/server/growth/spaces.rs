@@ -12,6 +12,9 @@ use crate::rounds::Scale;
 use crate::rows::ready;
 use crate::usage::resident;
 
+/// Of so many, the last ones, the latency is told.
+const LAST: u64 = 100;
+
 pub(super) fn measure(scale: &Scale) -> Result<Table> {
     let mut table = Table::new([
         "spaces",
@@ -21,7 +24,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Table> {
         "then answers after",
         "resident then",
     ]);
-    for size in [100, scale.count(10_000) / 10, scale.count(10_000)] {
+    for size in [LAST, scale.count(10_000) / 2, scale.count(10_000)] {
         let server = Shibudb::default().start()?;
         let mut conversation = Conversation::open(server.address())?;
         let mut last = latencies();
@@ -30,7 +33,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Table> {
             let request = format!("{{\"type\":\"CREATE_SPACE\",\"space\":\"space{number}\"}}\n");
             let answer = conversation.ask(&request)?;
             ensure!(answer.contains("SPACE_CREATED"), "CREATE_SPACE was answered with {answer}");
-            if number + 100 >= size {
+            if number + LAST >= size {
                 record(&mut last, begin.elapsed());
             }
         }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::bare;
 use crate::contender::{Contender, Redis, Shibudb, start_bare};
 use crate::crowd;
-use crate::figures::{Figure, Figures, GROWTH, KEPT, LOGGED_IN, SILENT};
+use crate::figures::{Figure, Figures, GROWTH, KEPT, KEPT_BYTES, LOGGED_IN, SILENT};
 use crate::language::{Greeting, Language};
 use crate::rounds::{Lane, Measured, REDIS, SHIBUDB, Scale, TOKIO, interleave};
 use crate::usage::resident;
@@ -65,7 +65,10 @@ fn figures(memories: &[(Figure, Memory)]) -> Figures {
     }
     let worst =
         |share: fn(&Memory) -> f64| memories.iter().map(|(_, memory)| share(memory)).fold(f64::MIN, f64::max);
-    figures.with(KEPT, worst(Memory::kept)).with(GROWTH, worst(Memory::growth))
+    figures
+        .with(KEPT, worst(Memory::kept))
+        .with(KEPT_BYTES, worst(Memory::kept_bytes))
+        .with(GROWTH, worst(Memory::growth))
 }
 
 impl Memory {
@@ -99,8 +102,12 @@ impl Memory {
 
     /// The share that remains after the connections are closed, at worst, in percent.
     pub(crate) fn kept(&self) -> f64 {
+        self.kept_bytes() / self.taken() * 100.0
+    }
+
+    fn kept_bytes(&self) -> f64 {
         let most = self.after.iter().copied().fold(f64::MIN, f64::max);
-        (most - self.before).max(0.0) / self.taken() * 100.0
+        (most - self.before).max(0.0)
     }
 
     /// By how much more is held the last time than the first time, in percent.

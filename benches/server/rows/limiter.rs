@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::figures::{ALONE, CONTENDED, Figures};
@@ -30,7 +30,12 @@ pub(super) fn read(_: &Scale) -> Result<Measured> {
 fn median(group: &str, name: &str) -> Result<f64> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("there is no target directory")?;
     let file = target.join("criterion").join(group).join(name).join("new/estimates.json");
-    let text = fs::read_to_string(file).context("run `cargo bench --bench limiter` first")?;
+    let text = fs::read_to_string(&file).context("run `cargo bench --bench limiter` first")?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/limiter/mod.rs");
+    ensure!(
+        fs::metadata(file)?.modified()? > fs::metadata(source)?.modified()?,
+        "the limiter has changed: run `cargo bench --bench limiter` first"
+    );
     let estimates: Value = serde_json::from_str(&text)?;
     estimates["median"]["point_estimate"].as_f64().context("criterion has changed the form of its estimates")
 }

@@ -6,7 +6,7 @@ mod management;
 mod manager;
 pub(crate) mod ready;
 mod requests;
-mod short;
+pub(crate) mod short;
 
 use anyhow::{Result, bail};
 

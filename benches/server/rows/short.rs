@@ -17,6 +17,9 @@ const LIMIT: usize = 1000;
 
 const CONNECTIONS: u64 = 100_000;
 
+/// What a server that reads nothing can be compared with where clients talk.
+pub(crate) const SILENT_CLIENTS: &str = "bare tokio, silent clients";
+
 const REJECTED: Script<'static> =
     Script { send: b"", expect: b"Server at maximum capacity", server_closes: true };
 
@@ -59,8 +62,8 @@ pub(super) fn rejected_logins(scale: &Scale) -> Result<Measured> {
             crowd::still_held(&held)?;
             counted(scale, &full, REJECTED_LOGIN)
         }),
-        // Its clients are silent: it does not read, so others would get a reset.
-        Lane::new(TOKIO, || counted(scale, &bare, REJECTED)),
+        // It does not read, so clients that talk would get a reset.
+        Lane::new(SILENT_CLIENTS, || counted(scale, &bare, REJECTED)),
     ];
     if let Some((redis, _held)) = &redis {
         let script = Script { expect: b"max number of clients", ..REJECTED_LOGIN };
