@@ -37,6 +37,9 @@ pub(super) struct Committer {
     next_id: u64,
     /// When what was committed without a sync must be synced.
     sync_due: Option<Instant>,
+    /// Something that was committed is not synced. The next commit says so, for whoever has to make
+    /// sense of the journal after a power failure.
+    unsynced: bool,
     failure: Option<Failure>,
 }
 
@@ -65,7 +68,8 @@ impl Committer {
         durability: Durability,
         next_id: u64,
     ) -> io::Result<JoinHandle<()>> {
-        let mut committer = Self { shared, durability, next_id, sync_due: None, failure: None };
+        let mut committer =
+            Self { shared, durability, next_id, sync_due: None, unsynced: false, failure: None };
         std::thread::Builder::new().name("store-commit".into()).spawn(move || {
             let _end = End(Arc::clone(&committer.shared));
             committer.run();
@@ -82,11 +86,14 @@ impl Committer {
                     self.execute(commands);
                 }
                 Taken::Deadline => self.try_recover(),
-                Taken::Closed => return,
+                Taken::Closed => break,
             }
             if self.sync_due.is_some_and(|due| due <= Instant::now()) {
                 self.sync();
             }
+        }
+        if self.sync_due.is_some() {
+            self.sync();
         }
     }
 
@@ -155,12 +162,16 @@ impl Committer {
         Ok(())
     }
 
-    fn apply(&mut self, changes: Changes, sync: bool) -> Result<(), StoreError> {
+    fn apply(&mut self, mut changes: Changes, sync: bool) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
         self.recover()?;
+        if self.unsynced {
+            changes.push((layout::UNSYNCED_KEY.to_vec(), Some(fjall::Slice::from([]))));
+        }
         let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
+        self.unsynced = !sync;
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         match &result {
             // The sync of a group covers everything before it.
@@ -173,7 +184,15 @@ impl Committer {
 
     fn sync(&mut self) {
         self.sync_due = None;
-        if let Err(error) = self.shared.with_engine(|engine| Ok(engine.sync()?)) {
+        // The second commit says that the first sync was done. It has nothing to lose itself, but what
+        // comes next must not claim that it is on disk.
+        let said = vec![(layout::SYNCED_KEY.to_vec(), Some(fjall::Slice::from([])))];
+        let synced = self.shared.with_engine(|engine| {
+            engine.sync()?;
+            Ok(engine.commit(said, false)?)
+        });
+        self.unsynced = true;
+        if let Err(error) = synced {
             self.fail(&error);
         }
     }
@@ -215,7 +234,8 @@ impl Committer {
             Ok(next_id) => {
                 tracing::info!("the store has recovered and accepts writes again");
                 self.next_id = self.next_id.max(next_id);
-                self.failure = None;
+                // Opening has synced everything.
+                (self.failure, self.unsynced) = (None, false);
                 Ok(())
             }
             Err(error) => {
@@ -235,17 +255,19 @@ fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());
     let rewritten = if rewrite { Engine::rewrite_journals(&shared.dir) } else { Ok(()) };
-    let catalogue = Engine::open(&shared.dir, &shared.deleted).map_err(StoreError::from).and_then(|engine| {
+    let catalogue = Engine::open(&shared.dir, &shared.deleted).and_then(|engine| {
         let catalogue = Catalogue::load(&engine)?;
+        let synced = engine.sync();
         *slot = Slot::Open(engine);
-        Ok(catalogue)
+        Ok((catalogue, synced))
     });
     match catalogue {
-        Ok(catalogue) => {
+        Ok((catalogue, synced)) => {
             drop(slot);
             let next_id = catalogue.next;
             shared.adopt(catalogue);
-            rewritten.map_err(|error| StoreError::from(fjall::Error::Io(error)))?;
+            rewritten.map_err(fjall::Error::Io)?;
+            synced?;
             Ok(next_id)
         }
         Err(error) => {

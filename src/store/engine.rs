@@ -54,16 +54,15 @@ pub(super) struct Engine {
 pub(super) type Changes = Vec<(Vec<u8>, Option<fjall::Slice>)>;
 
 impl Engine {
-    pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, fjall::Error> {
-        if !folder(dir).try_exists()? {
+    /// What it holds may not be on the disk yet: a process that was killed may have left it behind,
+    /// unsynced. Until it is [synced](Self::sync), nobody may be told that it lasts.
+    pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, StoreError> {
+        if folder(dir).try_exists().map_err(fjall::Error::from)? {
+            journal::cut_torn_end(&folder(dir))?;
+        } else {
             Self::make(dir, deleted)?;
         }
-        match Self::try_open(&folder(dir), deleted) {
-            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_end(&folder(dir))? => {
-                Self::try_open(&folder(dir), deleted)
-            }
-            result => result,
-        }
+        Ok(Self::try_open(&folder(dir), deleted)?)
     }
 
     /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.

@@ -1,7 +1,7 @@
 //! What can go wrong in the store, by operation.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::space::InvalidName;
@@ -46,6 +46,19 @@ pub enum StoreError {
     /// Something the store wrote itself does not read back as written.
     #[error("storage is damaged: {0}")]
     Damaged(&'static str),
+    /// A journal does not read back as it was written and synced.
+    #[error(
+        "storage is damaged: {} was synced to the disk but is not readable from byte {intact} on; restore \
+         the data directory from a backup, or, to give up what was written after that, copy this file to a \
+         safe place and shorten it with `truncate --size={intact}`",
+        path.display()
+    )]
+    JournalDamaged {
+        /// The journal.
+        path: Arc<Path>,
+        /// How much of it is intact.
+        intact: usize,
+    },
     /// A read or write failed before, and the store has not recovered from it yet.
     #[error("storage is not available: {0}")]
     Unavailable(Arc<str>),

@@ -8,10 +8,14 @@
 //! one's place.
 //!
 //! # After a power failure
-//! Of what was written but not synced, any page may have reached the disk or not. The engine cuts
-//! off a last batch that is not complete, but refuses to open if it is complete and holds a page
-//! of zeros. [`cut_torn_end`] cuts that one off, too: nobody was told that it was stored. Damage
-//! with an intact batch behind it is another matter, and left to the operator.
+//! Of what was written but not synced, any page may have reached the disk or not, in any order.
+//! Left alone, the engine would cut such a journal off at the first hole or refuse to open it,
+//! depending on where in a batch the hole begins; and it would cut just the same if the disk had
+//! damaged what was synced long ago. So [`cut_torn_end`] looks before the engine does. What it has
+//! to know, the batches tell: one that was written while something before it was not synced yet
+//! carries a [mark](layout::UNSYNCED_KEY). A batch without it says that all before it was on disk:
+//! damage before such a one is real, and left to the operator. Anything else is cut off from the
+//! damage on: nobody was told that it would last.
 //!
 //! # The format
 //! A journal is a row of batches, and then perhaps zeros. Numbers are little-endian.
@@ -24,14 +28,18 @@
 //! | clear | 4 | keyspace (8); counts as an item |
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{StoreError, layout};
 
 const EXTENSION: &str = "jnl";
 const TEMPORARY: &str = "rewritten";
-const DAMAGED: &str = "damaged";
+const CUT_OFF: &str = "cut-off";
 const TRAILER: &[u8] = b"FJL\x03";
 
 /// Writes every journal in `folder` anew. A crash at any moment leaves each either old or new.
@@ -45,26 +53,71 @@ pub(super) fn rewrite_all(folder: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Cuts off what a power failure has left of the last batch of the newest journal, and keeps the
-/// journal as it was beside it. Says whether there was anything to cut.
-pub(super) fn cut_torn_end(folder: &Path) -> io::Result<bool> {
-    let Some((_, path)) = journals(folder)?.pop() else { return Ok(false) };
-    let content = fs::read(&path)?;
-    let intact = intact_len(&content);
-    let Some(rest) = content.get(intact..).filter(|rest| !has_intact_batch(rest)) else { return Ok(false) };
-    if rest.iter().all(|&byte| byte == 0) {
-        return Ok(false);
+/// Cuts off what a power failure has left of what was not synced, and keeps that in a file beside the
+/// journal. The engine must be closed.
+///
+/// # Errors
+/// [`StoreError::JournalDamaged`] if something that was synced cannot be read.
+pub(super) fn cut_torn_end(folder: &Path) -> Result<(), StoreError> {
+    let journals = journals(folder).map_err(fjall::Error::from)?;
+    for (index, (_, path)) in journals.iter().enumerate() {
+        let content = read(path).map_err(fjall::Error::from)?;
+        let intact = intact_len(&content);
+        let rest = content.get(intact..).unwrap_or_default();
+        if rest.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        // The engine syncs a journal before it begins the next.
+        if index + 1 < journals.len() || proves_a_sync(rest) {
+            return Err(StoreError::JournalDamaged { path: path.as_path().into(), intact });
+        }
+        cut(path, intact, rest).and_then(|()| sync_folder(folder)).map_err(fjall::Error::from)?;
     }
-    let kept = path.with_extension(DAMAGED);
-    fs::copy(&path, &kept)?;
-    File::open(&kept)?.sync_all()?;
-    replace(&path, content.get(..intact).unwrap_or_default())?;
-    sync_folder(folder)?;
+    Ok(())
+}
+
+fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
+    let kept = journal.with_extension(CUT_OFF);
+    if let Err(error) = fs::write(&kept, rest) {
+        // On a full disk the store must open all the same.
+        tracing::warn!(%error, file = %kept.display(), "cannot keep what is cut off the journal");
+        drop(fs::remove_file(&kept));
+    }
+    let file = File::options().write(true).open(journal)?;
+    file.set_len(intact as u64)?;
+    file.sync_all()?;
     tracing::warn!(
+        journal = %journal.display(),
+        intact,
         kept = %kept.display(),
-        "cut off the end of the journal, which was not acknowledged and not completely written",
+        "cut off the end of the journal: a crash came before it was synced, and not all of it was written",
     );
-    Ok(true)
+    Ok(())
+}
+
+/// What a journal holds, without the zeros at its end that take no place on the disk: journals are made
+/// larger than they are.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let len = data_len(&file)?;
+    seek(&file, SeekFrom::Start(0))?;
+    let mut content = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(len).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Where the last data of the file end.
+fn data_len(file: &File) -> io::Result<u64> {
+    let mut len = 0;
+    loop {
+        len = match seek(file, SeekFrom::Data(len)).and_then(|data| seek(file, SeekFrom::Hole(data))) {
+            Ok(hole) => hole,
+            // There is none behind.
+            Err(Errno::NXIO) => return Ok(len),
+            // The file system does not say.
+            Err(_) => return Ok(file.metadata()?.len()),
+        };
+    }
 }
 
 /// The journals in `folder`, oldest first.
@@ -108,18 +161,26 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 fn intact_len(journal: &[u8]) -> usize {
     let mut len = 0;
     while let Some(batch) = journal.get(len..).and_then(intact_batch) {
-        len += batch;
+        len += batch.len;
     }
     len
 }
 
-/// Whether an intact batch begins anywhere.
-fn has_intact_batch(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(1, bytes).any(|start| bytes.get(start..).and_then(intact_batch).is_some())
+/// Whether an intact batch without the mark begins anywhere.
+fn proves_a_sync(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(1, bytes)
+        .filter_map(|start| bytes.get(start..).and_then(intact_batch))
+        .any(|batch| !batch.marked)
 }
 
-/// The length of the batch that `bytes` begins with, if it is intact.
-fn intact_batch(bytes: &[u8]) -> Option<usize> {
+struct Batch {
+    len: usize,
+    /// Something before it was not synced yet when it was written.
+    marked: bool,
+}
+
+/// The batch that `bytes` begins with, if it is intact.
+fn intact_batch(bytes: &[u8]) -> Option<Batch> {
     let mut reader = Reader { bytes, pos: 0 };
     if reader.number::<1>()? != 1 {
         return None;
@@ -127,6 +188,7 @@ fn intact_batch(bytes: &[u8]) -> Option<usize> {
     let items = reader.number::<4>()?;
     reader.take(8)?;
     let mut checksum = Xxh3Default::new();
+    let mut marked = false;
     for _ in 0..items {
         let start = reader.pos;
         match reader.number::<1>()? {
@@ -135,7 +197,8 @@ fn intact_batch(bytes: &[u8]) -> Option<usize> {
                 let key = reader.number::<2>()?;
                 reader.take(4)?;
                 let value = reader.number::<4>()?;
-                reader.take(usize::try_from(key + value).ok()?)?;
+                marked |= reader.take(usize::try_from(key).ok()?)? == layout::UNSYNCED_KEY;
+                reader.take(usize::try_from(value).ok()?)?;
             }
             4 => drop(reader.take(8)?),
             _ => return None,
@@ -145,7 +208,7 @@ fn intact_batch(bytes: &[u8]) -> Option<usize> {
     let intact = reader.number::<1>()? == 3
         && reader.number::<8>()? == checksum.digest()
         && reader.take(4)? == TRAILER;
-    intact.then_some(reader.pos)
+    intact.then_some(Batch { len: reader.pos, marked })
 }
 
 struct Reader<'a> {

@@ -8,7 +8,9 @@
 //! | `c` name | catalogue: number of the space (8 bytes), flags (1 byte: 1 = wal) |
 //! | `d` number | the space of that number is deleted, its keys may not be gone from disk yet |
 //! | `n` | the number for the next space |
+//! | `s` | says nothing: a commit of its own that follows a sync (`journal.rs`) |
 //! | `u` key | the system area |
+//! | `w` | says of the commit it is in that something before it was not synced yet (`journal.rs`) |
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +27,11 @@ pub(super) const OWN: u64 = 0;
 pub(super) const PREFIX_LEN: usize = 8;
 
 const WAL: u8 = 1;
+
+/// `w`, the mark of a commit before which not everything was synced.
+pub(super) const UNSYNCED_KEY: &[u8] = b"\0\0\0\0\0\0\0\0w";
+/// `s`, the content of a commit that only says, by having no mark, that all before it is synced.
+pub(super) const SYNCED_KEY: &[u8] = b"\0\0\0\0\0\0\0\0s";
 
 /// A key as the engine sees it.
 pub(super) fn full_key(space: u64, key: &[u8]) -> Vec<u8> {

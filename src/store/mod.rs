@@ -143,7 +143,8 @@ impl Store {
         let failed = |source| OpenError::Engine { path: dir.into(), source };
         let not_usable = |source| OpenError::NotUsable { path: dir.into(), source };
         let deleted = Arc::new(Deleted::default());
-        let engine = Engine::open(dir, &deleted).map_err(|error| failed(error.into()))?;
+        let engine = Engine::open(dir, &deleted).map_err(failed)?;
+        engine.sync().map_err(|error| failed(error.into()))?;
         let catalogue = Catalogue::load(&engine).map_err(failed)?;
         let next_id = catalogue.next;
         let shared = Arc::new(Shared::new(dir.into(), engine, deleted));

@@ -46,8 +46,8 @@ impl Disk {
         if fail { fs::write(self.fails(), "").unwrap() } else { fs::remove_file(self.fails()).unwrap() }
     }
 
-    /// Takes from the journals what a power failure would: everything behind the last sync, up to
-    /// a page somewhere. The server must be dead. Says how many bytes are gone.
+    /// Takes from the journals what a power failure would: of everything behind the last sync, any
+    /// pages, and often all after some page. The server must be dead. Says how many bytes are gone.
     pub(crate) fn power_failure(&mut self, data_dir: &Path, dice: &mut Dice) -> usize {
         let mut synced = std::mem::take(&mut self.before);
         let log = fs::read_to_string(self.synced()).unwrap_or_default();
@@ -68,12 +68,16 @@ impl Disk {
             let end = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             let synced = synced.remove(&name).unwrap_or(0).min(end);
             // The kernel may have written some of the rest already, in whole pages.
-            let pages = (end - synced).div_ceil(PAGE) as u64;
-            let written = usize::try_from(dice.below(pages + 1)).unwrap() * PAGE;
-            let kept =
-                if written == 0 { synced } else { (synced / PAGE * PAGE + written).clamp(synced, end) };
-            content[kept..end].fill(0);
-            gone += end - kept;
+            let pages: Vec<_> = (synced / PAGE..end.div_ceil(PAGE)).collect();
+            let written = dice.below(pages.len() as u64 + 1);
+            let few = dice.below(2) == 0;
+            for (page, number) in pages.into_iter().zip(0..) {
+                if number >= written || (few && dice.below(4) == 0) {
+                    let lost = (page * PAGE).max(synced)..((page + 1) * PAGE).min(end);
+                    gone += lost.len();
+                    content[lost].fill(0);
+                }
+            }
             fs::write(&path, &content).unwrap();
             let end = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             self.before.insert(name, end);

@@ -1,15 +1,67 @@
 //! What the store makes of a journal that a crash or the disk has damaged.
 
 use std::path::PathBuf;
+use std::thread;
 
 use super::*;
 
-/// The newest journal, and where the entry of `value` is in it.
-fn find_in_journal(dir: &Path, value: &[u8]) -> (PathBuf, Vec<u8>, usize) {
-    let journal = dir.join("store/0.jnl");
-    let content = std::fs::read(&journal).unwrap();
-    let position = content.windows(value.len()).position(|window| window == value).unwrap();
-    (journal, content, position)
+/// A store whose writes are synced once a second, and its only space.
+async fn loose() -> (TempDir, Store, Space) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Durability::EverySecond).unwrap();
+    store.create_space("a", true).await.unwrap();
+    let space = store.space("a").unwrap();
+    (dir, store, space)
+}
+
+fn journal(dir: &Path) -> PathBuf {
+    dir.join("store/0.jnl")
+}
+
+fn position(content: &[u8], of: &str) -> usize {
+    content.windows(of.len()).position(|window| window == of.as_bytes()).unwrap()
+}
+
+/// A copy of the store's directory as a crash at this moment would leave it, except that of the
+/// journal the bytes around `hole` never reached the disk.
+fn crashed_with_a_hole(dir: &Path, hole: &str, before: usize, len: usize) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&dir.join("store"), &copy.path().join("store"));
+    punch(copy.path(), hole, before, len);
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.metadata().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+fn punch(dir: &Path, hole: &str, before: usize, len: usize) {
+    let mut content = std::fs::read(journal(dir)).unwrap();
+    let start = position(&content, hole) - before;
+    content[start..start + len].fill(0);
+    std::fs::write(journal(dir), content).unwrap();
+}
+
+fn found(store: &Store) -> Vec<String> {
+    let space = store.space("a").unwrap();
+    let keys = (0..20).map(|n| format!("key {n:02}"));
+    keys.filter(|key| get(store, &space, key).is_some()).collect()
+}
+
+/// Puts `key 00` to `key 19`, one commit each.
+async fn put_twenty(store: &Store, space: &Space) {
+    for n in 0..20 {
+        let (key, value) = (format!("key {n:02}"), format!("value of {n:02}"));
+        store.write(vec![put(space, &key, &value)]).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -18,15 +70,13 @@ async fn a_last_write_torn_by_a_power_failure_is_cut_off() {
     store.write(vec![put(&space, "kept", "first value")]).await.unwrap();
     store.write(vec![put(&space, "torn", "second value")]).await.unwrap();
     store.close().unwrap();
-    let (journal, mut content, at) = find_in_journal(dir.path(), b"second value");
-    content[at..at + 6].fill(0);
-    std::fs::write(&journal, content).unwrap();
+    punch(dir.path(), "second value", 0, 6);
 
     let store = open(dir.path());
     let space = store.space("a").unwrap();
     assert_eq!(get(&store, &space, "kept").as_deref(), Some("first value"));
     assert_eq!(get(&store, &space, "torn"), None);
-    assert!(journal.with_extension("damaged").exists());
+    position(&std::fs::read(journal(dir.path()).with_extension("cut-off")).unwrap(), " value");
     store.write(vec![put(&space, "torn", "again")]).await.unwrap();
     store.close().unwrap();
     let store = open(dir.path());
@@ -35,15 +85,83 @@ async fn a_last_write_torn_by_a_power_failure_is_cut_off() {
 
 #[tokio::test]
 async fn damage_before_intact_writes_is_refused_and_nothing_is_cut() {
-    let (dir, store, space) = with_space("a").await;
-    store.write(vec![put(&space, "damaged", "first value")]).await.unwrap();
-    store.write(vec![put(&space, "intact", "second value")]).await.unwrap();
-    store.close().unwrap();
-    let (journal, mut content, at) = find_in_journal(dir.path(), b"first value");
-    content[at] ^= 1;
-    std::fs::write(&journal, &content).unwrap();
+    // In the value; in the header of the batch, where the engine sees an end; over several batches.
+    for (before, len) in [(0, 4), (48, 40), (48, 200)] {
+        let (dir, store, space) = with_space("a").await;
+        put_twenty(&store, &space).await;
+        store.close().unwrap();
+        punch(dir.path(), "value of 05", before, len);
+        let content = std::fs::read(journal(dir.path())).unwrap();
 
-    let error = Store::open(dir.path(), Durability::Always).unwrap_err();
-    assert!(matches!(error, OpenError::Engine { .. }), "{error}");
-    assert_eq!(std::fs::read(&journal).unwrap(), content);
+        let error = Store::open(dir.path(), Durability::Always).unwrap_err();
+        let OpenError::Engine { source: StoreError::JournalDamaged { path, intact }, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(**path, journal(dir.path()));
+        assert!(error.to_string().contains(&format!("`truncate --size={intact}`")), "{error}");
+        assert_eq!(std::fs::read(journal(dir.path())).unwrap(), content);
+
+        // What the message says is what helps.
+        std::fs::File::options().write(true).open(path).unwrap().set_len(*intact as u64).unwrap();
+        assert_eq!(found(&open(dir.path())).last().unwrap(), "key 04");
+    }
+}
+
+#[tokio::test]
+async fn a_hole_in_what_was_not_synced_loses_what_follows_and_nothing_else() {
+    for (before, len) in [(0, 4), (48, 40), (48, 200)] {
+        let (dir, store, space) = loose().await;
+        put_twenty(&store, &space).await;
+        let crashed = crashed_with_a_hole(dir.path(), "value of 05", before, len);
+        let again = Store::open(crashed.path(), Durability::EverySecond).unwrap();
+        assert_eq!(found(&again), ["key 00", "key 01", "key 02", "key 03", "key 04"]);
+        // And it goes on from there.
+        let space = again.space("a").unwrap();
+        again.write(vec![put(&space, "key 19", "again")]).await.unwrap();
+        again.close().unwrap();
+        assert_eq!(found(&open(crashed.path())).len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn a_space_without_wal_does_not_keep_the_store_from_opening() {
+    let (dir, store, careful) = with_space("a").await;
+    store.create_space("b", false).await.unwrap();
+    let loose = store.space("b").unwrap();
+    for n in 0..3 {
+        store.write(vec![put(&loose, &n.to_string(), &format!("loose {n}"))]).await.unwrap();
+    }
+    // It was written with a sync; that this sync came to its end is what its presence cannot say.
+    store.write(vec![put(&careful, "key 00", "careful 0")]).await.unwrap();
+    let crashed = crashed_with_a_hole(dir.path(), "loose 1", 0, 7);
+    let again = open(crashed.path());
+    assert_eq!(get(&again, &again.space("b").unwrap(), "0").as_deref(), Some("loose 0"));
+    assert_eq!(found(&again), [""; 0]);
+
+    // But that of the next one can.
+    store.write(vec![put(&careful, "key 01", "careful 1")]).await.unwrap();
+    let crashed = crashed_with_a_hole(dir.path(), "loose 1", 0, 7);
+    assert!(Store::open(crashed.path(), Durability::Always).is_err());
+}
+
+#[tokio::test]
+async fn a_hole_in_what_was_synced_once_a_second_is_refused() {
+    let (dir, store, space) = loose().await;
+    put_twenty(&store, &space).await;
+    // The sync comes within a second and leaves a trace.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let refused = loop {
+        assert!(Instant::now() < deadline, "no trace of a sync");
+        let crashed = crashed_with_a_hole(dir.path(), "value of 05", 0, 4);
+        match Store::open(crashed.path(), Durability::EverySecond) {
+            Ok(_) => thread::sleep(Duration::from_millis(50)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, OpenError::Engine { source: StoreError::JournalDamaged { .. }, .. }));
+
+    // What comes after it may be torn again.
+    store.write(vec![put(&space, "later", "later 1")]).await.unwrap();
+    let crashed = crashed_with_a_hole(dir.path(), "later 1", 0, 7);
+    assert_eq!(found(&Store::open(crashed.path(), Durability::EverySecond).unwrap()).len(), 20);
 }
