@@ -9,8 +9,10 @@
 //! program's own client, stands in [`client`].
 
 pub mod client;
+mod kind;
 pub mod reply;
 mod request;
 
+pub use kind::RequestKind;
 pub use reply::{Done, Profile, Refusal, Reply};
 pub use request::{AdminRequest, Login, Request, RequestError, Text};

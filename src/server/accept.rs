@@ -174,12 +174,10 @@ impl Acceptor {
         }
         match shared.services.limiter.try_acquire() {
             Ok(permit) => {
-                shared.counters.accept();
                 let id = shared.ids.fetch_add(1, Ordering::Relaxed);
                 Accepted::Client(Arrival { id, socket, peer, permit })
             }
             Err(full) => {
-                shared.counters.reject();
                 shared.turned_away.count(full);
                 self.rejection.send(socket, full, linger, now);
                 Accepted::Other

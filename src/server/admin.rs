@@ -7,20 +7,29 @@ use crate::protocol::{AdminRequest, Done, Profile, Refusal, Reply};
 use crate::store::SpaceError;
 
 use super::Services;
+use super::counters::RequestOutcome;
 use super::requests::refusal;
 
 /// Carries out `request` for an administrator, and appends the answer to `output`.
-pub(super) async fn administer(request: AdminRequest, services: &Services, output: &mut Vec<u8>) {
-    if let AdminRequest::GetUser { username } = request {
-        match services.accounts.account(&username) {
-            Some(account) => with_profile(&account, |profile| Reply::User(profile).render(output)),
-            None => Reply::from(Refusal::UserNotFound).render(output),
+pub(super) async fn administer(
+    request: AdminRequest,
+    services: &Services,
+    output: &mut Vec<u8>,
+) -> RequestOutcome {
+    let done = if let AdminRequest::GetUser { username } = request {
+        services.accounts.account(&username).ok_or(Refusal::UserNotFound).map(|account| {
+            with_profile(&account, |profile| Reply::User(profile).render(output));
+        })
+    } else {
+        change(request, services).await.map(|done| Reply::Done(done).render(output))
+    };
+    match done {
+        Ok(()) => RequestOutcome::Ok,
+        Err(refusal) => {
+            let outcome = RequestOutcome::from(&refusal);
+            Reply::Refused(refusal).render(output);
+            outcome
         }
-        return;
-    }
-    match change(request, services).await {
-        Ok(done) => Reply::Done(done).render(output),
-        Err(refusal) => Reply::Refused(refusal).render(output),
     }
 }
 

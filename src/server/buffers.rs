@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, recv};
 use crate::store::Write;
 
 use super::connection::Ticks;
+use super::tally::Tally;
 
 /// Room for input to begin with. Larger requests grow it.
 const READ_ROOM: usize = 16 * 1024;
@@ -43,6 +44,8 @@ pub(super) struct Work {
     pub(super) in_flight: usize,
     /// When the client was last heard.
     pub(super) heard: Ticks,
+    /// Requests that are to be counted.
+    pub(super) tally: Tally,
     /// How many bytes the budget was charged with for all this.
     pub(super) charged: usize,
 }
@@ -163,7 +166,7 @@ impl Input {
 impl Work {
     /// How many bytes it takes.
     pub(super) fn held(&self) -> usize {
-        self.input.bytes.capacity() + self.output.capacity() + self.in_flight
+        self.input.bytes.capacity() + self.output.capacity() + self.in_flight + self.tally.held()
     }
 
     /// Gives up room that is not needed while the connection waits.
@@ -185,15 +188,17 @@ impl Pool {
 
     /// Takes work back, whatever is in it.
     pub(super) fn give(&mut self, mut work: Box<Work>) {
-        let capacity = work.input.bytes.capacity().max(work.output.capacity());
+        let capacity = work.input.bytes.capacity().max(work.output.capacity()).max(work.tally.held());
         if capacity > LARGEST_KEPT || self.spare.len() >= MOST_KEPT {
             return;
         }
-        let Work { input, output, sent, last, writes, submitted, in_flight, charged, heard } = &mut *work;
+        let Work { input, output, sent, last, writes, submitted, in_flight, charged, heard, tally } =
+            &mut *work;
         input.bytes.clear();
         (input.start, input.searched) = (0, 0);
         output.clear();
         writes.clear();
+        tally.clear();
         (*sent, *last, *submitted, *in_flight, *charged) = (0, false, 0, 0, 0);
         *heard = Ticks::default();
         self.spare.push(work);

@@ -21,6 +21,7 @@ use super::accept::Arrival;
 use super::admin::{administer, with_profile};
 use super::budget::Budget;
 use super::buffers::{Fill, Pool, Work};
+use super::counters::{LoginOutcome, Recorder};
 use super::mailbox::{Finished, Mailbox, Promise, Token};
 use super::readiness::Readiness;
 use super::requests::{Client, Step, answer_writes};
@@ -86,8 +87,11 @@ pub(super) struct Desk<'a> {
     pub(super) mailbox: &'a Arc<Mailbox>,
     pub(super) readiness: &'a Readiness,
     pub(super) pool: &'a mut Pool,
+    pub(super) recorder: &'a mut Recorder,
     pub(super) draining: bool,
     pub(super) now: Ticks,
+    /// The same, exactly: since when the worker knows of what it works for.
+    pub(super) woken: Instant,
 }
 
 /// How a turn ended.
@@ -175,10 +179,14 @@ impl Connection {
         match finished {
             Finished::Committed(committed) => {
                 work.in_flight = 0;
-                answer_writes(committed, work.submitted, &mut work.output);
+                answer_writes(committed, work.submitted, &mut work.output, &mut work.tally);
             }
-            Finished::Administered(mut answer) => work.output.append(&mut answer),
+            Finished::Administered(mut answer, outcome) => {
+                work.tally.close(outcome);
+                work.output.append(&mut answer);
+            }
             Finished::LoggedIn(Ok(account), generation) => {
+                desk.recorder.login(LoginOutcome::Ok);
                 with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
                 self.client.logged_in(account, generation);
             }
@@ -244,8 +252,17 @@ impl Connection {
     }
 
     fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, End> {
-        if self.state == State::Awaiting || (self.state == State::Sending && !self.send(token, desk)?) {
+        if self.state == State::Awaiting {
             return Ok(Turn::Waits);
+        }
+        if self.state == State::Sending {
+            if !self.send(token, desk)? {
+                return Ok(Turn::Waits);
+            }
+            // What came in behind those answers has waited for the client to read.
+            if let Some(work) = &mut self.work {
+                work.tally.begin(desk.woken);
+            }
         }
         let mut has_read = false;
         loop {
@@ -267,7 +284,12 @@ impl Connection {
                         continue;
                     }
                     Step::Read | Step::Send => {}
-                    Step::Close => work.last = true,
+                    Step::Close => {
+                        work.last = true;
+                        if self.client.account().is_none() {
+                            desk.recorder.login(LoginOutcome::Denied);
+                        }
+                    }
                 }
                 if !self.send(token, desk)? {
                     return Ok(Turn::Waits);
@@ -306,6 +328,7 @@ impl Connection {
             Fill::Closed => return Err(End::Closed),
         }
         work.heard = desk.now;
+        work.tally.begin(desk.woken);
         self.bytes_in += (work.input.len() - before) as u64;
         // Whoever sends its login or a request byte by byte gains no time by that.
         if before == 0 && self.client.account().is_some() {
@@ -329,7 +352,15 @@ impl Connection {
     }
 
     /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.
-    fn send(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, End> {
+    fn send(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<bool, End> {
+        let sent = self.send_what_fits(token, desk);
+        if let Some(work) = &mut self.work {
+            work.tally.count(desk.recorder);
+        }
+        sent
+    }
+
+    fn send_what_fits(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, End> {
         let Some(work) = &mut self.work else { return Ok(true) };
         // Announcing more makes the last line and the end of file travel in one segment.
         let flags = if work.last { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
@@ -381,8 +412,8 @@ impl Connection {
         let services = desk.services.clone();
         desk.runtime.spawn(async move {
             let mut answer = Vec::new();
-            administer(request, &services, &mut answer).await;
-            promise.keep(Finished::Administered(answer));
+            let outcome = administer(request, &services, &mut answer).await;
+            promise.keep(Finished::Administered(answer, outcome));
         });
         Turn::Waits
     }
@@ -396,6 +427,7 @@ impl Connection {
             let work = self.work.get_or_insert_with(|| desk.pool.take());
             with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
             self.client.logged_in(account, generation);
+            desk.recorder.login(LoginOutcome::Ok);
             return true;
         }
         let promise = self.promise(token, desk);
@@ -409,6 +441,7 @@ impl Connection {
 
     fn refuse_login(&mut self, desk: &mut Desk<'_>) {
         tracing::debug!(peer = %self.peer, "a login was refused");
+        desk.recorder.login(LoginOutcome::Denied);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
         work.last = true;

@@ -1,46 +1,272 @@
-//! What the server counts, for whoever looks at it. Counting is one relaxed addition; nothing waits for it.
+//! What the server counts, for whoever looks at it.
+//!
+//! Each worker has a block of numbers of its own, in cache lines of its own, which nobody else writes: to
+//! count is a load, an addition and a store, a nanosecond or two, and nothing waits for it. The reader adds
+//! the blocks up. How many connections were admitted and turned away is not counted here: the limiter knows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// Numbers that only grow, since the server started.
+use crate::protocol::{Refusal, RequestKind};
+
+/// The bounds of the histograms, in nanoseconds: each about three times the one before, from 10 µs to 10 s.
+/// The last bucket, which has none, is for what took longer.
+const BOUNDS: [u64; 13] = [
+    10_000,
+    30_000,
+    100_000,
+    300_000,
+    1_000_000,
+    3_000_000,
+    10_000_000,
+    30_000_000,
+    100_000_000,
+    300_000_000,
+    1_000_000_000,
+    3_000_000_000,
+    10_000_000_000,
+];
+
+/// With the one that has no bound.
+const BUCKETS: usize = BOUNDS.len() + 1;
+
+const TIMINGS: usize = RequestKind::ALL.len() * RequestOutcome::ALL.len();
+
+/// Numbers that only grow, since the server started. Read from anywhere.
 #[derive(Debug, Default)]
 pub struct Counters {
-    accepted: AtomicU64,
-    rejected: AtomicU64,
-    panicked: AtomicU64,
+    workers: Mutex<Vec<Arc<Block>>>,
 }
 
-/// The [`Counters`] at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The counters of one worker. Only its owner counts with it, which is why counting is cheap.
+#[derive(Debug)]
+pub struct Recorder {
+    block: Arc<Block>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RequestOutcome {
+    /// It was done.
+    Ok,
+    /// The key, space or user is not there.
+    NotFound,
+    /// The client may not do it.
+    Denied,
+    /// It was refused for another reason: it made no sense, what it would make is there, the store failed.
+    Error,
+}
+
+/// What became of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// The client is in.
+    Ok,
+    /// It is not, whatever the reason.
+    Denied,
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// What was asked.
+    pub kind: RequestKind,
+    /// What became of it.
+    pub outcome: RequestOutcome,
+}
+
+/// All [`Counters`] as they were, each at a slightly different moment.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counts {
-    /// Connections that were given a permit.
-    pub accepted: u64,
-    /// Connections that were turned away because the limit was reached.
-    pub rejected: u64,
     /// Sessions that ended in a panic: faults of this program.
     pub panicked: u64,
+    /// Logins that succeeded.
+    pub logins: u64,
+    /// Logins that were refused.
+    pub logins_denied: u64,
+    /// Requests, by each type and outcome there can be.
+    pub requests: Vec<Timing>,
+}
+
+/// Requests of one type and outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    /// Which.
+    pub of: Answered,
+    /// How many took at most so long and longer than the bound before, in seconds; the last bound is infinite.
+    pub buckets: Vec<(f64, u64)>,
+    /// How long they took together.
+    pub took: Duration,
+}
+
+/// Two cache lines, since processors fetch pairs of them.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Block {
+    panicked: AtomicU64,
+    logins: [AtomicU64; 2],
+    requests: [Slot; TIMINGS],
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    buckets: [AtomicU64; BUCKETS],
+    nanoseconds: AtomicU64,
 }
 
 impl Counters {
-    /// The numbers now. They may be of slightly different moments.
+    /// A recorder for one more worker. What it counts stays when it is gone.
+    pub fn recorder(&self) -> Recorder {
+        let block = Arc::new(Block {
+            panicked: AtomicU64::new(0),
+            logins: Default::default(),
+            requests: std::array::from_fn(|_| Slot::default()),
+        });
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&block));
+        Recorder { block }
+    }
+
+    /// The numbers now.
     pub fn read(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sum = |number: &dyn Fn(&Block) -> &AtomicU64| {
+            workers.iter().map(|block| number(block).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        };
+        let timing = |of: Answered| {
+            let bounds = BOUNDS.iter().map(|&bound| Duration::from_nanos(bound).as_secs_f64());
+            let buckets = bounds.chain([f64::INFINITY]).enumerate();
+            Timing {
+                of,
+                buckets: buckets
+                    .map(|(bucket, bound)| (bound, sum(&|block| &block.slot(of).buckets[bucket])))
+                    .collect(),
+                took: Duration::from_nanos(sum(&|block| &block.slot(of).nanoseconds)),
+            }
+        };
+        let all = RequestKind::ALL
+            .into_iter()
+            .flat_map(|kind| RequestOutcome::ALL.map(|outcome| Answered { kind, outcome }));
         Counts {
-            accepted: read(&self.accepted),
-            rejected: read(&self.rejected),
-            panicked: read(&self.panicked),
+            panicked: sum(&|block| &block.panicked),
+            logins: sum(&|block| &block.logins[LoginOutcome::Ok as usize]),
+            logins_denied: sum(&|block| &block.logins[LoginOutcome::Denied as usize]),
+            requests: all.map(timing).collect(),
+        }
+    }
+}
+
+impl Recorder {
+    /// Counts requests that came together, were answered together, and took so long.
+    pub fn requests(&mut self, answered: &[Answered], took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|&bound| bound < nanoseconds);
+        for &of in answered {
+            let slot = self.block.slot(of);
+            add(&slot.buckets[bucket], 1);
+            add(&slot.nanoseconds, nanoseconds);
         }
     }
 
-    pub(super) fn accept(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
+    /// Counts a login.
+    pub fn login(&mut self, outcome: LoginOutcome) {
+        add(&self.block.logins[outcome as usize], 1);
     }
 
-    pub(super) fn reject(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+    /// Counts a session that ended in a panic.
+    pub fn panic(&mut self) {
+        add(&self.block.panicked, 1);
+    }
+}
+
+impl RequestOutcome {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::NotFound, Self::Denied, Self::Error];
+
+    /// In lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotFound => "not_found",
+            Self::Denied => "denied",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<&Refusal> for RequestOutcome {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::KeyNotFound | Refusal::SpaceNotFound | Refusal::SpaceMissing | Refusal::UserNotFound => {
+                Self::NotFound
+            }
+            Refusal::AuthenticationFailed
+            | Refusal::ReadDenied
+            | Refusal::WriteDenied
+            | Refusal::AdminRequired => Self::Denied,
+            _ => Self::Error,
+        }
+    }
+}
+
+impl Timing {
+    /// How many requests there were.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+}
+
+impl Block {
+    fn slot(&self, Answered { kind, outcome }: Answered) -> &Slot {
+        &self.requests[kind as usize * RequestOutcome::ALL.len() + outcome as usize]
+    }
+}
+
+/// Not one atomic step, and need not be: nobody else writes.
+fn add(number: &AtomicU64, more: u64) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOUND: Answered = Answered { kind: RequestKind::Get, outcome: RequestOutcome::Ok };
+    const INVALID: Answered = Answered { kind: RequestKind::Invalid, outcome: RequestOutcome::Error };
+
+    fn timing(counts: &Counts, of: Answered) -> Timing {
+        counts.requests.iter().find(|timing| timing.of == of).unwrap().clone()
     }
 
-    pub(super) fn panic(&self) {
-        self.panicked.fetch_add(1, Ordering::Relaxed);
+    #[test]
+    fn blocks_are_added_up_and_stay_when_their_workers_are_gone() {
+        let counters = Counters::default();
+        let (mut first, mut second) = (counters.recorder(), counters.recorder());
+        first.login(LoginOutcome::Ok);
+        second.login(LoginOutcome::Ok);
+        second.login(LoginOutcome::Denied);
+        second.panic();
+        first.requests(&[FOUND, FOUND, INVALID], Duration::from_millis(2));
+        second.requests(&[FOUND], Duration::from_secs(1));
+        drop(second);
+        let counts = counters.read();
+        assert_eq!((counts.logins, counts.logins_denied, counts.panicked), (2, 1, 1));
+        assert_eq!(timing(&counts, FOUND).count(), 3);
+        assert_eq!(timing(&counts, FOUND).took, Duration::from_millis(1004));
+        assert_eq!(timing(&counts, INVALID).count(), 1);
+        assert_eq!(counts.requests.iter().map(Timing::count).sum::<u64>(), 4, "and nowhere else");
+    }
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket() {
+        let counters = Counters::default();
+        let mut recorder = counters.recorder();
+        for nanoseconds in [0, 10_000, 10_001, 10_000_000_000, 10_000_000_001, u64::MAX] {
+            recorder.requests(&[FOUND], Duration::from_nanos(nanoseconds));
+        }
+        let filled: Vec<_> =
+            timing(&counters.read(), FOUND).buckets.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(1e-5, 2), (3e-5, 1), (10.0, 1), (f64::INFINITY, 2)]);
     }
 }

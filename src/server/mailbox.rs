@@ -14,6 +14,7 @@ use crate::auth::{Account, LoginError};
 use crate::store::{Outcome, StoreError};
 
 use super::accept::Arrival;
+use super::counters::RequestOutcome;
 use super::readiness::Waker;
 use super::roster::{ConnectionInfo, Ended};
 
@@ -53,8 +54,8 @@ pub(super) enum Finished {
     Committed(Result<Vec<Outcome>, StoreError>),
     /// A login was checked; with the generation of the accounts before that.
     LoggedIn(Result<Arc<Account>, LoginError>, u64),
-    /// An administrator's request was carried out; this is the answer.
-    Administered(Vec<u8>),
+    /// An administrator's request was carried out; this is the answer, and in a word.
+    Administered(Vec<u8>, RequestOutcome),
     /// Nothing: whoever had promised it has panicked.
     Abandoned,
 }
@@ -182,13 +183,13 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let token = Token::new(1, 2).unwrap();
         drop(Promise::new(&mailbox, token));
-        Promise::new(&mailbox, token).keep(Finished::Administered(Vec::new()));
+        Promise::new(&mailbox, token).keep(Finished::Administered(Vec::new(), RequestOutcome::Ok));
         let mut messages = Vec::new();
         assert!(!mailbox.fall_asleep(), "there is something to read");
         mailbox.take(&mut messages);
         assert!(matches!(
             messages[..],
-            [Message::Finished(_, Finished::Abandoned), Message::Finished(_, Finished::Administered(_))]
+            [Message::Finished(_, Finished::Abandoned), Message::Finished(_, Finished::Administered(..))]
         ));
         assert!(mailbox.fall_asleep());
     }

@@ -27,6 +27,7 @@ mod probe;
 mod readiness;
 mod requests;
 mod roster;
+mod tally;
 mod worker;
 
 use std::io;
@@ -50,7 +51,7 @@ use full::Summary;
 use mailbox::{Mailbox, Message};
 use worker::Worker;
 
-pub use counters::{Counters, Counts};
+pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOutcome, Timing};
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};

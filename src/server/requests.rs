@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::auth::Account;
-use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, Text};
+use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, RequestKind, Text};
 use crate::store::{MAX_KEY_LEN, Outcome, Space, StoreError, Value, Write};
 
 use super::Services;
 use super::buffers::{Line, Work};
+use super::counters::RequestOutcome;
+use super::tally::Tally;
 
 /// Answers beyond this are sent before the next request is looked at, so that a client which asks for
 /// much and reads little cannot make the server hold it.
@@ -85,7 +87,7 @@ impl Client {
     /// Consecutive writes are collected. Everything else waits until they are committed, so that answers
     /// keep their order and a client sees its own writes. Returns the number of lines handled as well.
     pub(super) fn advance(&mut self, work: &mut Work, services: &Services) -> (Step, usize) {
-        let Work { input, output, writes, .. } = work;
+        let Work { input, output, writes, tally, .. } = work;
         let mut handled = 0;
         let step = loop {
             if output.len() > MOST_OUTPUT {
@@ -98,6 +100,9 @@ impl Client {
                 Line::Partial if writes.is_empty() => break Step::Read,
                 Line::Partial => break Step::Commit,
                 Line::TooLong if writes.is_empty() => {
+                    if self.user.is_some() {
+                        tally.answer(RequestKind::Invalid, RequestOutcome::Error);
+                    }
                     Reply::from(Refusal::LineTooLong { limit: longest }).render(output);
                     break Step::Close;
                 }
@@ -119,31 +124,48 @@ impl Client {
                 if !writes.is_empty() {
                     break Step::Commit;
                 }
+                let kind = Request::parse(line).map_or(RequestKind::Invalid, |request| request.kind());
+                tally.answer(kind, RequestOutcome::Denied);
                 Reply::from(Refusal::AuthenticationFailed).render(output);
                 break Step::Close;
             }
             #[cfg(test)]
             assert_ne!(line, super::tests::FATAL, "a panic on request");
             let request = Request::parse(line);
+            let kind = request.as_ref().map_or(RequestKind::Invalid, Request::kind);
             let collects = matches!(request, Ok(Request::Put { .. } | Request::Delete { .. }));
             if !collects && !writes.is_empty() {
                 break Step::Commit;
             }
             let outcome = request.map_err(Refusal::from).and_then(|request| user.handle(request, services));
             match outcome {
-                Ok(Handled::Collected(write)) => writes.push(write),
+                Ok(Handled::Collected(write)) => {
+                    writes.push(write);
+                    tally.open(kind);
+                }
                 // A refused write is answered in its turn: the line comes again after the commit.
                 Err(_) if !writes.is_empty() => break Step::Commit,
-                Err(refusal) => Reply::Refused(refusal).render(output),
-                Ok(Handled::Reply(reply)) => reply.render(output),
-                Ok(Handled::Found(value)) => Reply::Value(&value).render(output),
+                Err(refusal) => {
+                    tally.answer(kind, RequestOutcome::from(&refusal));
+                    Reply::Refused(refusal).render(output);
+                }
+                Ok(Handled::Reply(reply)) => {
+                    tally.answer(kind, RequestOutcome::Ok);
+                    reply.render(output);
+                }
+                Ok(Handled::Found(value)) => {
+                    tally.answer(kind, RequestOutcome::Ok);
+                    Reply::Value(&value).render(output);
+                }
                 Ok(Handled::Spaces(spaces)) => {
+                    tally.answer(kind, RequestOutcome::Ok);
                     let names: Vec<_> = spaces.iter().map(Space::name).collect();
                     Reply::Spaces(&names).render(output);
                 }
                 Ok(Handled::Administer(request)) => {
                     input.consume();
                     handled += 1;
+                    tally.open(kind);
                     break Step::Administer(request);
                 }
             }
@@ -234,28 +256,25 @@ pub(super) fn answer_writes(
     committed: Result<Vec<Outcome>, StoreError>,
     writes: usize,
     output: &mut Vec<u8>,
+    tally: &mut Tally,
 ) {
+    let mut answer = |outcome: Result<Done, Refusal>| {
+        tally.close(outcome.as_ref().map_or_else(RequestOutcome::from, |_| RequestOutcome::Ok));
+        outcome.map_or_else(Reply::Refused, Reply::Done).render(output);
+    };
     match committed {
-        Ok(outcomes) => {
-            for outcome in outcomes {
-                answer(outcome).render(output);
-            }
-        }
-        Err(error) => {
-            for _ in 0..writes {
-                Reply::Refused(refusal(&error)).render(output);
-            }
-        }
+        Ok(outcomes) => outcomes.into_iter().for_each(|outcome| answer(done(outcome))),
+        Err(error) => (0..writes).for_each(|_| answer(Err(refusal(&error)))),
     }
 }
 
-fn answer(outcome: Outcome) -> Reply<'static> {
+fn done(outcome: Outcome) -> Result<Done, Refusal> {
     match outcome {
-        Outcome::Stored => Done::Stored.into(),
-        Outcome::Deleted => Done::Deleted.into(),
-        Outcome::NotFound => Refusal::KeyNotFound.into(),
-        Outcome::NoSuchSpace => Refusal::SpaceNotFound.into(),
-        Outcome::KeyTooLong => Refusal::KeyTooLong { limit: MAX_KEY_LEN }.into(),
+        Outcome::Stored => Ok(Done::Stored),
+        Outcome::Deleted => Ok(Done::Deleted),
+        Outcome::NotFound => Err(Refusal::KeyNotFound),
+        Outcome::NoSuchSpace => Err(Refusal::SpaceNotFound),
+        Outcome::KeyTooLong => Err(Refusal::KeyTooLong { limit: MAX_KEY_LEN }),
     }
 }
 

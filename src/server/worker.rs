@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use super::accept::{Accepted, Acceptor, Arrival};
 use super::buffers::Pool;
 use super::connection::{Connection, Desk, End, Ticks, Turn};
+use super::counters::Recorder;
 use super::linger::Linger;
 use super::mailbox::{Finished, Mailbox, Message, Token};
 use super::probe;
@@ -58,6 +59,7 @@ pub(super) struct Worker {
     acceptor: Option<Acceptor>,
     linger: Linger,
     pool: Pool,
+    recorder: Recorder,
     /// Connections that have more to read.
     again: VecDeque<Token>,
     /// Connections that there was no memory for.
@@ -95,6 +97,7 @@ impl Worker {
             acceptor,
             linger: Linger::new(Arc::clone(&shared.lingering)),
             pool: Pool::default(),
+            recorder: shared.counters.recorder(),
             again: VecDeque::new(),
             starved: VecDeque::new(),
             next_tick: now + TICK,
@@ -300,8 +303,10 @@ impl Worker {
             mailbox: &self.mailbox,
             readiness: &self.readiness,
             pool: &mut self.pool,
+            recorder: &mut self.recorder,
             draining: self.drains,
             now,
+            woken: self.now,
         };
         // Sound: after a panic nothing of the connection is looked at again but its socket, permit and
         // buffers, and what it shares with others is left whole.
@@ -324,7 +329,7 @@ impl Worker {
             // Who lingers takes no place from others.
             End::Refused => self.linger.keep(socket, self.now),
             End::Failed => {
-                self.shared.counters.panic();
+                self.recorder.panic();
                 tracing::error!(%peer, "a session panicked: its connection is closed");
             }
             End::Closed | End::Ended => {}
