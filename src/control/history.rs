@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Record;
+use super::{Door, Outcome, Record};
 
 /// How many records are kept in memory.
 pub(crate) const KEPT: usize = 1000;
@@ -28,6 +28,19 @@ const LONGEST_LINE: u64 = 64 * 1024;
 pub struct History {
     records: Mutex<VecDeque<Record>>,
     lost: AtomicU64,
+    applied: [AtomicU64; Door::ALL.len()],
+    refused: [AtomicU64; Door::ALL.len()],
+}
+
+/// How many attempts there were through one door, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// The door.
+    pub door: Door,
+    /// Those that changed the limit, or set it to what it was.
+    pub applied: u64,
+    /// Those that changed nothing.
+    pub refused: u64,
 }
 
 impl History {
@@ -60,6 +73,27 @@ impl History {
     /// How many records could not be written to the file since the start.
     pub fn unwritten(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many attempts there were since the start, through each door.
+    pub fn attempts(&self) -> impl Iterator<Item = Attempts> {
+        Door::ALL.into_iter().zip(self.applied.iter().zip(&self.refused)).map(|(door, (applied, refused))| {
+            Attempts {
+                door,
+                applied: applied.load(Ordering::Relaxed),
+                refused: refused.load(Ordering::Relaxed),
+            }
+        })
+    }
+
+    fn count(&self, record: &Record) {
+        let counts = match record.outcome {
+            Outcome::Applied => &self.applied,
+            Outcome::Refused { .. } => &self.refused,
+        };
+        if let Some(count) = counts.get(record.door as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn remember(&self, record: Record) {
@@ -104,6 +138,7 @@ impl HistoryFile {
     /// Remembers a record in memory and on disk.
     pub(super) fn append(&mut self, history: &History, record: Record) {
         let result = self.write(&record);
+        history.count(&record);
         history.remember(record);
         if let Err(error) = result {
             self.file = None;

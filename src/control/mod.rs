@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::limiter::{Limiter, Refusal};
 
-pub use history::History;
+pub use history::{Attempts, History};
 pub use record::{Actor, Door, Outcome, Record};
 pub use standing::{BaseSource, Override, RefusedEdit, Standing};
 

@@ -83,6 +83,11 @@ pub enum Outcome {
     },
 }
 
+impl Door {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Http, Self::Cli, Self::Signal, Self::Config, Self::Startup];
+}
+
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,7 +2,6 @@
 //! once, and only then answers.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -173,6 +172,8 @@ impl Committer {
         let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
         self.unsynced = !sync;
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        let writes = changes.len();
+        self.shared.tally.commit(writes, result.is_ok());
         match &result {
             // The sync of a group covers everything before it.
             Ok(()) if sync => self.sync_due = None,
@@ -206,6 +207,7 @@ impl Committer {
 
     fn fail(&mut self, error: &StoreError) {
         tracing::error!(%error, "a write to the store failed; no write is accepted until it recovers");
+        self.shared.tally.fail();
         self.sync_due = None;
         self.failure = Some(Failure {
             reason: error.to_string().into(),
@@ -236,6 +238,8 @@ impl Committer {
                 self.next_id = self.next_id.max(next_id);
                 // Opening has synced everything.
                 (self.failure, self.unsynced) = (None, false);
+                self.failure = None;
+                self.shared.tally.recover();
                 Ok(())
             }
             Err(error) => {

@@ -17,6 +17,7 @@ use fjall::compaction::filter::{
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::layout::{self, Deleted};
+use super::stats::Contents;
 use super::{Entry, StoreError, Value, journal};
 
 /// The engine's files, inside the data directory.
@@ -104,6 +105,10 @@ impl Engine {
 
     pub(super) fn contains(&self, full_key: &[u8]) -> Result<bool, StoreError> {
         Ok(self.keys.contains_key(full_key)?)
+    }
+
+    pub(super) fn contents(&self) -> Result<Contents, fjall::Error> {
+        Ok(Contents { bytes: self.database.disk_space()?, keys: self.keys.approximate_len() })
     }
 
     /// All entries whose key begins with `prefix`, without it.

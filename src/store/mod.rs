@@ -46,11 +46,11 @@ mod queue;
 mod reclaim;
 mod shared;
 mod space;
+mod stats;
 
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -58,6 +58,7 @@ use tokio::sync::oneshot;
 
 pub use error::{OpenError, SpaceError, StoreError};
 pub use space::{InvalidName, MAX_NAME_LEN, Space, check_name};
+pub use stats::{Contents, Stats};
 
 use committer::Committer;
 use done::Done;
@@ -257,7 +258,13 @@ impl Store {
     /// How many commits were tried since the store was opened. Fewer than there were writes, when
     /// many write at once: that is what group commit is for.
     pub fn commits(&self) -> u64 {
-        self.open.shared.commits.load(Ordering::Relaxed)
+        self.open.shared.tally.commits()
+    }
+
+    /// How large the store is, and what it has done since it was opened. May wait for the disk, and while
+    /// the store recovers from a failure.
+    pub fn stats(&self) -> Stats {
+        self.open.shared.stats()
     }
 
     /// Commits what is queued, syncs, and closes the store for all its handles. Blocks; later uses

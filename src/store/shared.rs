@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::StoreError;
@@ -11,6 +10,7 @@ use super::layout::{Catalogue, Deleted};
 use super::queue::Queue;
 use super::reclaim::Reclaimer;
 use super::space::Space;
+use super::stats::Tally;
 
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
@@ -20,8 +20,7 @@ pub(super) struct Shared {
     /// Held by whoever uses a clone of the engine beyond a single call, and by the committer while
     /// it closes and opens the engine. Taken before `slot`.
     pub(super) long_use: Mutex<()>,
-    /// Groups committed so far.
-    pub(super) commits: AtomicU64,
+    pub(super) tally: Tally,
     slot: RwLock<Slot>,
     spaces: RwLock<BTreeMap<Box<str>, Space>>,
 }
@@ -43,7 +42,7 @@ impl Shared {
             deleted,
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),
-            commits: AtomicU64::new(0),
+            tally: Tally::default(),
             slot: RwLock::new(Slot::Open(engine)),
             spaces: RwLock::default(),
         }
