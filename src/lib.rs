@@ -6,6 +6,7 @@
 //! - [`daemon`]: builds everything, binds, tells systemd, owns the tasks, drains
 //! - [`server`]: the accept loop, rejection, one client's session, over [`protocol`], [`auth`] and [`store`]
 //! - [`import`]: takes over the data directory of a ShibuDB server
+//! - [`metrics`]: what is to be known of all that, in Prometheus' words
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
 //! - [`control`]: the only way to change the limit
@@ -22,6 +23,7 @@ pub mod import;
 pub mod limiter;
 pub mod logging;
 pub mod management;
+pub mod metrics;
 pub mod protocol;
 pub mod server;
 pub mod signals;

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::bind::{self, Listeners};
@@ -98,7 +99,18 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         .map_err(|problem| RunError::Config(format!("{}: {problem}", path.display())))?;
     let (running, set_at_start) = (wanted.clone(), file.set.clone());
     let text = Ok(text);
-    Ok(Loaded { running, wanted, file, set_at_start, token, command_line, path, text, last_reload: None })
+    Ok(Loaded {
+        running,
+        wanted,
+        file,
+        set_at_start,
+        token,
+        command_line,
+        path,
+        text,
+        last_reload: None,
+        in_force_since: Timestamp::now(),
+    })
 }
 
 async fn first_admin(accounts: &Accounts, data_dir: &Path) -> Result<(), RunError> {

@@ -86,6 +86,8 @@ pub(crate) struct Loaded {
     /// What was read last, good or bad: what a hint is compared with.
     pub(crate) text: Text,
     pub(crate) last_reload: Option<LastReload>,
+    /// When the file was last read and put in force: at the start, if not since.
+    pub(crate) in_force_since: Timestamp,
 }
 
 /// The text of the file, or why there is none.
@@ -137,7 +139,12 @@ impl Reloader {
             door,
             result: result.as_ref().map(drop).map_err(ToString::to_string),
         };
-        self.loaded.send_modify(|loaded| loaded.last_reload = Some(last));
+        self.loaded.send_modify(|loaded| {
+            if last.result.is_ok() {
+                loaded.in_force_since = last.time;
+            }
+            loaded.last_reload = Some(last);
+        });
         match &result {
             Ok(reloaded) => tell(reloaded, door, &actor),
             Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,

@@ -6,6 +6,7 @@ use super::reload::{Loaded, ReloadError, Reloaded};
 use crate::config::{Change, Key};
 use crate::control::{ConfigureOutcome, LimitRefusal};
 use crate::management::{ReloadRefusal, wire};
+use crate::metrics::ConfigState;
 
 /// What `GET /config` says, as far as the daemon knows it.
 pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
@@ -19,6 +20,12 @@ pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
             error: last.result.clone().err(),
         }),
     }
+}
+
+/// The same for the metrics.
+pub(super) fn state(loaded: &Loaded) -> ConfigState {
+    let in_force = loaded.last_reload.as_ref().is_none_or(|last| last.result.is_ok());
+    ConfigState { in_force, since: loaded.in_force_since }
 }
 
 /// What `POST /reload` answers.

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
 use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest, Token, wire};
+use crate::metrics::{self, ConfigState, Sources};
 use crate::server::{ClientSettings, Server, Services};
 use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
@@ -78,18 +79,27 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
             .map_err(|error| RunError::System("serve clients", error))?
     };
     let (config_report, config_reports) = watch::channel(Arc::new(report::config(&settings.borrow())));
+    let (config_state, config_states) = watch::channel(report::state(&settings.borrow()));
     let (token, tokens) = watch::channel(settings.borrow().token.clone());
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();
-    let published = Published { client_settings, token, config_report };
+    let published = Published { client_settings, token, config_report, config_state };
     tasks.spawn("reload", reload_task(reloader, Watcher::new(path), asked, triggers, published));
+    let metrics = metrics::registry(Sources {
+        limiter: limiter.clone(),
+        control: control.clone(),
+        counters: server.counters(),
+        store: store.clone(),
+        config: config_states,
+    });
     let api = Management {
         limiter: limiter.clone(),
         control: control.clone(),
         reload: reload_door,
         config: config_reports,
         token: tokens,
+        metrics: Arc::new(metrics),
     };
     let listener = TcpListener::from_std(listeners.management)
         .map_err(|error| RunError::System("serve management", error))?;
@@ -194,6 +204,7 @@ struct Published {
     client_settings: watch::Sender<ClientSettings>,
     token: watch::Sender<Option<Token>>,
     config_report: watch::Sender<Arc<wire::LoadedConfig>>,
+    config_state: watch::Sender<ConfigState>,
 }
 
 impl Published {
@@ -201,6 +212,7 @@ impl Published {
         self.client_settings.send_replace(settings::client(&loaded.running));
         self.token.send_replace(loaded.token.clone());
         self.config_report.send_replace(Arc::new(report::config(loaded)));
+        self.config_state.send_replace(report::state(loaded));
     }
 }
 

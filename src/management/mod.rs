@@ -12,6 +12,7 @@
 //! | `GET /history?limit=N` | [`wire::History`] | 400 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
+//! | `GET /metrics` | [`Management::metrics`] as Prometheus reads it | |
 //! | `GET /openapi.json` | all of this as OpenAPI 3.1 | |
 //!
 //! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 414, 415, 421, 431 or 503 on
@@ -30,6 +31,7 @@ mod failure;
 mod gate;
 mod limit;
 mod listener;
+mod metrics;
 mod openapi;
 mod reload;
 mod reports;
@@ -45,6 +47,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -74,6 +77,8 @@ pub struct Management {
     pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
     /// What clients have to send, if anything.
     pub token: watch::Receiver<Option<Token>>,
+    /// All metrics there are.
+    pub metrics: Arc<Registry>,
 }
 
 /// Every endpoint, behind the checks that every request has to pass.
@@ -89,6 +94,7 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(reports::history))
         .routes(routes!(reports::config))
         .routes(routes!(reload::reload))
+        .routes(routes!(metrics::read))
         .routes(routes!(openapi::read))
         .split_for_parts();
     router

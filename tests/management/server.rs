@@ -66,6 +66,7 @@ impl Server {
             reload,
             config: published,
             token: expected,
+            metrics: Arc::default(),
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
         Self { address, limiter, control, config, token, reloads, shutdown, task, api, data }

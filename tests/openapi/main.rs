@@ -43,6 +43,7 @@ fn it_names_every_endpoint() {
         "get /health",
         "get /history",
         "get /limit",
+        "get /metrics",
         "get /openapi.json",
         "get /stats",
         "post /limit/decrease",

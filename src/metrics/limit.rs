@@ -1,0 +1,106 @@
+//! Connections, the limit, its changes, and the config file.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+use tokio::sync::watch;
+
+use super::{ConfigState, counter, gauge, seconds};
+use crate::control::{Attempts, Control};
+use crate::limiter::Limiter;
+
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) limiter: Limiter,
+}
+
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) control: Control,
+    pub(super) config: watch::Receiver<ConfigState>,
+}
+
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        // Both of one instant, so that no ratio exceeds one.
+        let now = self.limiter.snapshot();
+        let totals = self.limiter.totals();
+        gauge(encoder, "connections", None, "Client connections that are open", now.active)?;
+        gauge(encoder, "connections_limit", None, "How many may be open at once", now.limit)?;
+        gauge(
+            encoder,
+            "connections_ceiling",
+            None,
+            "The highest limit that this process has file descriptors for",
+            self.limiter.ceiling(),
+        )?;
+        gauge(
+            encoder,
+            "connections_peak",
+            None,
+            "The most connections that were open at once since the start",
+            totals.peak,
+        )?;
+        let accepted = "Connections that were let in";
+        counter(encoder, "connections_accepted", None, accepted, totals.accepted)?;
+        let rejected = "Connections that were turned away because the limit was reached";
+        counter(encoder, "connections_rejected", None, rejected, totals.rejected)
+    }
+}
+
+impl Collector for Changes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut changes = encoder.encode_descriptor(
+            "limit_changes",
+            "Attempts to change the limit, by the way they came in and what became of them",
+            None,
+            MetricType::Counter,
+        )?;
+        for Attempts { door, applied, refused } in self.control.history().attempts() {
+            for (outcome, count) in [("applied", applied), ("refused", refused)] {
+                changes
+                    .encode_family(&[("door", door.to_string().as_str()), ("outcome", outcome)])?
+                    .encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+            }
+        }
+        self.encode_standing(&mut encoder)?;
+        self.encode_config(&mut encoder)
+    }
+}
+
+impl Changes {
+    fn encode_standing(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let standing = self.control.standing();
+        let configured = "The limit that the command line or the config file asks for";
+        gauge(encoder, "connections_limit_configured", None, configured, standing.base)?;
+        let is_active = u32::from(standing.override_.is_some());
+        let active = "1 while a limit set at run time is in force instead of the configured one";
+        gauge(encoder, "limit_override_active", None, active, is_active)?;
+        // Without an override there is no time that would not be misleading.
+        let since = "When that limit was set; absent while there is none";
+        let mut metric = encoder.encode_descriptor(
+            "limit_override_timestamp",
+            since,
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        standing.override_.map_or(Ok(()), |override_| metric.encode_gauge(&seconds(override_.time)))
+    }
+
+    fn encode_config(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ConfigState { in_force, since } = *self.config.borrow();
+        let successful = "1 if what the config file said when it was last read is in force";
+        gauge(encoder, "config_last_reload_successful", None, successful, u32::from(in_force))?;
+        gauge(
+            encoder,
+            "config_last_reload_success_timestamp",
+            Some(&Unit::Seconds),
+            "When the config file was last read and put in force",
+            seconds(since),
+        )
+    }
+}

@@ -1,0 +1,104 @@
+//! What is to be known of a running server, in Prometheus' words.
+//!
+//! Nothing is kept here: every number is asked for when somebody looks, of whoever has it. Names, units and
+//! suffixes follow Prometheus' guidelines; what any process has (`process_*`) is named as everywhere.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`limit`] | connections, the limit, its changes, the config file |
+//! | [`requests`] | requests, logins, panics |
+//! | [`store`] | what is stored, and how it gets there |
+//! | [`process`] | descriptors, memory, processor time |
+
+mod limit;
+mod process;
+mod requests;
+mod store;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
+
+use crate::control::Control;
+use crate::limiter::Limiter;
+use crate::server::Counters;
+use crate::store::Store;
+
+/// Where the numbers come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Knows the connections.
+    pub limiter: Limiter,
+    /// Knows the changes of the limit.
+    pub control: Control,
+    /// Knows the requests.
+    pub counters: Arc<Counters>,
+    /// Knows itself.
+    pub store: Store,
+    /// What became of the config file.
+    pub config: watch::Receiver<ConfigState>,
+}
+
+/// What became of the config file when it was last read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigState {
+    /// Whether what it says is in force.
+    pub in_force: bool,
+    /// Since when what is in force is so.
+    pub since: Timestamp,
+}
+
+/// All metrics, to be encoded.
+pub fn registry(sources: Sources) -> Registry {
+    let Sources { limiter, control, counters, store, config } = sources;
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(process::Process::of_this()));
+    let own = registry.sub_registry_with_prefix("shibudb");
+    let labels = vec![
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("arch", std::env::consts::ARCH),
+        ("os", std::env::consts::OS),
+    ];
+    own.register("build", "Which shibudb this is", Info::new(labels));
+    own.register_collector(Box::new(limit::Connections { limiter }));
+    own.register_collector(Box::new(limit::Changes { control, config }));
+    own.register_collector(Box::new(requests::Requests { counters }));
+    own.register_collector(Box::new(store::Stored { store }));
+    registry
+}
+
+/// One metric without labels.
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    unit: Option<&Unit>,
+    help: &str,
+    value: impl EncodeGaugeValue,
+) -> fmt::Result {
+    encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+}
+
+/// The same of a number that only grows. `_total` is added to its name.
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    unit: Option<&Unit>,
+    help: &str,
+    value: impl EncodeCounterValue,
+) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, unit, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, f64>(&value, None)
+}
+
+/// Seconds since 1970.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit")]
+fn seconds(time: Timestamp) -> f64 {
+    time.as_microsecond() as f64 / 1e6
+}

@@ -1,0 +1,74 @@
+//! Requests, logins, and sessions that failed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::counter;
+use crate::server::{Answered, Counters, Counts, Timing};
+
+#[derive(Debug)]
+pub(super) struct Requests {
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Collector for Requests {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counts = self.counters.read();
+        encode_requests(&mut encoder, &counts.requests)?;
+        encode_durations(&mut encoder, &counts.requests)?;
+        encode_logins(&mut encoder, &counts)?;
+        let panics = "Sessions that ended in a panic: faults of the server";
+        counter(&mut encoder, "session_panics", None, panics, counts.panicked)
+    }
+}
+
+fn labels(Answered { kind, outcome }: Answered) -> [(&'static str, &'static str); 2] {
+    [("type", kind.name()), ("outcome", outcome.name())]
+}
+
+fn encode_requests(encoder: &mut DescriptorEncoder<'_>, timings: &[Timing]) -> fmt::Result {
+    let help = "Requests that were answered, by type and outcome";
+    let mut requests = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for timing in timings {
+        requests
+            .encode_family(&labels(timing.of))?
+            .encode_counter::<NoLabelSet, _, f64>(&timing.count(), None)?;
+    }
+    Ok(())
+}
+
+/// Only of those that there were: sixty histograms, most of them empty, would be a thousand series.
+fn encode_durations(encoder: &mut DescriptorEncoder<'_>, timings: &[Timing]) -> fmt::Result {
+    let mut durations = encoder.encode_descriptor(
+        "request_duration",
+        "From when the server learnt of the input until the answer was handed to the kernel; requests that \
+         came together are timed together",
+        Some(&Unit::Seconds),
+        MetricType::Histogram,
+    )?;
+    for timing in timings {
+        let count = timing.count();
+        if count > 0 {
+            durations.encode_family(&labels(timing.of))?.encode_histogram::<NoLabelSet>(
+                timing.took.as_secs_f64(),
+                count,
+                &timing.buckets,
+                None,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_logins(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+    let mut logins = encoder.encode_descriptor("logins", "Logins, by outcome", None, MetricType::Counter)?;
+    for (outcome, count) in [("ok", counts.logins), ("denied", counts.logins_denied)] {
+        logins.encode_family(&[("outcome", outcome)])?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+    }
+    Ok(())
+}
