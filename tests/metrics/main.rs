@@ -1,9 +1,12 @@
-//! `GET /metrics` as Prometheus sees it: what the numbers say, in both formats.
+//! `GET /metrics` as Prometheus sees it: what the numbers say, in both formats; the shipped alerts and
+//! dashboard; and promtool and Prometheus themselves, from Debian's package `prometheus`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod numbers;
+mod prometheus;
 mod scrape;
+mod shipped;
 mod way_in;
