@@ -166,13 +166,12 @@ impl Committer {
             return Ok(());
         }
         self.recover()?;
+        let writes = changes.len();
         if self.unsynced {
             changes.push((layout::UNSYNCED_KEY.to_vec(), Some(fjall::Slice::from([]))));
         }
         let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
         self.unsynced = !sync;
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        let writes = changes.len();
         self.shared.tally.commit(writes, result.is_ok());
         match &result {
             // The sync of a group covers everything before it.
@@ -238,7 +237,6 @@ impl Committer {
                 self.next_id = self.next_id.max(next_id);
                 // Opening has synced everything.
                 (self.failure, self.unsynced) = (None, false);
-                self.failure = None;
                 self.shared.tally.recover();
                 Ok(())
             }
