@@ -397,3 +397,18 @@ async fn concurrent_increases_are_never_lost() {
     assert_eq!(room.limiter.snapshot(), Snapshot { limit: 1200, active: 0 });
     assert_eq!(room.control.revision(), 201);
 }
+
+#[tokio::test]
+async fn a_revision_is_not_given_twice_though_the_history_could_not_be_written() {
+    let room = Room::new(Some(1000), None);
+    // What stands in the way of the history file is like a full disk: nothing can be appended.
+    let history = room.directory.path().join("limit-history.jsonl");
+    std::fs::remove_file(&history).unwrap();
+    std::fs::create_dir(&history).unwrap();
+    let room = room.restart(Some(1000), None);
+    let before = room.set(900).await.revision;
+    let last = room.set(800).await.revision;
+    assert_eq!(last, before + 1);
+    let room = room.restart(Some(1000), None);
+    assert_eq!(room.control.revision(), last + 1, "the start is the next change");
+}

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::lost_revision::LostRevision;
 use super::{Door, Outcome, Record};
 
 /// How many records are kept in memory.
@@ -117,11 +118,12 @@ pub(super) struct HistoryFile {
     /// Open for append; `None` after a failure, until the next attempt opens it again.
     file: Option<File>,
     size: u64,
+    lost_revision: LostRevision,
 }
 
 impl HistoryFile {
     /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
-    pub(super) fn open(path: PathBuf, history: &History) -> Self {
+    pub(super) fn open(path: PathBuf, lost_revision: LostRevision, history: &History) -> Self {
         for part in [rotated(&path), path.clone()] {
             match File::open(&part).and_then(|file| history.read(file)) {
                 Ok(0) => {}
@@ -132,12 +134,12 @@ impl HistoryFile {
                     "cannot read the history of limit changes"),
             }
         }
-        Self { path, file: None, size: 0 }
+        Self { path, file: None, size: 0, lost_revision }
     }
 
     /// Remembers a record in memory and on disk.
     pub(super) fn append(&mut self, history: &History, record: Record) {
-        let result = self.write(&record);
+        let (result, revision) = (self.write(&record), record.revision);
         history.count(&record);
         history.remember(record);
         if let Err(error) = result {
@@ -145,6 +147,9 @@ impl HistoryFile {
             let lost = history.lost.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::error!(path = %self.path.display(), %error, lost,
                 "could not record a limit change in the history file; it is in force all the same");
+            if let Err(error) = self.lost_revision.note(revision) {
+                tracing::error!(%error, revision, "nor could its revision be noted: it may be given twice");
+            }
         }
     }
 

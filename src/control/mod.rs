@@ -9,6 +9,7 @@
 //! doors must stay open while every worker is busy with clients.
 
 mod history;
+mod lost_revision;
 mod override_file;
 mod record;
 mod standing;

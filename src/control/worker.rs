@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::history::HistoryFile;
+use super::lost_revision::LostRevision;
 use super::override_file::OverrideFile;
 use super::standing::Standing;
 use super::{
@@ -49,12 +50,14 @@ impl Worker {
     ) -> Result<(Self, Limiter), StartError> {
         let read_error = |path: PathBuf| move |source| StartError::Read { path, source };
         let history = Arc::new(History::default());
-        let history_file = HistoryFile::open(data_dir.join("limit-history.jsonl"), &history);
+        let lost_revision = LostRevision::open(data_dir.join("limit-revision"));
+        let lost = lost_revision.read();
+        let history_file = HistoryFile::open(data_dir.join("limit-history.jsonl"), lost_revision, &history);
         let override_file = OverrideFile::new(data_dir);
         override_file.clean_up().map_err(read_error(data_dir.to_owned()))?;
 
         let mut standing = Standing::new(configured);
-        standing.revision = history.latest(1).first().map_or(0, |record| record.revision);
+        standing.revision = history.latest(1).first().map_or(0, |record| record.revision).max(lost);
         let old = None;
         let base = within(ceiling, standing.base);
         standing.override_ = stored_override(&override_file, &standing, settings, ceiling)?;
