@@ -10,15 +10,17 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::bind::{self, Listeners};
+use super::descriptors::{self, Shares};
 use super::reload::Loaded;
 use super::settings::{self, CommandLine};
 use super::unix_socket::UnixSocket;
-use super::{DEFAULT_CONFIG, Options, RunError, descriptors, places};
+use super::{DEFAULT_CONFIG, Options, RunError, places};
 use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
+use crate::management::Places;
 use crate::store::Store;
 use crate::systemd;
 
@@ -34,6 +36,7 @@ pub(super) struct Built {
     pub(super) log: Log,
     pub(super) listeners: Listeners,
     pub(super) management_socket: Option<UnixSocket>,
+    pub(super) management_places: Places,
     pub(super) store: Store,
     pub(super) accounts: Accounts,
     pub(super) control: Control,
@@ -63,7 +66,7 @@ pub(super) fn build(
     let Options { port, max_connections, config, data_dir, .. } = options;
     let mut loaded = load(CommandLine { port, max_connections, config, data_dir })?;
     log.set_level(settings::level(&loaded.running));
-    let ceiling = descriptors::ceiling();
+    let Shares { ceiling, management: management_places } = descriptors::shares();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, systemd::inherited())?;
@@ -78,7 +81,18 @@ pub(super) fn build(
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
-    Ok((Built { loaded, log, listeners, management_socket, store, accounts, control, limiter }, thread))
+    let built = Built {
+        loaded,
+        log,
+        listeners,
+        management_socket,
+        management_places,
+        store,
+        accounts,
+        control,
+        limiter,
+    };
+    Ok((built, thread))
 }
 
 /// Reads the config file, if there is one, and puts the command line above it.

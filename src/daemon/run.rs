@@ -58,7 +58,17 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
 
 /// Serves until told to stop, or until a task ends that should not.
 async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(), RunError> {
-    let Built { loaded, log, listeners, management_socket, store, accounts, control, limiter } = built;
+    let Built {
+        loaded,
+        log,
+        listeners,
+        management_socket,
+        management_places,
+        store,
+        accounts,
+        control,
+        limiter,
+    } = built;
     let (address, management_address) = (local(&listeners.clients)?, local(&listeners.management)?);
     let path = loaded.path.clone();
     let reloader = Reloader::new(loaded, control.clone(), log);
@@ -100,6 +110,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         config: config_reports,
         token: tokens,
         metrics: Arc::new(metrics),
+        places: management_places,
     };
     let listener = TcpListener::from_std(listeners.management)
         .map_err(|error| RunError::System("serve management", error))?;

@@ -8,13 +8,16 @@ use tokio_util::either::Either;
 
 use super::caller::Caller;
 
-/// How many TCP connections may be open at once; further ones wait in the kernel's queue. Each is a
-/// file descriptor that the ceiling of client connections has to leave free.
-const TCP_CONNECTIONS: usize = 64;
-
-/// The same for the Unix socket. It has places of its own, so that whoever may use it gets in while
-/// others hold all of the port's.
-const UNIX_CONNECTIONS: usize = 8;
+/// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
+/// descriptor that the ceiling of client connections has to leave free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// On the TCP port.
+    pub tcp: usize,
+    /// On the Unix socket. It has places of its own, so that whoever may use it gets in while others
+    /// hold all of the port's.
+    pub unix: usize,
+}
 
 /// A socket on which the API listens.
 #[derive(Debug)]
@@ -34,6 +37,27 @@ pub(super) enum Accepted {
 /// What is read and written.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
+impl Places {
+    /// As many as there are descriptors for, up to the usual number. Somebody can get in however few
+    /// there are: without that, nobody could do anything about it.
+    pub fn within(descriptors: usize) -> Self {
+        let usual = Self::default();
+        let unix = (descriptors / 6).clamp(1, usual.unix);
+        Self { tcp: descriptors.saturating_sub(unix).clamp(3, usual.tcp), unix }
+    }
+
+    /// All together.
+    pub fn all(self) -> usize {
+        self.tcp + self.unix
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { tcp: 64, unix: 8 }
+    }
+}
+
 impl Listener {
     /// The next connection. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
@@ -44,10 +68,10 @@ impl Listener {
     }
 
     /// How many of its connections may be open at once.
-    pub(super) fn connections(&self) -> usize {
+    pub(super) fn connections(&self, places: Places) -> usize {
         match self {
-            Self::Tcp(_) => TCP_CONNECTIONS,
-            Self::Unix(_) => UNIX_CONNECTIONS,
+            Self::Tcp(_) => places.tcp,
+            Self::Unix(_) => places.unix,
         }
     }
 }

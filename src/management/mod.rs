@@ -59,7 +59,7 @@ use gate::{Gate, Names};
 use openapi::Document;
 
 pub use failure::ApiError;
-pub use listener::Listener;
+pub use listener::{Listener, Places};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
 pub use serve::serve;
 pub use token::{Token, TokenError};
@@ -79,6 +79,8 @@ pub struct Management {
     pub token: watch::Receiver<Option<Token>>,
     /// All metrics there are.
     pub metrics: Arc<Registry>,
+    /// How many connections may be open at once.
+    pub places: Places,
 }
 
 /// Every endpoint, behind the checks that every request has to pass.

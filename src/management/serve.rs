@@ -53,6 +53,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let listener = listener.into();
+    let places = listener.connections(api.places);
     let router = router(api, Names::of_this_machine());
     let mut connections = JoinSet::new();
     let mut short = false;
@@ -60,7 +61,7 @@ pub async fn serve(
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
             Some(ended) = connections.join_next() => report(ended),
-            accepted = listener.accept(), if connections.len() < listener.connections() => match accepted {
+            accepted = listener.accept(), if connections.len() < places => match accepted {
                 Ok(accepted) => {
                     short = false;
                     connections.spawn(converse(accepted, router.clone(), shutdown.clone()));

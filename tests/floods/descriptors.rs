@@ -1,10 +1,11 @@
 //! More clients than there are descriptors for, all of them staying.
 
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Setup, wait_until};
+use crate::harness::{self, Server, Setup, wait_until};
 use crate::{Times, alone, processor_use};
 
 const CLIENTS: usize = 200;
@@ -66,4 +67,41 @@ fn with_64_descriptors_and_200_clients_the_operator_is_heard() {
     assert!(busy < 1.0, "{busy} % while nothing can be done");
     assert!(back < Duration::from_secs(1), "back after {back:?}");
     assert_eq!((beginnings, ends), (1, 1), "{log}");
+}
+
+#[test]
+fn with_64_descriptors_a_flood_on_management_takes_none_of_clients_or_the_store() {
+    let _alone = alone();
+    let server = Setup::new().open_files(64).config("[client]\nlogin_timeout = \"10m\"\n").start();
+    let limit = server.limit();
+    let own = open_files(&server);
+    let mut flood: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.management_port())).unwrap();
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream.set_read_timeout(Some(harness::PATIENCE)).unwrap();
+            stream
+        })
+        .collect();
+    assert!(flood[0].read(&mut [0; 15]).unwrap() > 0, "the first of them is answered");
+
+    let mut inside = server.admin();
+    let clients: Vec<_> = (1..limit).map(|_| server.admin()).collect();
+    let space = serde_json::json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"});
+    inside.expect_ok(&space, "SPACE_CREATED");
+    inside.expect_ok(&serde_json::json!({"type": "PUT", "space": "s", "key": "k", "value": "v"}), "OK");
+    let held = open_files(&server) - own - usize::try_from(limit).unwrap();
+    println!(
+        "ulimit -n 64: {own} files of its own, {limit} clients and a store that work, {held} files for 200 \
+         connections to management"
+    );
+    assert!(!server.log().contains(BEGINNING), "{}", server.log());
+    assert!(!server.log().contains("the management API cannot accept"), "{}", server.log());
+
+    drop((flood, clients));
+    assert_eq!(server.get("/stats").status, 200);
+}
+
+fn open_files(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
 }

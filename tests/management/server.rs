@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use shibudb::control::{Ceiling, Configured, Control, Settings};
 use shibudb::limiter::{Limiter, Permit};
-use shibudb::management::{self, Management, ReloadDoor, ReloadRequest, Token, wire};
+use shibudb::management::{self, Management, Places, ReloadDoor, ReloadRequest, Token, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -67,6 +67,7 @@ impl Server {
             config: published,
             token: expected,
             metrics: Arc::default(),
+            places: Places::default(),
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
         Self { address, limiter, control, config, token, reloads, shutdown, task, api, data }

@@ -99,7 +99,7 @@ impl Prometheus {
             .replace("localhost:10090", &target)
             .replace("- shibudb.rules.yml", &format!("- {}", rules.display()));
         assert!(text.contains(&target) && text.contains("packaging"));
-        fs::write(&config, format!("global:\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n{text}"))
+        fs::write(&config, format!("global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n{text}"))
             .unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let log = fs::File::create(directory.path().join("log")).unwrap();
@@ -164,8 +164,8 @@ fn prometheus_scrapes_it() {
     let server = Setup::new().limit(10).start();
     let prometheus = Prometheus::start(&program, &server);
     wait_until("the target is up", || prometheus.value("up") == Some(1.0));
-    let targets = prometheus.targets();
-    assert_eq!((&targets[0]["health"], &targets[0]["lastError"]), (&"up".into(), &"".into()), "{targets}");
+    // On a busy machine a single scrape may take too long.
+    wait_until("the target has no error", || prometheus.targets()[0]["lastError"] == "");
 
     let is = |expression: &str, value: f64| {
         wait_until(&format!("{expression} is {value}"), || prometheus.value(expression) == Some(value));
