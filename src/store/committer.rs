@@ -140,8 +140,8 @@ impl Committer {
         // Taken even if the commit fails: it may have reached the disk.
         self.next_id += 1;
         let changes = vec![
-            (layout::catalogue_key(name), Some(layout::catalogue_value(&space).into())),
-            (layout::next_key(), Some(self.next_id.to_be_bytes().into())),
+            (layout::catalogue_key(name).into(), Some(layout::catalogue_value(&space).into())),
+            (layout::next_key().into(), Some(self.next_id.to_be_bytes().into())),
         ];
         self.apply(changes, true)?;
         self.shared.add_space(space);
@@ -151,8 +151,8 @@ impl Committer {
     fn delete_space(&mut self, name: &str) -> Result<(), SpaceError> {
         let space = self.shared.spaces().get(name).cloned().ok_or(SpaceError::DoesNotExist)?;
         let changes = vec![
-            (layout::catalogue_key(name), None),
-            (layout::deleted_key(space.id()), Some(fjall::Slice::from([]))),
+            (layout::catalogue_key(name).into(), None),
+            (layout::deleted_key(space.id()).into(), Some(fjall::Slice::from([]))),
         ];
         self.apply(changes, true)?;
         self.shared.remove_space(&space);
@@ -168,9 +168,14 @@ impl Committer {
         self.recover()?;
         let writes = changes.len();
         if self.unsynced {
-            changes.push((layout::UNSYNCED_KEY.to_vec(), Some(fjall::Slice::from([]))));
+            changes.push((layout::UNSYNCED_KEY.into(), Some(fjall::Slice::from([]))));
         }
-        let result = self.shared.with_engine(|engine| Ok(engine.commit(changes, sync)?));
+        let result = self.shared.with_engine(|engine| {
+            let changing = self.shared.cache.begin(changes.iter().map(|(key, _)| key.clone()).collect());
+            let committed = engine.commit(changes, sync);
+            drop(changing);
+            Ok(committed?)
+        });
         self.unsynced = !sync;
         self.shared.tally.commit(writes, result.is_ok());
         match &result {
@@ -186,7 +191,7 @@ impl Committer {
         self.sync_due = None;
         // The second commit says that the first sync was done. It has nothing to lose itself, but what
         // comes next must not claim that it is on disk.
-        let said = vec![(layout::SYNCED_KEY.to_vec(), Some(fjall::Slice::from([])))];
+        let said = vec![(layout::SYNCED_KEY.into(), Some(fjall::Slice::from([])))];
         let synced = self.shared.with_engine(|engine| {
             engine.sync()?;
             Ok(engine.commit(said, false)?)
@@ -256,6 +261,8 @@ fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
     let mut slot = shared.slot_mut();
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());
+    // What was reported as failed may turn out to have happened.
+    shared.cache.clear();
     let rewritten = if rewrite { Engine::rewrite_journals(&shared.dir) } else { Ok(()) };
     let catalogue = Engine::open(&shared.dir, &shared.deleted).and_then(|engine| {
         let catalogue = Catalogue::load(&engine)?;

@@ -27,7 +27,8 @@ const FOLDER_BEING_MADE: &str = "store.new";
 /// The one keyspace; see [`layout`].
 const KEYSPACE: &str = "keys";
 
-const BLOCK_CACHE: u64 = 64 << 20;
+/// What is read again and again is kept elsewhere (`cache.rs`).
+const BLOCK_CACHE: u64 = 32 << 20;
 const MEMTABLE: u64 = 16 << 20;
 /// After this much journal the oldest is flushed away, so that a restart has little to replay.
 const JOURNALS: u64 = 128 << 20;
@@ -52,7 +53,7 @@ pub(super) struct Engine {
 }
 
 /// Changes to be applied together.
-pub(super) type Changes = Vec<(Vec<u8>, Option<fjall::Slice>)>;
+pub(super) type Changes = Vec<(fjall::Slice, Option<fjall::Slice>)>;
 
 impl Engine {
     /// What it holds may not be on the disk yet: a process that was killed may have left it behind,

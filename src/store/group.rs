@@ -7,12 +7,14 @@ use tokio::sync::oneshot;
 use super::committer::answer;
 use super::done::Done;
 use super::engine::{Changes, Engine};
-use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
+use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write};
 
 #[derive(Default)]
 pub(super) struct Group {
     /// The last change of each key. One commit is one moment: what came before it is never seen.
-    changes: HashMap<Vec<u8>, Option<fjall::Slice>>,
+    changes: HashMap<fjall::Slice, Option<fjall::Slice>, foldhash::fast::RandomState>,
+    /// Where full keys are put together.
+    full_key: Vec<u8>,
     bytes: usize,
     /// Some change is to a space that keeps to the durability of the store.
     wal: bool,
@@ -44,7 +46,11 @@ impl Group {
         if key.len() > MAX_KEY_LEN {
             return Ok(if value.is_some() { Outcome::KeyTooLong } else { Outcome::NotFound });
         }
-        let key = layout::full_key(space.id(), &key);
+        // The engine's own kind of bytes can only be made of bytes that lie together.
+        self.full_key.clear();
+        self.full_key.extend_from_slice(&space.id().to_be_bytes());
+        self.full_key.extend_from_slice(&key);
+        let key = fjall::Slice::from(self.full_key.as_slice());
         let outcome = if value.is_some() {
             Outcome::Stored
         } else {
@@ -72,7 +78,7 @@ impl Group {
         reply: oneshot::Sender<Result<(), StoreError>>,
     ) {
         self.own = true;
-        self.insert(key, value);
+        self.insert(key.into(), value);
         self.waiting.own.push(reply);
     }
 
@@ -81,7 +87,7 @@ impl Group {
         self.waiting.writes.push((outcomes, done));
     }
 
-    fn insert(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+    fn insert(&mut self, key: fjall::Slice, value: Option<Vec<u8>>) {
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         self.changes.insert(key, value.map(fjall::Slice::from));
     }

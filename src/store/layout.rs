@@ -71,7 +71,13 @@ pub(super) fn next_key() -> Vec<u8> {
 
 /// The number of the space that a full key belongs to.
 pub(super) fn space_of(full_key: &[u8]) -> Option<u64> {
-    number(full_key.get(..PREFIX_LEN)?)
+    Some(split(full_key)?.0)
+}
+
+/// The number of the space, and the key in it.
+pub(super) fn split(full_key: &[u8]) -> Option<(u64, &[u8])> {
+    let (space, key) = full_key.split_at_checked(PREFIX_LEN)?;
+    Some((number(space)?, key))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

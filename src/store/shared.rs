@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::StoreError;
+use super::cache::Cache;
 use super::engine::Engine;
 use super::layout::{Catalogue, Deleted};
 use super::queue::Queue;
@@ -15,6 +16,8 @@ use super::stats::Tally;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) queue: Queue,
+    /// Of what the engine in the slot holds.
+    pub(super) cache: Cache,
     pub(super) deleted: Arc<Deleted>,
     pub(super) reclaimer: Reclaimer,
     /// Held by whoever uses a clone of the engine beyond a single call, and by the committer while
@@ -39,6 +42,7 @@ impl Shared {
         Self {
             dir,
             queue: Queue::default(),
+            cache: Cache::default(),
             deleted,
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),

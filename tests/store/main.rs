@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod journal;
+mod readers;
 mod submissions;
 
 use std::collections::BTreeMap;
