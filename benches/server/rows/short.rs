@@ -121,5 +121,5 @@ fn counted(scale: &Scale, server: &Contender, script: Script<'_>) -> Result<Figu
 }
 
 fn size(scale: &Scale) -> Size {
-    Size { at_a_time: 64, total: scale.count(CONNECTIONS), at_most: Duration::from_secs(30) }
+    Size { at_a_time: 64, total: scale.count(CONNECTIONS), at_most: scale.seconds(5.0) }
 }
