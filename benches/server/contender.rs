@@ -2,19 +2,22 @@
 //! on a port that was free, with its data in a directory of its own under target/, and ends with its
 //! value.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
 use crate::bare;
+use crate::crowd;
 
 pub(crate) const PASSWORD: &str = "benchmark";
 
@@ -67,14 +70,27 @@ impl Shibudb {
 
     /// Starts it over what an earlier one has left.
     pub(crate) fn start_in(&self, home: TempDir) -> Result<Contender> {
-        let mut contender = self.spawn_in(home, free_port()?, free_port()?)?;
+        let mut contender =
+            self.spawn(home, free_port()?, free_port()?, &mut tied(env!("CARGO_BIN_EXE_shibudb"))?)?;
         contender.wait_for(contender.clients)?;
         contender.wait_for(contender.management)?;
+        // It listens before it is ready, and what it does until then is not to be measured.
+        crowd::first_answer(contender.address(), b"x\n")?;
         Ok(contender)
     }
 
     /// Starts it, and returns at once.
     pub(crate) fn spawn_in(&self, home: TempDir, clients: u16, management: u16) -> Result<Contender> {
+        self.spawn(home, clients, management, &mut Command::new(env!("CARGO_BIN_EXE_shibudb")))
+    }
+
+    fn spawn(
+        &self,
+        home: TempDir,
+        clients: u16,
+        management: u16,
+        command: &mut Command,
+    ) -> Result<Contender> {
         let config = home.path().join("shibudb.toml");
         let durability = self.durability;
         // Silent connections are to stay for as long as they are measured.
@@ -85,12 +101,11 @@ impl Shibudb {
                  [storage]\ndurability = \"{durability}\"\n[log]\nlevel = \"warn\"\n"
             ),
         )?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shibudb"));
         command.args(["run", &clients.to_string(), &self.limit.to_string(), "--config"]);
         command.arg(config).arg("--data-dir").arg(home.path().join("data")).env_clear();
         command.env("HOME", home.path()).env("SHIBUDB_ADMIN_PASSWORD", PASSWORD);
         command.stderr(fs::File::options().create(true).append(true).open(home.path().join("log"))?);
-        let child = quiet(&mut command).spawn().context("cannot start shibudb")?;
+        let child = quiet(command).spawn().context("cannot start shibudb")?;
         Ok(Contender { child, clients, management, home })
     }
 }
@@ -109,23 +124,42 @@ impl Redis {
     }
 
     pub(crate) fn start(self) -> Result<Contender> {
-        let mut contender = self.spawn_in(home()?, free_port()?)?;
+        let mut contender = self.spawn(home()?, free_port()?, &mut tied("redis-server")?)?;
         contender.wait_for(contender.clients)?;
+        crowd::first_answer(contender.address(), b"PING\r\n")?;
         Ok(contender)
     }
 
     /// Starts it, and returns at once.
     pub(crate) fn spawn_in(self, home: TempDir, port: u16) -> Result<Contender> {
-        let mut command = Command::new("redis-server");
+        self.spawn(home, port, &mut Command::new("redis-server"))
+    }
+
+    fn spawn(self, home: TempDir, port: u16, command: &mut Command) -> Result<Contender> {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
         // The clients come from other addresses of this host, which it would take for other hosts.
         command.args(["--protected-mode", "no"]);
         command.args(["--appendonly", "yes", "--appendfsync", self.appendfsync]);
         command.args(["--maxclients", &self.limit.to_string(), "--dir"]).arg(home.path());
         command.stderr(Stdio::null());
-        let child = quiet(&mut command).spawn().context("cannot start redis-server")?;
+        let child = quiet(command).spawn().context("cannot start redis-server")?;
         Ok(Contender { child, clients: port, management: port, home })
     }
+}
+
+/// A server that is killed should this process end without ending it. Only how long it takes to start
+/// is measured without.
+fn tied(program: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["tied", program]);
+    Ok(command)
+}
+
+/// Becomes `program`, to be killed when the process that started it ends.
+pub(crate) fn become_tied(program: &[OsString]) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let [program, arguments @ ..] = program else { bail!("there is no program to become") };
+    Err(Command::new(program).args(arguments).exec().into())
 }
 
 /// Starts a bare loop: this program again, in another role.

@@ -1,6 +1,6 @@
 //! Connections that are held, and single questions.
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -48,6 +48,14 @@ pub(crate) fn still_held(held: &[TcpStream]) -> Result<()> {
             Err(error) => return Err(error).context("a connection that was held"),
         }
     }
+    Ok(())
+}
+
+/// Connects, says something, and waits for any answer.
+pub(crate) fn first_answer(server: SocketAddr, line: &[u8]) -> Result<()> {
+    let mut socket = socket::open(server)?;
+    socket.write_all(line)?;
+    ensure!(socket.read(&mut [0; 512])? > 0, "the server closed the connection without an answer");
     Ok(())
 }
 

@@ -35,6 +35,7 @@ mod socket;
 mod targets;
 mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -77,12 +78,19 @@ enum Role {
     /// One of the servers to compare with
     #[command(hide = true)]
     Bare { kind: bare::Kind },
+    /// Another program, which ends with the benchmark however that ends
+    #[command(hide = true)]
+    Tied {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.role {
         Some(Role::Bare { kind }) => bare::run(*kind),
+        Some(Role::Tied { program }) => contender::become_tied(program),
         None => measure(&arguments),
     };
     match done {

@@ -76,10 +76,9 @@ impl Memory {
     pub(crate) fn of(server: &Contender, connections: usize, greeting: Greeting) -> Result<Self> {
         // What is made for the first connection only is no part of what each of them costs.
         drop(crowd::hold(server.address(), 1, greeting)?);
-        std::thread::sleep(Duration::from_millis(300));
         let mut memory = Self {
             connections: connections as f64,
-            before: resident(server.pid())?,
+            before: settled(server.pid())?,
             with: Vec::new(),
             after: Vec::new(),
         };
@@ -120,4 +119,18 @@ impl Memory {
     fn taken(&self) -> f64 {
         (self.with[0] - self.before).max(4096.0)
     }
+}
+
+/// The memory of a server that has come to rest, or what it has after a while.
+fn settled(pid: u32) -> Result<f64> {
+    let mut last = resident(pid)?;
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = resident(pid)?;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
 }

@@ -1,6 +1,5 @@
 //! How long a server takes to start: until its ports listen, and until they answer.
 
-use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::bare;
 use crate::contender::{Contender, Redis, Shibudb, free_port, home, start_bare};
+use crate::crowd;
 use crate::figures::{ANSWERS, Figures, LISTENS, RESIDENT, Spread, millis};
 use crate::http::Http;
 use crate::rounds::{Lane, Measured, REDIS, SHIBUDB, Scale, TOKIO, interleave};
@@ -59,7 +59,7 @@ pub(crate) fn shibudb(home: TempDir) -> Result<Start> {
     wait_for(server.address(), begin)?;
     wait_for(server.management(), begin)?;
     let listens = begin.elapsed();
-    ask(server.address(), b"x\n")?;
+    crowd::first_answer(server.address(), b"x\n")?;
     Http::open(server.management())?.get("/health")?;
     Ok(Start { server, listens, answers: begin.elapsed() })
 }
@@ -71,7 +71,7 @@ fn redis() -> Result<Start> {
     let server = Redis::default().spawn_in(home, port)?;
     wait_for(server.address(), begin)?;
     let listens = begin.elapsed();
-    ask(server.address(), b"PING\r\n")?;
+    crowd::first_answer(server.address(), b"PING\r\n")?;
     Ok(Start { server, listens, answers: begin.elapsed() })
 }
 
@@ -79,7 +79,7 @@ fn bare_start() -> Result<Start> {
     let begin = Instant::now();
     let server = start_bare(bare::Kind::Reply)?;
     let listens = begin.elapsed();
-    ask(server.address(), b"x\n")?;
+    crowd::first_answer(server.address(), b"x\n")?;
     Ok(Start { server, listens, answers: begin.elapsed() })
 }
 
@@ -88,14 +88,6 @@ fn wait_for(server: SocketAddr, begin: Instant) -> Result<()> {
         ensure!(begin.elapsed() < PATIENCE, "the server did not listen within {PATIENCE:?}");
         std::thread::sleep(Duration::from_micros(100));
     }
-    Ok(())
-}
-
-/// Waits for any answer.
-fn ask(server: SocketAddr, line: &[u8]) -> Result<()> {
-    let mut socket = socket::open(server)?;
-    socket.write_all(line)?;
-    ensure!(socket.read(&mut [0; 512])? > 0, "the server closed the connection without an answer");
     Ok(())
 }
 
