@@ -113,7 +113,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     } else {
         rows::measure(&scale, &arguments.only, &mut results)?
     };
-    results.close()?;
+    results.close();
     if !failed.is_empty() {
         bail!("not measured: {}", failed.join(", "));
     }

@@ -32,33 +32,41 @@ impl Results {
     }
 
     /// Takes in a row, and prints it.
-    pub(crate) fn row(&mut self, row: &Row, text: String, verdicts: &[Verdict]) {
+    pub(crate) fn row(&mut self, row: &Row, text: &str, verdicts: &[Verdict]) -> Result<()> {
         println!("{text}");
-        self.put(row.name, &text);
+        self.put(row.name, text);
         self.overview.extend(verdicts.iter().map(|verdict| {
             let Verdict { what, wanted, measured, verdict } = verdict.clone();
             vec![row.name.to_owned(), what, wanted, measured, verdict.to_owned()]
         }));
+        let overview = table(OVERVIEW, self.whole_overview());
+        self.put("overview", &overview);
+        self.save()
     }
 
     /// Takes in a table of its own, and prints it.
-    pub(crate) fn table(&mut self, name: &str, text: &str) {
+    pub(crate) fn table(&mut self, name: &str, text: &str) -> Result<()> {
         println!("{text}");
         self.put(name, text);
+        self.save()
     }
 
-    /// Writes the page, and prints the overview.
-    pub(crate) fn close(mut self) -> Result<()> {
+    /// Prints the overview of what was measured.
+    pub(crate) fn close(self) {
         if !self.overview.is_empty() {
-            println!("{}", table(OVERVIEW, self.overview.clone()));
-            let overview = table(OVERVIEW, self.whole_overview());
-            self.put("overview", &overview);
+            println!("{}", table(OVERVIEW, self.overview));
         }
+        if self.write {
+            println!("Written to benches/RESULTS.md.");
+        }
+    }
+
+    /// Writes the page as far as it is known: a long run may be cut short.
+    fn save(&mut self) -> Result<()> {
         self.put("machine", &format!("{}.\n", machine::describe()));
         if self.write {
             fs::write(&self.path, &self.text)
                 .with_context(|| format!("cannot write {}", self.path.display()))?;
-            println!("Written to benches/RESULTS.md.");
         }
         Ok(())
     }

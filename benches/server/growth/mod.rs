@@ -66,7 +66,7 @@ pub(crate) fn measure(scale: &Scale, only: &[String], results: &mut Results) -> 
             Ok(Table { columns, lines }) => {
                 let table = report::table(columns, lines);
                 let text = format!("### {}\n\n{table}\n{}\n", growth.title, machine::when());
-                results.table(&format!("growth-{}", growth.name), &text);
+                results.table(&format!("growth-{}", growth.name), &text)?;
             }
             Err(error) => {
                 eprintln!("{} could not be measured: {error:#}\n", growth.name);

@@ -69,7 +69,9 @@ pub(crate) fn measure(scale: &Scale, only: &[String], results: &mut Results) -> 
     for row in ROWS.iter().filter(|row| only.is_empty() || only.iter().any(|name| name == row.name)) {
         eprintln!("{}", row.title);
         match (row.measure)(scale) {
-            Ok(measured) => results.row(row, report::row(row, &measured), &report::verdicts(row, &measured)),
+            Ok(measured) => {
+                results.row(row, &report::row(row, &measured), &report::verdicts(row, &measured))?;
+            }
             // The other rows are worth having none the less.
             Err(error) => {
                 eprintln!("{} could not be measured: {error:#}\n", row.name);
