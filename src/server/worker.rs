@@ -64,6 +64,8 @@ pub(super) struct Worker {
     again: VecDeque<Token>,
     /// Connections that there was no memory for.
     starved: VecDeque<Token>,
+    /// How many connections there were when room was last given back.
+    gave_back: usize,
     next_tick: Instant,
     ticks: u32,
     now: Instant,
@@ -100,6 +102,7 @@ impl Worker {
             recorder: shared.counters.recorder(),
             again: VecDeque::new(),
             starved: VecDeque::new(),
+            gave_back: usize::MAX,
             next_tick: now + TICK,
             ticks: 0,
             now,
@@ -155,6 +158,7 @@ impl Worker {
         let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
         let stopping = self.stopping.then_some(STOPPING_PAUSE);
         let ticks = !self.connections.is_empty()
+            || self.has_room_to_give_back()
             || !self.linger.is_empty()
             || !self.pool.is_empty()
             || self.shared.turned_away.is_going_on();
@@ -373,14 +377,20 @@ impl Worker {
         });
         self.linger.sweep(self.now);
         self.pool.trim();
-        if self.connections.capacity() > LEAST_ROOM
-            && self.connections.len() < self.connections.capacity() / 4
-        {
+        if self.has_room_to_give_back() {
             self.connections.shrink_to_fit();
+            self.gave_back = self.connections.len();
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_A_SUMMARY) {
             self.shared.turned_away.log();
         }
+    }
+
+    /// Whether connections that are gone have left much room behind, and more of them have gone since it was
+    /// last given back: what one of them holds at the end cannot be.
+    fn has_room_to_give_back(&self) -> bool {
+        let (open, room) = (self.connections.len(), self.connections.capacity());
+        room > LEAST_ROOM && open < room / 4 && open != self.gave_back
     }
 
     /// Passes a probe on, so that it has been through every worker, and then has the store answer it.
