@@ -67,6 +67,9 @@ _shibudb() {
             shibudb__subcmd__help__subcmd__manager,config)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__config"
                 ;;
+            shibudb__subcmd__help__subcmd__manager,connections)
+                cmd="shibudb__subcmd__help__subcmd__manager__subcmd__connections"
+                ;;
             shibudb__subcmd__help__subcmd__manager,decrease)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__decrease"
                 ;;
@@ -78,6 +81,9 @@ _shibudb() {
                 ;;
             shibudb__subcmd__help__subcmd__manager,increase)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__increase"
+                ;;
+            shibudb__subcmd__help__subcmd__manager,kill)
+                cmd="shibudb__subcmd__help__subcmd__manager__subcmd__kill"
                 ;;
             shibudb__subcmd__help__subcmd__manager,limit)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__limit"
@@ -97,6 +103,9 @@ _shibudb() {
             shibudb__subcmd__manager,config)
                 cmd="shibudb__subcmd__manager__subcmd__config"
                 ;;
+            shibudb__subcmd__manager,connections)
+                cmd="shibudb__subcmd__manager__subcmd__connections"
+                ;;
             shibudb__subcmd__manager,decrease)
                 cmd="shibudb__subcmd__manager__subcmd__decrease"
                 ;;
@@ -111,6 +120,9 @@ _shibudb() {
                 ;;
             shibudb__subcmd__manager,increase)
                 cmd="shibudb__subcmd__manager__subcmd__increase"
+                ;;
+            shibudb__subcmd__manager,kill)
+                cmd="shibudb__subcmd__manager__subcmd__kill"
                 ;;
             shibudb__subcmd__manager,limit)
                 cmd="shibudb__subcmd__manager__subcmd__limit"
@@ -130,6 +142,9 @@ _shibudb() {
             shibudb__subcmd__manager__subcmd__help,config)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__config"
                 ;;
+            shibudb__subcmd__manager__subcmd__help,connections)
+                cmd="shibudb__subcmd__manager__subcmd__help__subcmd__connections"
+                ;;
             shibudb__subcmd__manager__subcmd__help,decrease)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__decrease"
                 ;;
@@ -144,6 +159,9 @@ _shibudb() {
                 ;;
             shibudb__subcmd__manager__subcmd__help,increase)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__increase"
+                ;;
+            shibudb__subcmd__manager__subcmd__help,kill)
+                cmd="shibudb__subcmd__manager__subcmd__help__subcmd__kill"
                 ;;
             shibudb__subcmd__manager__subcmd__help,limit)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__limit"
@@ -291,7 +309,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager)
-            opts="status stats limit increase decrease health reset history config reload"
+            opts="status stats limit increase decrease health reset history connections kill config reload"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,6 +323,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__help__subcmd__manager__subcmd__connections)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -361,6 +393,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager__subcmd__increase)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__help__subcmd__manager__subcmd__kill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -509,7 +555,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager)
-            opts="-h --management-port --socket --token-file --json --help status stats limit increase decrease health reset history config reload help"
+            opts="-h --management-port --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -541,6 +587,52 @@ _shibudb() {
                 return 0
             fi
             case "${prev}" in
+                --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__connections)
+            opts="-h --user --peer --idle-over --sort --limit --management-port --socket --token-file --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle-over)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "id user peer age idle requests bytes_in bytes_out" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --management-port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -613,7 +705,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help)
-            opts="status stats limit increase decrease health reset history config reload help"
+            opts="status stats limit increase decrease health reset history connections kill config reload help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -627,6 +719,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__help__subcmd__connections)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -697,6 +803,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help__subcmd__increase)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__help__subcmd__kill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -807,6 +927,32 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__increase)
+            opts="-h --management-port --socket --token-file --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__kill)
             opts="-h --management-port --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

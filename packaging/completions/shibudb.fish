@@ -44,22 +44,24 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand start" -s h -l help -d '
 complete -c shibudb -n "__fish_shibudb_using_subcommand stop" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -l config -d 'The file to check' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -s h -l help -d 'Print help'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l management-port -d 'Port of the management API, if it is configured to be another' -r
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l token-file -d 'File with the token that the server expects' -r -F
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -l json -d 'Print the answer of the API as it is'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -s h -l help -d 'Print help'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "status" -d 'Show the limit and the active connections'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "stats" -d 'Show the usage of the limit'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "limit" -d 'Set the limit'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "increase" -d 'Raise the limit'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "decrease" -d 'Lower the limit'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "health" -d 'Ask whether the server is healthy'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "reset" -d 'Go back to the configured limit'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "history" -d 'Show the last changes of the limit, and the refused ones'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "config" -d 'Show every setting, and where its value comes from'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "reload" -d 'Have the server read its config file again'
-complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history config reload help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -l token-file -d 'File with the token that the server expects' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -l json -d 'Print the answer of the API as it is'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -s h -l help -d 'Print help'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "status" -d 'Show the limit and the active connections'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "stats" -d 'Show the usage of the limit'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "limit" -d 'Set the limit'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "increase" -d 'Raise the limit'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "decrease" -d 'Lower the limit'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "health" -d 'Ask whether the server is healthy'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "reset" -d 'Go back to the configured limit'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "history" -d 'Show the last changes of the limit, and the refused ones'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "connections" -d 'Show who is connected'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "kill" -d 'End a connection: at once if it is between requests, else when its request is answered'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "config" -d 'Show every setting, and where its value comes from'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "reload" -d 'Have the server read its config file again'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l management-port -d 'Port of the management API, if it is configured to be another' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l token-file -d 'File with the token that the server expects' -r -F
@@ -100,6 +102,28 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l user -d 'Only those of this user; an empty name stands for all who have not logged in' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l peer -d 'Only those from this address, with or without a port' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l idle-over -d 'Only those that have been silent for longer, in seconds' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l sort -d 'What comes first: the lowest number or name, the oldest, or the most' -r -f -a "id\t''
+user\t''
+peer\t''
+age\t''
+idle\t''
+requests\t''
+bytes_in\t''
+bytes_out\t''"
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l limit -d 'How many' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l token-file -d 'File with the token that the server expects' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l json -d 'Print the answer of the API as it is'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -s h -l help -d 'Print help'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l token-file -d 'File with the token that the server expects' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l management-port -d 'Port of the management API, if it is configured to be another' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l token-file -d 'File with the token that the server expects' -r -F
@@ -118,6 +142,8 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "health" -d 'Ask whether the server is healthy'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "reset" -d 'Go back to the configured limit'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "history" -d 'Show the last changes of the limit, and the refused ones'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "connections" -d 'Show who is connected'
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "kill" -d 'End a connection: at once if it is between requests, else when its request is answered'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "config" -d 'Show every setting, and where its value comes from'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Have the server read its config file again'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -143,5 +169,7 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_su
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "health" -d 'Ask whether the server is healthy'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "reset" -d 'Go back to the configured limit'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "history" -d 'Show the last changes of the limit, and the refused ones'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "connections" -d 'Show who is connected'
+complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "kill" -d 'End a connection: at once if it is between requests, else when its request is answered'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "config" -d 'Show every setting, and where its value comes from'
 complete -c shibudb -n "__fish_shibudb_using_subcommand help; and __fish_seen_subcommand_from manager" -f -a "reload" -d 'Have the server read its config file again'

@@ -5,6 +5,7 @@
 //! in its own words. What is printed is complete or nothing, so a script never reads half an answer.
 
 mod api;
+mod connections;
 mod lines;
 
 use std::io;
@@ -51,7 +52,7 @@ pub struct ManagerArgs {
     command: Command,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Show the limit and the active connections
     Status,
@@ -85,6 +86,13 @@ enum Command {
         #[arg(value_name = "N", default_value_t = DEFAULT_HISTORY,
               value_parser = clap::value_parser!(u16).range(1..=LONGEST_HISTORY.into()))]
         count: u16,
+    },
+    /// Show who is connected
+    Connections(connections::Wanted),
+    /// End a connection: at once if it is between requests, else when its request is answered
+    Kill {
+        /// Its number, as `connections` shows it
+        id: u64,
     },
     /// Show every setting, and where its value comes from
     Config,
@@ -173,6 +181,8 @@ async fn ask(api: &Api, command: Command, json: bool) -> Result<String, ApiError
         Command::History { count } => {
             Ok(api.get(&format!("/history?limit={count}")).await?.print(json, lines::history))
         }
+        Command::Connections(wanted) => Ok(api.get(&wanted.path()).await?.print(json, connections::table)),
+        Command::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
         Command::Config => Ok(api.get("/config").await?.print(json, lines::config)),
         Command::Reload => Ok(api.post("/reload", None).await?.print(json, lines::reload)),
         Command::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),

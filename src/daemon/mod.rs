@@ -9,6 +9,7 @@
 
 mod bind;
 mod build;
+mod connections;
 mod descriptors;
 mod pid_file;
 mod places;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Built, local};
+use super::connections::Served;
 use super::pid_file::PidFile;
 use super::reload::{Loaded, Reloader, Trigger};
 use super::tasks::Tasks;
@@ -110,6 +111,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         config: config_reports,
         token: tokens,
         metrics: Arc::new(metrics),
+        connections: Arc::new(Served(server.roster())),
         places: management_places,
     };
     let listener = TcpListener::from_std(listeners.management)

@@ -10,6 +10,8 @@
 //! | `POST /limit/decrease` `{"amount":N}` or nothing | [`wire::Decreased`] | 400, 409, 412 |
 //! | `POST /limit/reset` | [`wire::Updated`] | 409, 412 |
 //! | `GET /history?limit=N` | [`wire::History`] | 400 |
+//! | `GET /connections` | [`wire::ConnectionList`] | 400 |
+//! | `DELETE /connections/{id}` | [`wire::EndedConnection`] | 400, 404 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
 //! | `GET /metrics` | [`Management::metrics`] as Prometheus reads it | |
@@ -25,6 +27,7 @@
 
 pub mod body;
 mod caller;
+mod connections;
 mod courtesy;
 mod door;
 mod failure;
@@ -58,6 +61,7 @@ use crate::limiter::Limiter;
 use gate::{Gate, Names};
 use openapi::Document;
 
+pub use connections::Connections;
 pub use failure::ApiError;
 pub use listener::{Listener, Places};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
@@ -79,6 +83,8 @@ pub struct Management {
     pub token: watch::Receiver<Option<Token>>,
     /// All metrics there are.
     pub metrics: Arc<Registry>,
+    /// Who is connected.
+    pub connections: Arc<dyn Connections>,
     /// How many connections may be open at once.
     pub places: Places,
 }
@@ -94,6 +100,8 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(limit::decrease))
         .routes(routes!(limit::reset))
         .routes(routes!(reports::history))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::end))
         .routes(routes!(reports::config))
         .routes(routes!(reload::reload))
         .routes(routes!(metrics::read))

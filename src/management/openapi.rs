@@ -90,8 +90,8 @@ impl Document {
 
 /// The operations of a path, each with whether it can change something.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
-    let PathItem { get, put, post, .. } = item;
-    [(false, get), (true, put), (true, post)]
+    let PathItem { get, put, post, delete, .. } = item;
+    [(false, get), (true, put), (true, post), (true, delete)]
         .into_iter()
         .filter_map(|(changes, operation)| operation.as_mut().map(|operation| (changes, operation)))
 }

@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod config;
+mod connections;
 
 pub use config::{
     ChangedSetting, ConfigReport, LastReload, LimitReport, LoadedConfig, Override, RefusedEdit,
     RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source,
 };
+
+pub use connections::{Connection, ConnectionList, Ended, EndedConnection, PeerTotal, UserTotal};
 
 /// The request header in which `shibudb manager` says that it is asking.
 pub const DOOR_HEADER: &str = "shibudb-door";

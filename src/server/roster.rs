@@ -1,5 +1,6 @@
 //! Who is connected, and how to end a connection from outside.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,12 @@ impl Roster {
             }
         }
         None
+    }
+}
+
+impl fmt::Debug for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Roster")
     }
 }
 

@@ -7,9 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use shibudb::control::{Ceiling, Configured, Control, Settings};
 use shibudb::limiter::{Limiter, Permit};
-use shibudb::management::{self, Management, Places, ReloadDoor, ReloadRequest, Token, wire};
+use shibudb::management::{self, Connections, Management, Places, ReloadDoor, ReloadRequest, Token, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -67,6 +69,7 @@ impl Server {
             config: published,
             token: expected,
             metrics: Arc::default(),
+            connections: Arc::new(Nobody),
             places: Places::default(),
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
@@ -169,5 +172,19 @@ impl Reply {
         assert_eq!(self.body, format!(r#"{{"error":{words},"status":"failed"}}"#));
         assert_eq!(self.header("content-type"), Some("application/json"));
         failure.error
+    }
+}
+
+/// Nobody is connected.
+#[derive(Debug)]
+struct Nobody;
+
+impl Connections for Nobody {
+    fn list(&self) -> BoxFuture<'_, Vec<wire::Connection>> {
+        async { Vec::new() }.boxed()
+    }
+
+    fn end(&self, _: u64) -> BoxFuture<'_, Option<wire::Ended>> {
+        async { None }.boxed()
     }
 }

@@ -39,7 +39,9 @@ fn it_names_every_endpoint() {
     }
     endpoints.sort();
     let expected = [
+        "delete /connections/{id}",
         "get /config",
+        "get /connections",
         "get /health",
         "get /history",
         "get /limit",

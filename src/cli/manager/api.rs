@@ -116,6 +116,10 @@ impl Api {
         self.ask(Method::POST, path, body).await
     }
 
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
+        self.ask(Method::DELETE, path, None).await
+    }
+
     /// Whoever listens there is not who was to be asked.
     pub(super) fn stranger(&self) -> ApiError {
         ApiError::Stranger { place: self.place.to_string() }

@@ -129,7 +129,7 @@ fn configured_limit(limit: &LimitReport, current: u32) -> Option<String> {
 }
 
 /// A table without lines and colours, which grep can read as well.
-fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut() {
@@ -138,7 +138,7 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-fn text(table: &Table) -> String {
+pub(super) fn text(table: &Table) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
@@ -148,7 +148,7 @@ fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
 }
 
 /// The time on the reader's clock.
-fn local(time: Timestamp) -> String {
+pub(super) fn local(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 

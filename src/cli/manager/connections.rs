@@ -1,0 +1,110 @@
+//! `manager connections`: who is connected, as a table.
+
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{Cell, CellAlignment};
+
+use super::lines::{self, local};
+use crate::management::wire::{Connection, ConnectionList};
+
+/// Which connections are wanted, and in which order.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Wanted {
+    /// Only those of this user; an empty name stands for all who have not logged in
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only those from this address, with or without a port
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<String>,
+    /// Only those that have been silent for longer, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle_over: Option<f64>,
+    /// What comes first: the lowest number or name, the oldest, or the most
+    #[arg(long, value_enum, default_value_t = Sort::Id)]
+    sort: Sort,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Sort {
+    Id,
+    User,
+    Peer,
+    Age,
+    Idle,
+    Requests,
+    BytesIn,
+    BytesOut,
+}
+
+impl Wanted {
+    /// The question to the API.
+    pub(super) fn path(&self) -> String {
+        let sort = self.sort.to_possible_value().map(|sort| sort.get_name().to_owned());
+        let mut query = form_urlencoded::Serializer::new(String::from("/connections?"));
+        query.extend_pairs(self.user.as_ref().map(|user| ("user", user)));
+        query.extend_pairs(self.peer.as_ref().map(|peer| ("peer", peer)));
+        query.extend_pairs(self.idle_over.map(|seconds| ("idle_over", seconds.to_string())));
+        query.extend_pairs(sort.map(|sort| ("sort", sort)));
+        query.append_pair("limit", &self.limit.to_string());
+        query.finish()
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
+    seconds
+        .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
+        .ok_or_else(|| "expected a number of seconds, such as 30".into())
+}
+
+/// The connections, one a line, and whose they are.
+pub(super) fn table(list: ConnectionList) -> String {
+    let ConnectionList { connections, total, by_user, by_peer } = list;
+    let mut table =
+        lines::table(["Id", "Peer", "User", "Space", "Connected since", "Idle", "Requests", "In", "Out"]);
+    let shown = connections.len() as u64;
+    for connection in connections {
+        let Connection { id, peer, user, space, connected_at, idle_seconds, requests, bytes_in, bytes_out } =
+            connection;
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        table.add_row([
+            right(id.to_string()),
+            Cell::new(peer),
+            Cell::new(user.as_deref().unwrap_or("-")),
+            Cell::new(space.as_deref().unwrap_or("-")),
+            Cell::new(local(connected_at)),
+            right(format!("{idle_seconds:.1}s")),
+            right(requests.to_string()),
+            right(size(bytes_in)),
+            right(size(bytes_out)),
+        ]);
+    }
+    let mut text = lines::text(&table);
+    let plural = if total == 1 { "" } else { "s" };
+    write!(text, "{total} connection{plural}").ok();
+    if shown < total {
+        write!(text, ", of which {shown} are shown (--limit)").ok();
+    }
+    text.push('\n');
+    let users = by_user.iter().map(|of| (of.user.as_deref().unwrap_or("not logged in"), of.connections));
+    let peers = by_peer.iter().map(|of| (of.peer.as_str(), of.connections));
+    for (title, counts) in [("By user", counts(users)), ("By address", counts(peers))] {
+        if !counts.is_empty() {
+            writeln!(text, "{title}: {counts}").ok();
+        }
+    }
+    text
+}
+
+fn counts<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().iec_short().to_string()
+}

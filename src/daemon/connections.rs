@@ -1,0 +1,47 @@
+//! What the management API shows of the server's connections.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::management::{Connections, wire};
+use crate::server::{ConnectionInfo, Ended, Roster};
+
+/// The connections of a running server.
+#[derive(Debug)]
+pub(super) struct Served(pub(super) Roster);
+
+impl Connections for Served {
+    fn list(&self) -> BoxFuture<'_, Vec<wire::Connection>> {
+        async {
+            let now = Timestamp::now();
+            self.0.connections().await.iter().map(|connection| entry(connection, now)).collect()
+        }
+        .boxed()
+    }
+
+    fn end(&self, id: u64) -> BoxFuture<'_, Option<wire::Ended>> {
+        async move {
+            Some(match self.0.end(id).await? {
+                Ended::Now => wire::Ended::Now,
+                Ended::AfterItsRequest => wire::Ended::AfterItsRequest,
+            })
+        }
+        .boxed()
+    }
+}
+
+fn entry(connection: &ConnectionInfo, now: Timestamp) -> wire::Connection {
+    wire::Connection {
+        id: connection.id,
+        peer: connection.peer.to_string(),
+        user: connection.user().map(str::to_owned),
+        space: connection.space().map(str::to_owned),
+        // A clock that was set back to before 1970 meanwhile makes no difference worth an error.
+        connected_at: now.checked_sub(connection.age).unwrap_or(now),
+        idle_seconds: connection.idle.as_secs_f64(),
+        requests: connection.requests,
+        bytes_in: connection.bytes_in,
+        bytes_out: connection.bytes_out,
+    }
+}

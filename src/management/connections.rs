@@ -1,0 +1,307 @@
+//! Who is connected, and ending a connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::future::BoxFuture;
+
+use super::door::Asker;
+use super::failure::ApiError;
+use super::wire::{Connection, ConnectionList, Ended, EndedConnection, PeerTotal, Status, UserTotal};
+use super::{Management, body, wire};
+
+/// How many connections are listed unless told otherwise, and at most.
+const DEFAULT_LENGTH: usize = 1000;
+const LONGEST: usize = 100_000;
+
+/// How many users and addresses are named in the totals.
+const TOTALS: usize = 20;
+
+/// The connections of clients, as whoever serves them knows them.
+pub trait Connections: fmt::Debug + Send + Sync {
+    /// All of them, in no particular order.
+    fn list(&self) -> BoxFuture<'_, Vec<Connection>>;
+
+    /// Ends one, but no request under its hands. `None` if there is none of this number.
+    fn end(&self, id: u64) -> BoxFuture<'_, Option<Ended>>;
+}
+
+/// Which connections are wanted, and in which order.
+#[derive(Debug, Default)]
+struct Wanted {
+    user: Option<String>,
+    peer: Option<String>,
+    idle_over: Option<f64>,
+    sort: Sort,
+    limit: Option<usize>,
+}
+
+/// What the list is sorted by: names and numbers upwards, amounts downwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sort {
+    #[default]
+    Id,
+    User,
+    Peer,
+    Age,
+    Idle,
+    Requests,
+    BytesIn,
+    BytesOut,
+}
+
+/// The open connections of clients, and how many each user and address has.
+#[utoipa::path(
+    get,
+    path = "/connections",
+    params(
+        ("user" = Option<String>, Query, description = "Only those of this user; empty: only those that have not logged in"),
+        ("peer" = Option<String>, Query, description = "Only those from this address, with or without a port"),
+        ("idle_over" = Option<f64>, Query, minimum = 0, description = "Only those that have been silent for longer, in seconds"),
+        ("sort" = Option<String>, Query, description = "id, user, peer, age, idle, requests, bytes_in or bytes_out",
+            pattern = "^(id|user|peer|age|idle|requests|bytes_in|bytes_out)$"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100000, description = "How many; 1000 unless said otherwise"),
+    ),
+    responses(
+        (status = 200, description = "As they were a moment ago.", body = ConnectionList),
+        (status = 400, description = "The query is malformed.", body = wire::Failure),
+    )
+)]
+pub(super) async fn list(
+    State(api): State<Management>,
+    parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Json<ConnectionList>, ApiError> {
+    let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    let wanted = Wanted::parse(parameters).map_err(ApiError::bad_request)?;
+    Ok(Json(wanted.choose(api.connections.list().await)))
+}
+
+/// Ends a connection: at once if it is between requests, else when its request is answered.
+#[utoipa::path(
+    delete,
+    path = "/connections/{id}",
+    params(("id" = u64, Path, description = "The connection's number")),
+    responses(
+        (status = 200, description = "It is ended, or will be.", body = EndedConnection),
+        (status = 404, description = "There is no such connection.", body = wire::Failure),
+    )
+)]
+pub(super) async fn end(
+    State(api): State<Management>,
+    asker: Asker,
+    id: Result<Path<u64>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<EndedConnection>, ApiError> {
+    body::no_fields(&headers, &body)?;
+    // More than the document's int64 is no number that was ever given.
+    let id = id.ok().map(|Path(id)| id).filter(|id| i64::try_from(*id).is_ok()).ok_or_else(|| {
+        ApiError::bad_request("the number of a connection must be a whole number, such as 17")
+    })?;
+    let Asker { door, actor } = asker;
+    match api.connections.end(id).await {
+        Some(ended) => {
+            let message = match ended {
+                Ended::Now => format!("Connection {id} is closed"),
+                Ended::AfterItsRequest => format!("Connection {id} is closed once its request is answered"),
+            };
+            tracing::info!(connection = id, %door, %actor, "connection {id} is ended, as asked by {actor}");
+            Ok(Json(EndedConnection { status: Status::Success, id, ended, message }))
+        }
+        None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no connection {id}"))),
+    }
+}
+
+impl Wanted {
+    /// A name that is not known is an error: whoever misspells it would otherwise take all for some.
+    fn parse(parameters: Vec<(String, String)>) -> Result<Self, String> {
+        let mut wanted = Self::default();
+        let mut seen: Vec<String> = Vec::new();
+        for (name, value) in parameters {
+            match name.as_str() {
+                "user" => wanted.user = Some(value),
+                "peer" => wanted.peer = Some(value),
+                "idle_over" => {
+                    let seconds: Option<f64> = value.strip_suffix('s').unwrap_or(&value).parse().ok();
+                    wanted.idle_over =
+                        Some(seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or_else(
+                            || format!("idle_over must be a number of seconds, such as 30, got `{value}`"),
+                        )?);
+                }
+                "sort" => wanted.sort = Sort::parse(&value)?,
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=LONGEST).contains(limit));
+                    wanted.limit = Some(limit.ok_or_else(|| {
+                        format!("limit must be a whole number from 1 to {LONGEST}, got `{value}`")
+                    })?);
+                }
+                _ => {
+                    return Err(format!(
+                        "unknown parameter `{name}`, expected `user`, `peer`, `idle_over`, `sort` or `limit`"
+                    ));
+                }
+            }
+            if seen.contains(&name) {
+                return Err(format!("`{name}` is given more than once"));
+            }
+            seen.push(name);
+        }
+        Ok(wanted)
+    }
+
+    fn choose(self, mut connections: Vec<Connection>) -> ConnectionList {
+        connections.retain(|connection| self.matches(connection));
+        let (by_user, by_peer) = totals(&connections);
+        let total = connections.len() as u64;
+        connections.sort_by(|one, other| self.sort.compare(one, other).then(one.id.cmp(&other.id)));
+        connections.truncate(self.limit.unwrap_or(DEFAULT_LENGTH));
+        ConnectionList { connections, total, by_user, by_peer }
+    }
+
+    fn matches(&self, connection: &Connection) -> bool {
+        let of_user = |user: &String| {
+            connection.user.as_deref() == Some(user).filter(|user| !user.is_empty()).map(|u| &**u)
+        };
+        let from_peer = |peer: &String| connection.peer == *peer || address(&connection.peer) == *peer;
+        self.user.as_ref().is_none_or(of_user)
+            && self.peer.as_ref().is_none_or(from_peer)
+            && self.idle_over.is_none_or(|seconds| connection.idle_seconds > seconds)
+    }
+}
+
+impl Sort {
+    fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "id" => Self::Id,
+            "user" => Self::User,
+            "peer" => Self::Peer,
+            "age" => Self::Age,
+            "idle" => Self::Idle,
+            "requests" => Self::Requests,
+            "bytes_in" => Self::BytesIn,
+            "bytes_out" => Self::BytesOut,
+            _ => {
+                return Err(format!(
+                    "sort must be one of id, user, peer, age, idle, requests, bytes_in and bytes_out, got `{name}`"
+                ));
+            }
+        })
+    }
+
+    fn compare(self, one: &Connection, other: &Connection) -> std::cmp::Ordering {
+        match self {
+            Self::Id => one.id.cmp(&other.id),
+            Self::User => one.user.cmp(&other.user),
+            Self::Peer => address(&one.peer).cmp(&address(&other.peer)),
+            Self::Age => one.connected_at.cmp(&other.connected_at),
+            Self::Idle => other.idle_seconds.total_cmp(&one.idle_seconds),
+            Self::Requests => other.requests.cmp(&one.requests),
+            Self::BytesIn => other.bytes_in.cmp(&one.bytes_in),
+            Self::BytesOut => other.bytes_out.cmp(&one.bytes_out),
+        }
+    }
+}
+
+/// An address without its port.
+fn address(peer: &str) -> String {
+    peer.parse::<SocketAddr>().map_or_else(|_| peer.to_owned(), |peer| peer.ip().to_string())
+}
+
+fn totals(connections: &[Connection]) -> (Vec<UserTotal>, Vec<PeerTotal>) {
+    let mut users: HashMap<Option<&str>, u64> = HashMap::new();
+    let mut peers: HashMap<String, u64> = HashMap::new();
+    for connection in connections {
+        *users.entry(connection.user.as_deref()).or_default() += 1;
+        *peers.entry(address(&connection.peer)).or_default() += 1;
+    }
+    let by_user = most(users)
+        .map(|(user, connections)| UserTotal { user: user.map(str::to_owned), connections })
+        .collect();
+    let by_peer = most(peers).map(|(peer, connections)| PeerTotal { peer, connections }).collect();
+    (by_user, by_peer)
+}
+
+fn most<K: Ord>(counts: HashMap<K, u64>) -> impl Iterator<Item = (K, u64)> {
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by(|(one, a), (other, b)| b.cmp(a).then_with(|| one.cmp(other)));
+    counts.into_iter().take(TOTALS)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, ToSpan};
+
+    use super::*;
+
+    fn connection(id: u64, peer: &str, user: Option<&str>, idle: f64) -> Connection {
+        Connection {
+            id,
+            peer: peer.into(),
+            user: user.map(Into::into),
+            space: None,
+            connected_at: Timestamp::UNIX_EPOCH + i64::try_from(id).unwrap().seconds(),
+            idle_seconds: idle,
+            requests: 10 - id,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    fn chosen(query: &[(&str, &str)]) -> Result<(Vec<u64>, u64), String> {
+        let all = vec![
+            connection(1, "127.0.0.1:1", Some("a"), 3.0),
+            connection(2, "[::1]:2", None, 1.0),
+            connection(3, "127.0.0.1:3", Some("b"), 2.0),
+            connection(4, "127.0.0.1:4", Some("b"), 0.0),
+        ];
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let list = Wanted::parse(query)?.choose(all);
+        Ok((list.connections.iter().map(|connection| connection.id).collect(), list.total))
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_is_listed() {
+        assert_eq!(chosen(&[]), Ok((vec![1, 2, 3, 4], 4)));
+        assert_eq!(chosen(&[("user", "b")]), Ok((vec![3, 4], 2)));
+        assert_eq!(chosen(&[("user", "")]), Ok((vec![2], 1)));
+        assert_eq!(chosen(&[("peer", "127.0.0.1")]), Ok((vec![1, 3, 4], 3)));
+        assert_eq!(chosen(&[("peer", "[::1]:2")]), Ok((vec![2], 1)));
+        assert_eq!(chosen(&[("idle_over", "1")]), Ok((vec![1, 3], 2)));
+        assert_eq!(chosen(&[("idle_over", "2.5s")]), Ok((vec![1], 1)));
+        assert_eq!(chosen(&[("sort", "idle")]), Ok((vec![1, 3, 2, 4], 4)));
+        assert_eq!(chosen(&[("sort", "requests"), ("limit", "2")]), Ok((vec![1, 2], 4)));
+        assert_eq!(chosen(&[("sort", "user")]), Ok((vec![2, 1, 3, 4], 4)));
+        assert_eq!(chosen(&[("sort", "age"), ("user", "b"), ("limit", "1")]), Ok((vec![3], 2)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (query, words) in [
+            (&[("usr", "b")][..], "unknown parameter `usr`"),
+            (&[("user", "a"), ("user", "b")], "`user` is given more than once"),
+            (&[("limit", "0")], "limit must be a whole number from 1 to 100000, got `0`"),
+            (&[("idle_over", "-1")], "idle_over must be a number of seconds"),
+            (&[("idle_over", "inf")], "idle_over must be a number of seconds"),
+            (&[("sort", "name")], "sort must be one of id, user, peer"),
+        ] {
+            let error = chosen(query).unwrap_err();
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_busiest_come_first_in_the_totals() {
+        let all: Vec<_> =
+            (1..=30).map(|id| connection(id, &format!("127.0.0.{}:1", id.min(25)), None, 0.0)).collect();
+        let (by_user, by_peer) = totals(&all);
+        assert_eq!(by_user, [UserTotal { user: None, connections: 30 }]);
+        assert_eq!(by_peer.first(), Some(&PeerTotal { peer: "127.0.0.25".into(), connections: 6 }));
+        assert_eq!(by_peer.len(), TOTALS);
+    }
+}

@@ -1,0 +1,82 @@
+//! Who is connected.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One connection of a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Connection {
+    /// Its number, by which it can be ended. Never used again.
+    pub id: u64,
+    /// The client's address and port.
+    pub peer: String,
+    /// Who has logged in; null until somebody has.
+    pub user: Option<String>,
+    /// The space in use, if one was chosen.
+    pub space: Option<String>,
+    /// When it was opened.
+    pub connected_at: Timestamp,
+    /// For how long the client has sent nothing, to the tenth of a second.
+    pub idle_seconds: f64,
+    /// Requests so far, the login included.
+    pub requests: u64,
+    /// Bytes received from the client.
+    pub bytes_in: u64,
+    /// Bytes sent to it.
+    pub bytes_out: u64,
+}
+
+/// How many connections one user has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UserTotal {
+    /// Null stands for all who have not logged in.
+    pub user: Option<String>,
+    /// How many of those that match.
+    pub connections: u64,
+}
+
+/// How many connections come from one address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerTotal {
+    /// The address, without a port.
+    pub peer: String,
+    /// How many of those that match.
+    pub connections: u64,
+}
+
+/// The answer of `GET /connections`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionList {
+    /// As many as were asked for.
+    pub connections: Vec<Connection>,
+    /// How many match, whether they are in the list or not.
+    pub total: u64,
+    /// Of all that match: the users with the most, those first.
+    pub by_user: Vec<UserTotal>,
+    /// Of all that match: the addresses with the most, those first.
+    pub by_peer: Vec<PeerTotal>,
+}
+
+/// How a connection was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It was between requests and is closed.
+    Now,
+    /// It is closed as soon as the request that is being worked on is answered.
+    AfterItsRequest,
+}
+
+/// The answer of `DELETE /connections/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EndedConnection {
+    /// Always `success`.
+    pub status: super::Status,
+    /// The connection.
+    pub id: u64,
+    /// When it ends.
+    pub ended: Ended,
+    /// The same in words.
+    pub message: String,
+}

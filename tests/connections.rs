@@ -1,0 +1,82 @@
+//! Who is connected, over the management API and the command line, and ending a connection from there.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use std::net::TcpStream;
+use std::time::Instant;
+
+use harness::{Setup, refused, wait_until};
+use serde_json::{Value, json};
+
+const MANY: usize = 10_000;
+
+fn stdout(output: &std::process::Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_client_is_seen_with_what_it_does_and_ended_by_its_number() {
+    let server = Setup::new().start();
+    let mut admin = server.admin();
+    admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
+    admin.expect_ok(&json!({"type": "USE_SPACE", "space": "s"}), "SPACE_CHANGED");
+    let silent = server.connect();
+    server.wait_until_active(2);
+
+    let list = server.get("/connections").json();
+    assert_eq!(list["total"], 2);
+    assert_eq!(list["by_user"][0]["connections"], 1);
+    assert_eq!(list["by_peer"], json!([{"peer": "127.0.0.1", "connections": 2}]));
+    let first = &list["connections"][0];
+    let fields: Vec<_> = first.as_object().unwrap().keys().map(String::as_str).collect();
+    let documented =
+        ["id", "peer", "user", "space", "connected_at", "idle_seconds", "requests", "bytes_in", "bytes_out"];
+    assert_eq!(fields.len(), documented.len());
+    assert!(documented.iter().all(|field| fields.contains(field)), "{fields:?}");
+    assert_eq!(
+        (&first["user"], &first["space"], &first["requests"]),
+        (&json!("admin"), &json!("s"), &json!(3))
+    );
+    let second = &list["connections"][1];
+    assert_eq!((&second["user"], &second["space"]), (&Value::Null, &Value::Null));
+
+    let only = server.get("/connections?user=admin&sort=idle&limit=5").json();
+    assert_eq!((only["total"].as_u64(), only["connections"].as_array().unwrap().len()), (Some(1), 1));
+    assert_eq!(server.get("/connections?idle_over=3600").json()["total"], 0);
+    assert_eq!(server.get("/connections?sort=name").status, 400);
+
+    let table = stdout(&server.manager("connections --user admin"));
+    assert!(table.contains("admin") && table.contains("1 connection\n"), "{table}");
+    assert!(table.contains("By address: 127.0.0.1 1"), "{table}");
+    let listed: Value = serde_json::from_str(&stdout(&server.manager("connections --json"))).unwrap();
+    assert_eq!(listed["total"], 2);
+
+    let id = first["id"].as_u64().unwrap();
+    assert_eq!(stdout(&server.manager(&format!("kill {id}"))), format!("Connection {id} is closed\n"));
+    admin.expect_end();
+    server.wait_until_active(1);
+    let line = server.wait_for_log(&format!("connection {id} is ended"));
+    assert!(line.contains("door=cli") && line.contains("127.0.0.1"), "{line}");
+    let error = refused(&server.manager(&format!("kill {id}")), 1);
+    assert_eq!(error, format!("Error: there is no connection {id}\n"));
+    drop(silent);
+}
+
+/// The figures are printed, not asserted: they depend on the machine.
+#[test]
+fn ten_thousand_connections_are_listed_at_once() {
+    let server = Setup::new().limit(u32::try_from(MANY).unwrap() + 10).start();
+    let clients: Vec<_> = (0..MANY).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    server.wait_until_active(MANY as u64);
+    let before = Instant::now();
+    let list = server.get("/connections?limit=100000").json();
+    let took = before.elapsed();
+    assert_eq!(list["total"], MANY);
+    assert_eq!(list["connections"].as_array().unwrap().len(), MANY);
+    println!("{MANY} connections listed in {took:.1?}, read and parsed");
+    drop(clients);
+    wait_until("all are gone", || server.active() == 0);
+}
