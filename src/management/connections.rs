@@ -247,7 +247,7 @@ mod tests {
             space: None,
             connected_at: Timestamp::UNIX_EPOCH + i64::try_from(id).unwrap().seconds(),
             idle_seconds: idle,
-            requests: 10 - id,
+            requests: 100 - id,
             bytes_in: 0,
             bytes_out: 0,
         }

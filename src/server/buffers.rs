@@ -10,8 +10,8 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::store::Write;
 
-use super::connection::Ticks;
 use super::tally::Tally;
+use super::ticks::Ticks;
 
 /// Room for input to begin with. Larger requests grow it.
 const READ_ROOM: usize = 16 * 1024;

@@ -5,6 +5,8 @@
 //! waiting, and says what the connection then waits for. In between it is a few words in the worker's
 //! slab: no task, no timer, and no buffer unless it has begun a request.
 
+mod errands;
+
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -15,17 +17,16 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use tokio::runtime::Handle;
 
 use crate::limiter::Permit;
-use crate::protocol::{AdminRequest, Login, Refusal, Reply};
 
 use super::accept::Arrival;
-use super::admin::{administer, with_profile};
 use super::budget::Budget;
 use super::buffers::{Fill, Pool, Work};
 use super::counters::{LoginOutcome, Recorder};
-use super::mailbox::{Finished, Mailbox, Promise, Token};
+use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
-use super::requests::{Client, Step, answer_writes};
+use super::requests::{Client, Step};
 use super::roster::ConnectionInfo;
+use super::ticks::Ticks;
 use super::{ClientSettings, Services};
 
 /// How long a client may read nothing of an answer; and how long it may pause within a request while
@@ -70,11 +71,6 @@ enum State {
     /// The client, to read what it was sent.
     Sending,
 }
-
-/// A point in time, in tenths of a second since the server started: as coarse as timeouts may be, and
-/// small, since every connection has two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Ticks(u32);
 
 /// What a connection works with when it has its turn.
 pub(super) struct Desk<'a> {
@@ -169,31 +165,6 @@ impl Connection {
             desk.budget.recharge(std::mem::replace(&mut work.charged, held), held);
         }
         turn
-    }
-
-    /// Goes on with what it has waited for.
-    pub(super) fn finished(&mut self, finished: Finished, token: Token, desk: &mut Desk<'_>) -> Turn {
-        self.state = State::Listening;
-        self.since = desk.now;
-        let work = self.work.get_or_insert_with(|| desk.pool.take());
-        match finished {
-            Finished::Committed(committed) => {
-                work.in_flight = 0;
-                answer_writes(committed, work.submitted, &mut work.output, &mut work.tally);
-            }
-            Finished::Administered(mut answer, outcome) => {
-                work.tally.close(outcome);
-                work.output.append(&mut answer);
-            }
-            Finished::LoggedIn(Ok(account), generation) => {
-                desk.recorder.login(LoginOutcome::Ok);
-                with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
-                self.client.logged_in(account, generation);
-            }
-            Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
-            Finished::Abandoned => return Turn::Over(End::Failed),
-        }
-        self.turn(token, desk)
     }
 
     /// Ends the connection when it is between requests, which may be now.
@@ -395,86 +366,6 @@ impl Connection {
         }
         Ok(true)
     }
-
-    fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
-        let work = self.work.get_or_insert_with(|| desk.pool.take());
-        let writes = std::mem::take(&mut work.writes);
-        work.submitted = writes.len();
-        work.in_flight =
-            writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
-        let promise = self.promise(token, desk);
-        desk.services.store.submit(writes, |written| promise.keep(Finished::Committed(written)));
-        Turn::Waits
-    }
-
-    fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) -> Turn {
-        let promise = self.promise(token, desk);
-        let services = desk.services.clone();
-        desk.runtime.spawn(async move {
-            let mut answer = Vec::new();
-            let outcome = administer(request, &services, &mut answer).await;
-            promise.keep(Finished::Administered(answer, outcome));
-        });
-        Turn::Waits
-    }
-
-    /// Checks a login. `false` if it takes its time.
-    fn log_in(&mut self, login: Login, token: Token, desk: &mut Desk<'_>) -> bool {
-        let accounts = &desk.services.accounts;
-        // Read before the check: a change during it is then noticed with the first request.
-        let generation = accounts.generation();
-        if let Some(account) = accounts.known_login(&login.username, &login.password) {
-            let work = self.work.get_or_insert_with(|| desk.pool.take());
-            with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
-            self.client.logged_in(account, generation);
-            desk.recorder.login(LoginOutcome::Ok);
-            return true;
-        }
-        let promise = self.promise(token, desk);
-        let (accounts, peer) = (accounts.clone(), self.peer.ip());
-        desk.runtime.spawn(async move {
-            let verdict = accounts.login(&login.username, &login.password, peer).await;
-            promise.keep(Finished::LoggedIn(verdict, generation));
-        });
-        false
-    }
-
-    fn refuse_login(&mut self, desk: &mut Desk<'_>) {
-        tracing::debug!(peer = %self.peer, "a login was refused");
-        desk.recorder.login(LoginOutcome::Denied);
-        let work = self.work.get_or_insert_with(|| desk.pool.take());
-        Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
-        work.last = true;
-        self.state = State::Sending;
-    }
-
-    /// A promise to this connection, which waits for it from now on.
-    fn promise(&mut self, token: Token, desk: &Desk<'_>) -> Promise {
-        self.state = State::Awaiting;
-        Promise::new(desk.mailbox, token)
-    }
-}
-
-impl Ticks {
-    const A_SECOND: u32 = 10;
-
-    pub(super) fn between(start: Instant, now: Instant) -> Self {
-        Self(Self::count(now.saturating_duration_since(start)))
-    }
-
-    fn since(self, earlier: Self) -> u32 {
-        self.0.saturating_sub(earlier.0)
-    }
-
-    /// How many ticks there are in `duration`, rounded up.
-    fn count(duration: Duration) -> u32 {
-        let ticks = duration.as_millis().div_ceil(u128::from(1000 / Self::A_SECOND));
-        u32::try_from(ticks).unwrap_or(u32::MAX)
-    }
-
-    fn duration(ticks: u32) -> Duration {
-        Duration::from_millis(u64::from(ticks) * u64::from(1000 / Self::A_SECOND))
-    }
 }
 
 #[cfg(test)]
@@ -485,15 +376,5 @@ mod tests {
     fn a_waiting_connection_is_small() {
         assert!(size_of::<Connection>() <= 144, "{} bytes", size_of::<Connection>());
         assert_eq!(size_of::<Option<Connection>>(), size_of::<Connection>());
-    }
-
-    #[test]
-    fn ticks() {
-        let start = Instant::now();
-        let later = Ticks::between(start, start + Duration::from_millis(1501));
-        assert_eq!(later, Ticks(16), "rounded up");
-        assert_eq!(later.since(Ticks(20)), 0);
-        assert_eq!(Ticks::duration(later.since(Ticks(6))), Duration::from_secs(1));
-        assert_eq!(Ticks::count(Duration::MAX), u32::MAX);
     }
 }

@@ -28,6 +28,7 @@ mod readiness;
 mod requests;
 mod roster;
 mod tally;
+mod ticks;
 mod worker;
 
 use std::io;

@@ -243,6 +243,8 @@ impl User {
     ) -> Result<Space, Refusal> {
         match (named, &self.space) {
             (Some(name), _) if !may(&self.account, &name) => Err(denied),
+            // Most name the space in use all the same: that saves looking it up.
+            (Some(name), Some(space)) if *name == *space.name() && !space.is_deleted() => Ok(space.clone()),
             (Some(name), _) => services.store.space(&name).ok_or(Refusal::SpaceNotFound),
             (None, Some(space)) if !may(&self.account, space.name()) => Err(denied),
             (None, Some(space)) => Ok(space.clone()),

@@ -4,9 +4,11 @@
 //! for anything but its readiness: what takes its time is done elsewhere, and comes back through the
 //! [mailbox](super::mailbox). The first worker accepts as well.
 
+mod accepting;
+mod messages;
+
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,15 +16,14 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
-use super::accept::{Accepted, Acceptor, Arrival};
+use super::accept::Acceptor;
 use super::buffers::Pool;
-use super::connection::{Connection, Desk, End, Ticks, Turn};
+use super::connection::{Connection, Desk, End, Turn};
 use super::counters::Recorder;
 use super::linger::Linger;
-use super::mailbox::{Finished, Mailbox, Message, Token};
-use super::probe;
+use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
-use super::roster::Ended;
+use super::ticks::Ticks;
 use super::{ClientSettings, Shared};
 
 /// Connections accepted before others get their turn.
@@ -182,101 +183,6 @@ impl Worker {
         }
     }
 
-    fn read_message(&mut self, message: Message) -> io::Result<()> {
-        match message {
-            Message::Welcome(arrival) => self.welcome(arrival),
-            Message::Finished(token, finished) => self.finished(token, finished),
-            Message::Probe(socket) => self.pass_on(socket),
-            Message::StopAccepting(stopped) => {
-                if let Some(acceptor) = self.acceptor.take() {
-                    self.readiness.forget(acceptor.listener())?;
-                }
-                stopped.send(()).ok();
-            }
-            Message::Drain(drained) => {
-                self.drains = true;
-                self.draining = Some(drained);
-                self.end_all_that(Connection::end);
-            }
-            Message::Cut(cut) => {
-                let connections = self.connections.len();
-                self.end_all_that(|_| true);
-                cut.send(connections).ok();
-            }
-            Message::List(reply) => {
-                let now = self.coarse_now();
-                reply
-                    .send(self.connections.iter().map(|(_, connection)| connection.info(now)).collect())
-                    .ok();
-            }
-            Message::End(id, reply) => {
-                reply.send(self.end(id)).ok();
-            }
-            Message::Stop => {
-                self.acceptor = None;
-                self.end_all_that(|_| true);
-                self.stopping = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self) -> io::Result<()> {
-        for _ in 0..BATCH {
-            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
-            match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
-                Accepted::Client(arrival) => self.assign(arrival),
-                Accepted::Probe(socket) => self.pass_on(socket),
-                Accepted::Other => {}
-                Accepted::Nobody => return Ok(()),
-                Accepted::Short => return self.readiness.forget(acceptor.listener()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Accepts again after a shortage.
-    fn resume_accepting(&mut self) -> io::Result<()> {
-        if let Some(acceptor) = &mut self.acceptor
-            && acceptor.resume(self.now)
-        {
-            self.readiness.watch_listener(acceptor.listener(), LISTENER)?;
-        }
-        Ok(())
-    }
-
-    /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
-    fn assign(&mut self, arrival: Arrival) {
-        let mut chosen = &self.mailbox;
-        for mailbox in &self.shared.mailboxes {
-            if mailbox.load() < chosen.load() {
-                chosen = mailbox;
-            }
-        }
-        chosen.add_load();
-        if Arc::ptr_eq(chosen, &self.mailbox) {
-            self.welcome(arrival);
-        } else {
-            chosen.send(Message::Welcome(arrival));
-        }
-    }
-
-    /// Makes a connection of one that has been admitted.
-    fn welcome(&mut self, arrival: Arrival) {
-        let connection = Connection::new(arrival, &self.settings, self.coarse_now());
-        let entry = self.connections.vacant_entry();
-        let Some(token) = Token::new(entry.key(), connection.id()) else { return };
-        match self.readiness.watch(connection.socket(), token.key()) {
-            Ok(()) => {
-                entry.insert(connection);
-            }
-            Err(error) => {
-                self.mailbox.take_load();
-                tracing::warn!(peer = %connection.peer(), %error, "cannot watch a connection: it is closed");
-            }
-        }
-    }
-
     fn finished(&mut self, token: Token, finished: Finished) {
         self.give_turn(token, |connection, token, desk| connection.finished(finished, token, desk));
     }
@@ -341,27 +247,6 @@ impl Worker {
         tracing::debug!(%peer, ?end, "a connection ended");
     }
 
-    fn end_all_that(&mut self, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
-        let ending: Vec<_> = self
-            .connections
-            .iter_mut()
-            .filter_map(|(index, connection)| is_to_end(connection).then_some(index))
-            .collect();
-        for index in ending {
-            self.remove(index, End::Ended);
-        }
-    }
-
-    fn end(&mut self, id: u64) -> Option<Ended> {
-        let (index, connection) =
-            self.connections.iter_mut().find(|(_, connection)| connection.id() == id)?;
-        if !connection.end() {
-            return Some(Ended::AfterItsRequest);
-        }
-        self.remove(index, End::Ended);
-        Some(Ended::Now)
-    }
-
     fn tick(&mut self) {
         self.next_tick = self.now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
@@ -391,14 +276,6 @@ impl Worker {
     fn has_room_to_give_back(&self) -> bool {
         let (open, room) = (self.connections.len(), self.connections.capacity());
         room > LEAST_ROOM && open < room / 4 && open != self.gave_back
-    }
-
-    /// Passes a probe on, so that it has been through every worker, and then has the store answer it.
-    fn pass_on(&self, socket: OwnedFd) {
-        match self.shared.mailboxes.get(self.number + 1) {
-            Some(next) => next.send(Message::Probe(socket)),
-            None => probe::answer(socket, &self.shared),
-        }
     }
 
     fn coarse_now(&self) -> Ticks {

@@ -63,7 +63,8 @@ impl Space {
         self.inner.id
     }
 
-    pub(super) fn is_deleted(&self) -> bool {
+    /// Whether it was deleted. Its name may be another space's by now.
+    pub fn is_deleted(&self) -> bool {
         self.inner.deleted.load(Ordering::Acquire)
     }
 

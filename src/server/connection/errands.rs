@@ -1,0 +1,100 @@
+//! What a connection has others do for it, since it takes its time: commits, administrators' requests, logins
+//! that are not known yet. The outcome comes back through the worker's mailbox.
+
+use crate::protocol::{AdminRequest, Login, Refusal, Reply};
+
+use super::super::admin::{administer, with_profile};
+use super::super::counters::LoginOutcome;
+use super::super::mailbox::{Finished, Promise, Token};
+use super::super::requests::answer_writes;
+use super::{Connection, Desk, End, State, Turn};
+
+impl Connection {
+    /// Goes on with what it has waited for.
+    pub(in crate::server) fn finished(
+        &mut self,
+        finished: Finished,
+        token: Token,
+        desk: &mut Desk<'_>,
+    ) -> Turn {
+        self.state = State::Listening;
+        self.since = desk.now;
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        match finished {
+            Finished::Committed(committed) => {
+                work.in_flight = 0;
+                answer_writes(committed, work.submitted, &mut work.output, &mut work.tally);
+            }
+            Finished::Administered(mut answer, outcome) => {
+                work.tally.close(outcome);
+                work.output.append(&mut answer);
+            }
+            Finished::LoggedIn(Ok(account), generation) => {
+                desk.recorder.login(LoginOutcome::Ok);
+                with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
+                self.client.logged_in(account, generation);
+            }
+            Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
+            Finished::Abandoned => return Turn::Over(End::Failed),
+        }
+        self.turn(token, desk)
+    }
+
+    pub(super) fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let writes = std::mem::take(&mut work.writes);
+        work.submitted = writes.len();
+        work.in_flight =
+            writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
+        let promise = self.promise(token, desk);
+        desk.services.store.submit(writes, |written| promise.keep(Finished::Committed(written)));
+        Turn::Waits
+    }
+
+    pub(super) fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) -> Turn {
+        let promise = self.promise(token, desk);
+        let services = desk.services.clone();
+        desk.runtime.spawn(async move {
+            let mut answer = Vec::new();
+            let outcome = administer(request, &services, &mut answer).await;
+            promise.keep(Finished::Administered(answer, outcome));
+        });
+        Turn::Waits
+    }
+
+    /// Checks a login. `false` if it takes its time.
+    pub(super) fn log_in(&mut self, login: Login, token: Token, desk: &mut Desk<'_>) -> bool {
+        let accounts = &desk.services.accounts;
+        // Read before the check: a change during it is then noticed with the first request.
+        let generation = accounts.generation();
+        if let Some(account) = accounts.known_login(&login.username, &login.password) {
+            let work = self.work.get_or_insert_with(|| desk.pool.take());
+            with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
+            self.client.logged_in(account, generation);
+            desk.recorder.login(LoginOutcome::Ok);
+            return true;
+        }
+        let promise = self.promise(token, desk);
+        let (accounts, peer) = (accounts.clone(), self.peer.ip());
+        desk.runtime.spawn(async move {
+            let verdict = accounts.login(&login.username, &login.password, peer).await;
+            promise.keep(Finished::LoggedIn(verdict, generation));
+        });
+        false
+    }
+
+    fn refuse_login(&mut self, desk: &mut Desk<'_>) {
+        tracing::debug!(peer = %self.peer, "a login was refused");
+        desk.recorder.login(LoginOutcome::Denied);
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
+        work.last = true;
+        self.state = State::Sending;
+    }
+
+    /// A promise to this connection, which waits for it from now on.
+    fn promise(&mut self, token: Token, desk: &Desk<'_>) -> Promise {
+        self.state = State::Awaiting;
+        Promise::new(desk.mailbox, token)
+    }
+}

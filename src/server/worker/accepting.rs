@@ -1,0 +1,67 @@
+//! The worker that accepts: takes connections in batches and gives each to whoever has the fewest.
+
+use std::io;
+use std::sync::Arc;
+
+use super::super::accept::{Accepted, Arrival};
+use super::super::connection::Connection;
+use super::super::mailbox::{Message, Token};
+use super::{BATCH, LISTENER, Worker};
+
+impl Worker {
+    pub(super) fn accept(&mut self) -> io::Result<()> {
+        for _ in 0..BATCH {
+            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
+            match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
+                Accepted::Client(arrival) => self.assign(arrival),
+                Accepted::Probe(socket) => self.pass_on(socket),
+                Accepted::Other => {}
+                Accepted::Nobody => return Ok(()),
+                Accepted::Short => return self.readiness.forget(acceptor.listener()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts again after a shortage.
+    pub(super) fn resume_accepting(&mut self) -> io::Result<()> {
+        if let Some(acceptor) = &mut self.acceptor
+            && acceptor.resume(self.now)
+        {
+            self.readiness.watch_listener(acceptor.listener(), LISTENER)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
+    fn assign(&mut self, arrival: Arrival) {
+        let mut chosen = &self.mailbox;
+        for mailbox in &self.shared.mailboxes {
+            if mailbox.load() < chosen.load() {
+                chosen = mailbox;
+            }
+        }
+        chosen.add_load();
+        if Arc::ptr_eq(chosen, &self.mailbox) {
+            self.welcome(arrival);
+        } else {
+            chosen.send(Message::Welcome(arrival));
+        }
+    }
+
+    /// Makes a connection of one that has been admitted.
+    pub(super) fn welcome(&mut self, arrival: Arrival) {
+        let connection = Connection::new(arrival, &self.settings, self.coarse_now());
+        let entry = self.connections.vacant_entry();
+        let Some(token) = Token::new(entry.key(), connection.id()) else { return };
+        match self.readiness.watch(connection.socket(), token.key()) {
+            Ok(()) => {
+                entry.insert(connection);
+            }
+            Err(error) => {
+                self.mailbox.take_load();
+                tracing::warn!(peer = %connection.peer(), %error, "cannot watch a connection: it is closed");
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a worker does when it is told to.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::super::connection::{Connection, End};
+use super::super::mailbox::Message;
+use super::super::probe;
+use super::super::roster::Ended;
+use super::Worker;
+
+impl Worker {
+    pub(super) fn read_message(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Welcome(arrival) => self.welcome(arrival),
+            Message::Finished(token, finished) => self.finished(token, finished),
+            Message::Probe(socket) => self.pass_on(socket),
+            Message::StopAccepting(stopped) => {
+                if let Some(acceptor) = self.acceptor.take() {
+                    self.readiness.forget(acceptor.listener())?;
+                }
+                stopped.send(()).ok();
+            }
+            Message::Drain(drained) => {
+                self.drains = true;
+                self.draining = Some(drained);
+                self.end_all_that(Connection::end);
+            }
+            Message::Cut(cut) => {
+                let connections = self.connections.len();
+                self.end_all_that(|_| true);
+                cut.send(connections).ok();
+            }
+            Message::List(reply) => {
+                let now = self.coarse_now();
+                reply
+                    .send(self.connections.iter().map(|(_, connection)| connection.info(now)).collect())
+                    .ok();
+            }
+            Message::End(id, reply) => {
+                reply.send(self.end(id)).ok();
+            }
+            Message::Stop => {
+                self.acceptor = None;
+                self.end_all_that(|_| true);
+                self.stopping = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_all_that(&mut self, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
+        let ending: Vec<_> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(index, connection)| is_to_end(connection).then_some(index))
+            .collect();
+        for index in ending {
+            self.remove(index, End::Ended);
+        }
+    }
+
+    fn end(&mut self, id: u64) -> Option<Ended> {
+        let (index, connection) =
+            self.connections.iter_mut().find(|(_, connection)| connection.id() == id)?;
+        if !connection.end() {
+            return Some(Ended::AfterItsRequest);
+        }
+        self.remove(index, End::Ended);
+        Some(Ended::Now)
+    }
+
+    /// Passes a probe on, so that it has been through every worker, and then has the store answer it.
+    pub(super) fn pass_on(&self, socket: OwnedFd) {
+        match self.shared.mailboxes.get(self.number + 1) {
+            Some(next) => next.send(Message::Probe(socket)),
+            None => probe::answer(socket, &self.shared),
+        }
+    }
+}
