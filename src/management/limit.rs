@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
+use utoipa::IntoResponses;
 
 use super::door::Asker;
 use super::failure::ApiError;
@@ -16,6 +17,18 @@ use crate::control::{Amount, Change, LimitChange, LimitRequest};
 
 /// An answer with the revision that it is about.
 type Tagged<T> = ([(header::HeaderName, HeaderValue); 1], Json<T>);
+
+/// What every change may be answered with instead, for the document alone: [`ApiError::refused`] decides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its shape is of interest")]
+enum Refused {
+    /// Not with the connections that are active, or beyond what the process can hold.
+    #[response(status = 409, headers(("ETag" = String, description = "The revision of the limit")))]
+    Conflict(wire::Failure),
+    /// The revision is another.
+    #[response(status = 412, headers(("ETag" = String, description = "The revision of the limit")))]
+    OtherRevision(wire::Failure),
+}
 
 /// The limit, and how many connections are open.
 #[utoipa::path(
@@ -38,9 +51,7 @@ pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> 
     params(Conditional),
     responses(
         (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
-            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        Refused,
     )
 )]
 pub(super) async fn set(
@@ -62,9 +73,7 @@ pub(super) async fn set(
     params(Conditional),
     responses(
         (status = 200, description = "It is in force.", body = Increased, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
-            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        Refused,
     )
 )]
 pub(super) async fn increase(
@@ -96,9 +105,7 @@ pub(super) async fn increase(
     params(Conditional),
     responses(
         (status = 200, description = "It is in force.", body = Decreased, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
-            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        Refused,
     )
 )]
 pub(super) async fn decrease(
@@ -129,9 +136,7 @@ pub(super) async fn decrease(
     params(Conditional),
     responses(
         (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 409, description = "Not with the connections that are active, or beyond what the process can hold.",
-            body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
-        (status = 412, description = "The revision is another.", body = wire::Failure, headers(("ETag" = String, description = "The revision of the limit"))),
+        Refused,
     )
 )]
 pub(super) async fn reset(
