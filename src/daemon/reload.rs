@@ -146,7 +146,10 @@ impl Reloader {
             loaded.last_reload = Some(last);
         });
         match &result {
-            Ok(reloaded) => tell(reloaded, door, &actor),
+            Ok(reloaded) => {
+                let waited = Difference::between(&loaded.running, &loaded.wanted).restart;
+                tell(reloaded, &waited, door, &actor);
+            }
             Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,
                 "the config file was not applied, the settings stay as they are: {error}"),
         }
@@ -216,14 +219,15 @@ impl Loaded {
     }
 }
 
-fn tell(reloaded: &Reloaded, door: Door, actor: &Actor) {
+/// What waits for a restart is told when it is not what `waited` already; `GET /config` shows it always.
+fn tell(reloaded: &Reloaded, waited: &[Change], door: Door, actor: &Actor) {
     let list = |changes: &[Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if reloaded.changed.is_empty() {
         tracing::info!(%door, %actor, "config file read again");
     } else {
         tracing::info!(%door, %actor, "config file read again: {}", list(&reloaded.changed));
     }
-    if !reloaded.waiting.is_empty() {
+    if !reloaded.waiting.is_empty() && reloaded.waiting != waited {
         tracing::warn!(%door, %actor, "these settings wait for a restart: {}", list(&reloaded.waiting));
     }
 }

@@ -129,6 +129,10 @@ fn what_needs_a_restart_waits_and_the_rest_of_the_edit_is_applied() {
     assert_eq!(durability["live"], false);
     // The port was taken as it was free; no other one is waited for.
     assert_eq!(setting(&server, "port")["pending"], Value::Null);
+    // An edit that leaves the same settings waiting does not tell of them again.
+    edit(&server, "max_connections = 601\n[limits]\nsignal_step = 9\n[storage]\ndurability = \"1s\"\n");
+    server.wait_for_log("connection limit changed from 600 to 601");
     edit(&server, "max_connections = 600\n");
     assert_eq!(setting(&server, "storage.durability")["pending"], Value::Null);
+    assert_eq!(said(&server, "these settings wait for a restart"), 1);
 }
