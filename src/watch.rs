@@ -18,9 +18,9 @@
 //! **When is a writer done?** A writer that has written to the file is not done until it closes it:
 //! the kernel tells both, and tells the close even of a writer that dies. The same goes for a writer
 //! that has made the file and not written yet. Until the close, [`Watcher::read`] reads nothing; and
-//! a look at the file before and after the reading tells whether a writer came in between. A file that is moved into place is complete by nature. Two cases escape: a file that
+//! a look at the file before and after the reading tells whether a writer came in between. A file that is moved into place is complete by nature. Three cases escape: a file that
 //! was cut short by its name, truncate(2), is never closed, so after [`PATIENCE`] without another
-//! write it is read all the same; and where inotify tells nothing, a file is taken as complete when
+//! write it is read all the same; in a directory that was just made again, that is [`DOUBT`]; and where inotify tells nothing, a file is taken as complete when
 //! it has not changed for [`QUIET`].
 
 mod notices;
@@ -45,6 +45,12 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// How long a writer may be silent before its work so far is read all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same when a directory was taken away and made again not longer than [`DOUBTFUL`] ago. The watch on
+/// the old one is taken back by its path, and with it the one on the new: until that is watched again, a
+/// writer may close without a word.
+const DOUBT: Duration = Duration::from_millis(500);
+const DOUBTFUL: Duration = Duration::from_secs(2);
 
 /// How often the file is looked at without a hint.
 const LOOK: Duration = Duration::from_millis(250);
@@ -74,6 +80,8 @@ pub struct Watcher {
     unread: Option<(Instant, Instant)>,
     /// A writer who is in the middle of the file.
     writing: Option<Writing>,
+    /// When a directory on the way was last taken away.
+    cut: Option<Instant>,
 }
 
 /// A writer at work.
@@ -121,6 +129,7 @@ impl Watcher {
             path,
             unread: None,
             writing: None,
+            cut: None,
         };
         watcher.walk(true);
         watcher.sign();
@@ -191,11 +200,17 @@ impl Watcher {
     fn due(&self) -> Option<Instant> {
         let (first, last) = self.unread?;
         let quiet = (last + QUIET).min(first + LONGEST);
-        Some(self.writing.map_or(quiet, |writing| quiet.max(writing.last + PATIENCE)))
+        Some(self.writing.map_or(quiet, |writing| quiet.max(writing.last + self.patience(writing))))
     }
 
     fn is_being_written(&self) -> bool {
-        self.writing.is_some_and(|writing| Instant::now() < writing.last + PATIENCE)
+        self.writing.is_some_and(|writing| Instant::now() < writing.last + self.patience(writing))
+    }
+
+    /// How long to wait for the next word of a writer.
+    fn patience(&self, writing: Writing) -> Duration {
+        let in_doubt = self.cut.is_some_and(|cut| writing.last < cut + DOUBTFUL);
+        if in_doubt { DOUBT } else { PATIENCE }
     }
 
     /// Takes in all that the kernel has told, and looks at the file too.
@@ -236,8 +251,11 @@ impl Watcher {
                     let empty = made.is_ok_and(|file| file.size == 0);
                     self.writing = empty.then(|| Writing::on(made));
                 }
-                Notice::Gone => {
+                Notice::Gone | Notice::Cut => {
                     moved = true;
+                    if *notice == Notice::Cut {
+                        self.cut = Some(Instant::now());
+                    }
                     // It may be told late of the file that was here, when there is another already.
                     if look(&self.path).is_err() {
                         self.writing = None;

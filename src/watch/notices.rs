@@ -25,6 +25,8 @@ pub(super) enum Notice {
     Made,
     /// It is gone.
     Gone,
+    /// A directory is gone: if there is another in its place, not all that happens in it may be told.
+    Cut,
     /// It means something else now.
     Moved,
     /// Its owner, its mode or its times.
@@ -43,9 +45,16 @@ pub(super) struct Notices {
 #[derive(Debug, Default)]
 struct Told {
     /// The paths that matter; the directories hold others too.
-    names: Mutex<HashSet<PathBuf>>,
+    names: Mutex<Names>,
     notices: Mutex<Vec<Notice>>,
     arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    all: HashSet<PathBuf>,
+    /// The file's; all others are directories, or links to them.
+    file: PathBuf,
 }
 
 impl Notices {
@@ -70,7 +79,7 @@ impl Notices {
     pub(super) fn follow(&mut self, way: &Way) -> notify::Result<()> {
         let end = way.end().to_owned();
         let names = way.steps().map(|(directory, name)| directory.join(name)).chain([end.clone()]);
-        *lock(&self.told.names) = names.collect();
+        *lock(&self.told.names) = Names { all: names.collect(), file: end.clone() };
         // The file itself too, for what is written to it by another name or beneath a mount.
         let wanted: HashSet<_> =
             way.steps().map(|(directory, _)| directory.to_owned()).chain([end]).collect();
@@ -108,7 +117,11 @@ impl Told {
             Ok(event) if event.need_rescan() => Some(Notice::Moved),
             Ok(event) => {
                 let names = lock(&self.names);
-                event.paths.iter().any(|path| names.contains(path)).then(|| meaning(event.kind)).flatten()
+                let name = event.paths.iter().find(|path| names.all.contains(*path));
+                name.and_then(|name| match meaning(event.kind) {
+                    Some(Notice::Gone) if *name != names.file => Some(Notice::Cut),
+                    meaning => meaning,
+                })
             }
             // Something was told that cannot be understood: anything may have happened.
             Err(error) => {
