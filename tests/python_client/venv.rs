@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::harness::skipped;
 
 const CLIENT: &str = "shibudb-client==1.1.0";
 
 static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// One at a time makes an environment: tests run in parallel, and two would be in each other's way.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// One of the programs beside this file, to be run with the client at hand; or `None`, and the
 /// reason was told.
@@ -28,6 +31,7 @@ pub(crate) fn python(program: &str) -> Option<Command> {
 
 /// The Python of the environment `name`, in which the `module` of the `package` can be imported; else why not.
 pub(crate) fn make(name: &str, package: &str, module: &str) -> Result<PathBuf, String> {
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let python = directory.join("bin/python");
     let has_package = || {
