@@ -6,10 +6,10 @@
 //! # How it stays true
 //! Nobody may see a key's value go back, and nobody an old value once a newer one is acknowledged. The
 //! keys are spread over stripes. Before a commit the committer [opens](Cache::begin) the stripes of its
-//! keys, and when the engine has the changes it takes the keys out and [closes](Changing) them. A
+//! keys and takes the keys out, and when the engine has the changes it [closes](Changing) them. A
 //! reader who finds nothing here asks the engine, and keeps the answer only if its stripe was closed
-//! from before it asked until after: so what it keeps is what the engine holds now. Until the keys are
-//! taken out, others are still served the value from before the commit, which nobody has been told of.
+//! from before it asked until after: so what it keeps is what the engine holds now. During a commit all
+//! ask the engine: whoever has had the new value from there must not find the old one here.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -110,7 +110,10 @@ impl Cache {
     /// it has them.
     pub(super) fn begin(&self, full_keys: Vec<fjall::Slice>) -> Changing<'_> {
         for key in refs(&full_keys) {
-            lock(self.stripe(key)).open += 1;
+            let mut stripe = lock(self.stripe(key));
+            stripe.open += 1;
+            // While the stripe is locked: nobody keeps anything of it from now on.
+            self.entries.remove(&key);
         }
         Changing { cache: self, full_keys }
     }
@@ -149,8 +152,6 @@ impl Drop for Changing<'_> {
             let mut stripe = lock(self.cache.stripe(key));
             stripe.open -= 1;
             stripe.done = stripe.done.wrapping_add(1);
-            // While the stripe is locked: nobody keeps anything of it meanwhile.
-            self.cache.entries.remove(&key);
         }
     }
 }
