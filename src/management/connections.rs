@@ -6,19 +6,19 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::future::BoxFuture;
 
 use super::door::Asker;
 use super::failure::ApiError;
-use super::wire::{Connection, ConnectionList, Ended, EndedConnection, PeerTotal, Status, UserTotal};
+use super::reports::Parameters;
+use super::wire::{
+    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
+    MOST_CONNECTIONS, PeerTotal, Status, UserTotal,
+};
 use super::{Management, body, wire};
-
-/// How many connections are listed unless told otherwise, and at most.
-const DEFAULT_LENGTH: usize = 1000;
-const LONGEST: usize = 100_000;
 
 /// How many users and addresses are named in the totals.
 const TOTALS: usize = 20;
@@ -38,22 +38,8 @@ struct Wanted {
     user: Option<String>,
     peer: Option<String>,
     idle_over: Option<f64>,
-    sort: Sort,
-    limit: Option<usize>,
-}
-
-/// What the list is sorted by: names and numbers upwards, amounts downwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Sort {
-    #[default]
-    Id,
-    User,
-    Peer,
-    Age,
-    Idle,
-    Requests,
-    BytesIn,
-    BytesOut,
+    sort: ConnectionSort,
+    limit: Option<u32>,
 }
 
 /// The open connections of clients, and how many each user and address has.
@@ -75,7 +61,7 @@ enum Sort {
 )]
 pub(super) async fn list(
     State(api): State<Management>,
-    parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Json<ConnectionList>, ApiError> {
     let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
     let wanted = Wanted::parse(parameters).map_err(ApiError::bad_request)?;
@@ -134,11 +120,11 @@ impl Wanted {
                             || format!("idle_over must be a number of seconds, such as 30, got `{value}`"),
                         )?);
                 }
-                "sort" => wanted.sort = Sort::parse(&value)?,
+                "sort" => wanted.sort = sort(&value)?,
                 "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=LONGEST).contains(limit));
+                    let limit = value.parse().ok().filter(|limit| (1..=MOST_CONNECTIONS).contains(limit));
                     wanted.limit = Some(limit.ok_or_else(|| {
-                        format!("limit must be a whole number from 1 to {LONGEST}, got `{value}`")
+                        format!("limit must be a whole number from 1 to {MOST_CONNECTIONS}, got `{value}`")
                     })?);
                 }
                 _ => {
@@ -159,8 +145,8 @@ impl Wanted {
         connections.retain(|connection| self.matches(connection));
         let (by_user, by_peer) = totals(&connections);
         let total = connections.len() as u64;
-        connections.sort_by(|one, other| self.sort.compare(one, other).then(one.id.cmp(&other.id)));
-        connections.truncate(self.limit.unwrap_or(DEFAULT_LENGTH));
+        connections.sort_by(|one, other| compare(self.sort, one, other).then(one.id.cmp(&other.id)));
+        connections.truncate(self.limit.unwrap_or(DEFAULT_CONNECTIONS) as usize);
         ConnectionList { connections, total, by_user, by_peer }
     }
 
@@ -175,36 +161,24 @@ impl Wanted {
     }
 }
 
-impl Sort {
-    fn parse(name: &str) -> Result<Self, String> {
-        Ok(match name {
-            "id" => Self::Id,
-            "user" => Self::User,
-            "peer" => Self::Peer,
-            "age" => Self::Age,
-            "idle" => Self::Idle,
-            "requests" => Self::Requests,
-            "bytes_in" => Self::BytesIn,
-            "bytes_out" => Self::BytesOut,
-            _ => {
-                return Err(format!(
-                    "sort must be one of id, user, peer, age, idle, requests, bytes_in and bytes_out, got `{name}`"
-                ));
-            }
-        })
-    }
+fn sort(name: &str) -> Result<ConnectionSort, String> {
+    ConnectionSort::ALL.into_iter().find(|sort| sort.name() == name).ok_or_else(|| {
+        format!(
+            "sort must be one of id, user, peer, age, idle, requests, bytes_in and bytes_out, got `{name}`"
+        )
+    })
+}
 
-    fn compare(self, one: &Connection, other: &Connection) -> std::cmp::Ordering {
-        match self {
-            Self::Id => one.id.cmp(&other.id),
-            Self::User => one.user.cmp(&other.user),
-            Self::Peer => address(&one.peer).cmp(&address(&other.peer)),
-            Self::Age => one.connected_at.cmp(&other.connected_at),
-            Self::Idle => other.idle_seconds.total_cmp(&one.idle_seconds),
-            Self::Requests => other.requests.cmp(&one.requests),
-            Self::BytesIn => other.bytes_in.cmp(&one.bytes_in),
-            Self::BytesOut => other.bytes_out.cmp(&one.bytes_out),
-        }
+fn compare(sort: ConnectionSort, one: &Connection, other: &Connection) -> std::cmp::Ordering {
+    match sort {
+        ConnectionSort::Id => one.id.cmp(&other.id),
+        ConnectionSort::User => one.user.cmp(&other.user),
+        ConnectionSort::Peer => address(&one.peer).cmp(&address(&other.peer)),
+        ConnectionSort::Age => one.connected_at.cmp(&other.connected_at),
+        ConnectionSort::Idle => other.idle_seconds.total_cmp(&one.idle_seconds),
+        ConnectionSort::Requests => other.requests.cmp(&one.requests),
+        ConnectionSort::BytesIn => other.bytes_in.cmp(&one.bytes_in),
+        ConnectionSort::BytesOut => other.bytes_out.cmp(&one.bytes_out),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Management, wire};
 use crate::control::{self, BaseSource, Record, Standing};
 
 /// The query of a URL as its names and values.
-type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Whether the server is healthy. Needs no token.
 #[utoipa::path(

@@ -17,7 +17,10 @@ pub use config::{
     RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source,
 };
 
-pub use connections::{Connection, ConnectionList, Ended, EndedConnection, PeerTotal, UserTotal};
+pub use connections::{
+    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
+    MOST_CONNECTIONS, PeerTotal, UserTotal,
+};
 
 /// The request header in which `shibudb manager` says that it is asking.
 pub const DOOR_HEADER: &str = "shibudb-door";

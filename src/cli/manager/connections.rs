@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use comfy_table::{Cell, CellAlignment};
 
 use super::lines::{self, local};
-use crate::management::wire::{Connection, ConnectionList};
+use crate::management::wire::{
+    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS,
+};
 
 /// Which connections are wanted, and in which order.
 #[derive(Debug, Clone, Args)]
@@ -21,35 +23,22 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     idle_over: Option<f64>,
     /// What comes first: the lowest number or name, the oldest, or the most
-    #[arg(long, value_enum, default_value_t = Sort::Id)]
-    sort: Sort,
+    #[arg(long, default_value = ConnectionSort::Id.name(), value_parser = ConnectionSort::ALL.map(ConnectionSort::name))]
+    sort: String,
     /// How many
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS,
+          value_parser = clap::value_parser!(u32).range(1..=MOST_CONNECTIONS.into()))]
     limit: u32,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Sort {
-    Id,
-    User,
-    Peer,
-    Age,
-    Idle,
-    Requests,
-    BytesIn,
-    BytesOut,
 }
 
 impl Wanted {
     /// The question to the API.
     pub(super) fn path(&self) -> String {
-        let sort = self.sort.to_possible_value().map(|sort| sort.get_name().to_owned());
         let mut query = form_urlencoded::Serializer::new(String::from("/connections?"));
         query.extend_pairs(self.user.as_ref().map(|user| ("user", user)));
         query.extend_pairs(self.peer.as_ref().map(|peer| ("peer", peer)));
         query.extend_pairs(self.idle_over.map(|seconds| ("idle_over", seconds.to_string())));
-        query.extend_pairs(sort.map(|sort| ("sort", sort)));
+        query.append_pair("sort", &self.sort);
         query.append_pair("limit", &self.limit.to_string());
         query.finish()
     }

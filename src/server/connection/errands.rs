@@ -1,6 +1,9 @@
 //! What a connection has others do for it, since it takes its time: commits, administrators' requests, logins
 //! that are not known yet. The outcome comes back through the worker's mailbox.
 
+use std::sync::Arc;
+
+use crate::auth::Account;
 use crate::protocol::{AdminRequest, Login, Refusal, Reply};
 
 use super::super::admin::{administer, with_profile};
@@ -29,11 +32,7 @@ impl Connection {
                 work.tally.close(outcome);
                 work.output.append(&mut answer);
             }
-            Finished::LoggedIn(Ok(account), generation) => {
-                desk.recorder.login(LoginOutcome::Ok);
-                with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
-                self.client.logged_in(account, generation);
-            }
+            Finished::LoggedIn(Ok(account), generation) => self.let_in(account, generation, desk),
             Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
             Finished::Abandoned => return Turn::Over(End::Failed),
         }
@@ -68,10 +67,7 @@ impl Connection {
         // Read before the check: a change during it is then noticed with the first request.
         let generation = accounts.generation();
         if let Some(account) = accounts.known_login(&login.username, &login.password) {
-            let work = self.work.get_or_insert_with(|| desk.pool.take());
-            with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
-            self.client.logged_in(account, generation);
-            desk.recorder.login(LoginOutcome::Ok);
+            self.let_in(account, generation, desk);
             return true;
         }
         let promise = self.promise(token, desk);
@@ -81,6 +77,14 @@ impl Connection {
             promise.keep(Finished::LoggedIn(verdict, generation));
         });
         false
+    }
+
+    /// Notes a login that succeeded, and welcomes the client.
+    fn let_in(&mut self, account: Arc<Account>, generation: u64, desk: &mut Desk<'_>) {
+        desk.recorder.login(LoginOutcome::Ok);
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        with_profile(&account, |profile| Reply::Welcome(profile).render(&mut work.output));
+        self.client.logged_in(account, generation);
     }
 
     fn refuse_login(&mut self, desk: &mut Desk<'_>) {

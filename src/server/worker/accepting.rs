@@ -53,8 +53,11 @@ impl Worker {
     pub(super) fn welcome(&mut self, arrival: Arrival) {
         let connection = Connection::new(arrival, &self.settings, self.coarse_now());
         let entry = self.connections.vacant_entry();
-        let Some(token) = Token::new(entry.key(), connection.id()) else { return };
-        match self.readiness.watch(connection.socket(), token.key()) {
+        let token = Token::new(entry.key(), connection.id()).ok_or(io::ErrorKind::OutOfMemory);
+        let watched = token
+            .map_err(Into::into)
+            .and_then(|token| self.readiness.watch(connection.socket(), token.key()));
+        match watched {
             Ok(()) => {
                 entry.insert(connection);
             }
