@@ -21,6 +21,7 @@ use crate::limiter::Permit;
 use super::accept::Arrival;
 use super::budget::Budget;
 use super::buffers::{Fill, Pool, Work};
+use super::commits::Commits;
 use super::counters::{LoginOutcome, Recorder};
 use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
@@ -83,6 +84,7 @@ pub(super) struct Desk<'a> {
     pub(super) mailbox: &'a Arc<Mailbox>,
     pub(super) readiness: &'a Readiness,
     pub(super) pool: &'a mut Pool,
+    pub(super) commits: &'a mut Commits,
     pub(super) recorder: &'a mut Recorder,
     pub(super) draining: bool,
     pub(super) now: Ticks,

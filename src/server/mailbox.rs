@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::auth::{Account, LoginError};
-use crate::store::{Outcome, StoreError};
 
 use super::accept::Arrival;
+use super::commits::Committed;
 use super::counters::RequestOutcome;
 use super::readiness::Waker;
 use super::roster::{ConnectionInfo, Ended};
@@ -30,6 +30,8 @@ pub(super) struct Token {
 pub(super) enum Message {
     /// A connection to look after.
     Welcome(Arrival),
+    /// What became of the writes of one turn.
+    Committed(Committed),
     /// What a connection has waited for.
     Finished(Token, Finished),
     /// A probe, to be passed on and, by the last worker, to be answered.
@@ -50,8 +52,6 @@ pub(super) enum Message {
 
 /// What has become of what a connection waits for.
 pub(super) enum Finished {
-    /// Writes are committed, or not.
-    Committed(Result<Vec<Outcome>, StoreError>),
     /// A login was checked; with the generation of the accounts before that.
     LoggedIn(Result<Arc<Account>, LoginError>, u64),
     /// An administrator's request was carried out; this is the answer, and in a word.

@@ -18,6 +18,7 @@ mod accept;
 mod admin;
 mod budget;
 mod buffers;
+mod commits;
 mod connection;
 mod counters;
 mod full;

@@ -255,7 +255,7 @@ impl User {
 
 /// Appends the answers to writes that were submitted: one for each, in their order.
 pub(super) fn answer_writes(
-    committed: Result<Vec<Outcome>, StoreError>,
+    committed: Result<&[Outcome], &StoreError>,
     writes: usize,
     output: &mut Vec<u8>,
     tally: &mut Tally,
@@ -265,8 +265,8 @@ pub(super) fn answer_writes(
         outcome.map_or_else(Reply::Refused, Reply::Done).render(output);
     };
     match committed {
-        Ok(outcomes) => outcomes.into_iter().for_each(|outcome| answer(done(outcome))),
-        Err(error) => (0..writes).for_each(|_| answer(Err(refusal(&error)))),
+        Ok(outcomes) => outcomes.iter().for_each(|&outcome| answer(done(outcome))),
+        Err(error) => (0..writes).for_each(|_| answer(Err(refusal(error)))),
     }
 }
 

@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
+use crate::store::{Outcome, StoreError};
+
 use super::accept::Acceptor;
 use super::buffers::Pool;
+use super::commits::Commits;
 use super::connection::{Connection, Desk, End, Turn};
 use super::counters::Recorder;
 use super::linger::Linger;
@@ -60,6 +63,7 @@ pub(super) struct Worker {
     acceptor: Option<Acceptor>,
     linger: Linger,
     pool: Pool,
+    commits: Commits,
     recorder: Recorder,
     /// Connections that have more to read.
     again: VecDeque<Token>,
@@ -100,6 +104,7 @@ impl Worker {
             acceptor,
             linger: Linger::new(Arc::clone(&shared.lingering)),
             pool: Pool::default(),
+            commits: Commits::default(),
             recorder: shared.counters.recorder(),
             again: VecDeque::new(),
             starved: VecDeque::new(),
@@ -135,6 +140,7 @@ impl Worker {
                 self.notice(event)?;
             }
             self.go_on();
+            self.submit();
             self.resume_accepting()?;
             if self.now >= self.next_tick {
                 self.tick();
@@ -183,6 +189,10 @@ impl Worker {
         }
     }
 
+    fn committed(&mut self, token: Token, outcomes: Result<&[Outcome], &StoreError>) {
+        self.give_turn(token, |connection, token, desk| connection.committed(outcomes, token, desk));
+    }
+
     fn finished(&mut self, token: Token, finished: Finished) {
         self.give_turn(token, |connection, token, desk| connection.finished(finished, token, desk));
     }
@@ -213,6 +223,7 @@ impl Worker {
             mailbox: &self.mailbox,
             readiness: &self.readiness,
             pool: &mut self.pool,
+            commits: &mut self.commits,
             recorder: &mut self.recorder,
             draining: self.drains,
             now,
@@ -228,6 +239,13 @@ impl Worker {
             Ok(Turn::Over(end)) => self.remove(token.index as usize, end),
             Err(_) => self.remove(token.index as usize, End::Failed),
         }
+        if self.commits.is_full() {
+            self.submit();
+        }
+    }
+
+    fn submit(&mut self) {
+        self.commits.submit(&self.shared.services.store, &self.mailbox);
     }
 
     fn remove(&mut self, index: usize, end: End) {

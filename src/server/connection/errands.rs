@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use crate::auth::Account;
 use crate::protocol::{AdminRequest, Login, Refusal, Reply};
+use crate::store::{Outcome, StoreError};
 
 use super::super::admin::{administer, with_profile};
 use super::super::counters::LoginOutcome;
 use super::super::mailbox::{Finished, Promise, Token};
 use super::super::requests::answer_writes;
 use super::{Connection, Desk, End, State, Turn};
+
+/// Room for so many writes is kept.
+const SPARE_WRITES: usize = 16;
 
 impl Connection {
     /// Goes on with what it has waited for.
@@ -24,10 +28,6 @@ impl Connection {
         self.since = desk.now;
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         match finished {
-            Finished::Committed(committed) => {
-                work.in_flight = 0;
-                answer_writes(committed, work.submitted, &mut work.output, &mut work.tally);
-            }
             Finished::Administered(mut answer, outcome) => {
                 work.tally.close(outcome);
                 work.output.append(&mut answer);
@@ -39,14 +39,27 @@ impl Connection {
         self.turn(token, desk)
     }
 
+    /// Goes on when its writes are committed, or are not.
+    pub(in crate::server) fn committed(
+        &mut self,
+        outcomes: Result<&[Outcome], &StoreError>,
+        token: Token,
+        desk: &mut Desk<'_>,
+    ) -> Turn {
+        self.state = State::Listening;
+        self.since = desk.now;
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        work.in_flight = 0;
+        answer_writes(outcomes, work.submitted, &mut work.output, &mut work.tally);
+        self.turn(token, desk)
+    }
+
     pub(super) fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
         let work = self.work.get_or_insert_with(|| desk.pool.take());
-        let writes = std::mem::take(&mut work.writes);
-        work.submitted = writes.len();
-        work.in_flight =
-            writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
-        let promise = self.promise(token, desk);
-        desk.services.store.submit(writes, |written| promise.keep(Finished::Committed(written)));
+        work.submitted = work.writes.len();
+        work.in_flight = desk.commits.collect(token, &mut work.writes);
+        work.writes.shrink_to(SPARE_WRITES);
+        self.state = State::Awaiting;
         Turn::Waits
     }
 

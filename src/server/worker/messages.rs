@@ -13,6 +13,11 @@ impl Worker {
     pub(super) fn read_message(&mut self, message: Message) -> io::Result<()> {
         match message {
             Message::Welcome(arrival) => self.welcome(arrival),
+            Message::Committed(committed) => {
+                for (token, share) in committed.shares() {
+                    self.committed(token, share);
+                }
+            }
             Message::Finished(token, finished) => self.finished(token, finished),
             Message::Probe(socket) => self.pass_on(socket),
             Message::StopAccepting(stopped) => {
