@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::engine::{Changes, Engine};
+use super::engine::{self, Changes, Engine};
 use super::group::Group;
 use super::layout::{self, Catalogue};
 use super::queue::{Command, Taken};
+use super::runway::Runway;
 use super::shared::{Shared, Slot};
 use super::space::Space;
 use super::{Durability, SpaceError, StoreError};
@@ -39,6 +40,7 @@ pub(super) struct Committer {
     /// Something that was committed is not synced. The next commit says so, for whoever has to make
     /// sense of the journal after a power failure.
     unsynced: bool,
+    runway: Runway,
     failure: Option<Failure>,
 }
 
@@ -67,8 +69,9 @@ impl Committer {
         durability: Durability,
         next_id: u64,
     ) -> io::Result<JoinHandle<()>> {
+        let runway = Runway::new(engine::folder(&shared.dir));
         let mut committer =
-            Self { shared, durability, next_id, sync_due: None, unsynced: false, failure: None };
+            Self { shared, durability, next_id, sync_due: None, unsynced: false, runway, failure: None };
         std::thread::Builder::new().name("store-commit".into()).spawn(move || {
             let _end = End(Arc::clone(&committer.shared));
             committer.run();
@@ -169,6 +172,9 @@ impl Committer {
         let writes = changes.len();
         if self.unsynced {
             changes.push((layout::UNSYNCED_KEY.into(), Some(fjall::Slice::from([]))));
+        }
+        if sync {
+            self.runway.make_room_for(&changes);
         }
         let result = self.shared.with_engine(|engine| {
             let changing = self.shared.cache.begin(changes.iter().map(|(key, _)| key.clone()).collect());

@@ -189,7 +189,8 @@ impl fmt::Debug for Engine {
     }
 }
 
-fn folder(dir: &Path) -> PathBuf {
+/// Where the engine keeps its files, in the data directory.
+pub(super) fn folder(dir: &Path) -> PathBuf {
     dir.join(FOLDER)
 }
 

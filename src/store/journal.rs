@@ -121,7 +121,7 @@ fn data_len(file: &File) -> io::Result<u64> {
 }
 
 /// The journals in `folder`, oldest first.
-fn journals(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn journals(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -45,6 +45,7 @@ mod layout;
 mod lock;
 mod queue;
 mod reclaim;
+mod runway;
 mod shared;
 mod space;
 mod stats;
