@@ -199,3 +199,31 @@ fn a_socket_that_cannot_be_had_is_told_and_nothing_is_removed() {
     assert_eq!(run(), format!("Error: {path} {error}\n"));
     assert_eq!(fs::read(&socket).unwrap(), b"precious");
 }
+
+#[test]
+fn requests_without_the_right_token_are_in_the_log_and_not_one_by_one() {
+    const GUESSES: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let token = file(dir.path(), "token", "right\n", 0o600);
+    let mut server = Setup::new().config(format!("[management]\ntoken_file = {token:?}\n")).start();
+    assert_eq!(ask(&server, "GET", "/stats", "guess").status, 401);
+    let first = server.wait_for_log("was refused: it carried a wrong token");
+    assert!(first.contains("a request to the management API from 127.0.0.1:"), "{first}");
+    std::thread::scope(|scope| {
+        for _ in 1..GUESSES {
+            scope.spawn(|| assert_eq!(ask(&server, "GET", "/stats", "guess").status, 401));
+        }
+    });
+    assert_eq!(server.get("/stats").status, 401);
+    assert!(server.stop().success());
+    let log = server.log();
+    let totals: Vec<u64> = log
+        .lines()
+        .filter_map(|line| line.split_once(" more to the management API "))
+        .map(|(before, _)| before.rsplit(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(totals.iter().sum::<u64>(), GUESSES, "39 more guesses and one without a token:\n{log}");
+    assert!(totals.len() <= 10, "{log}");
+    assert!(log.contains("from 127.0.0.1, last from 127.0.0.1:"), "{log}");
+    assert!(!log.contains("guess"), "{log}");
+}

@@ -97,11 +97,13 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let mut tasks = Tasks::default();
     let published = Published { client_settings, token, config_report, config_state };
     tasks.spawn("reload", reload_task(reloader, Watcher::new(path), asked, triggers, published));
+    let denials = Arc::default();
     let metrics = metrics::registry(Sources {
         limiter: limiter.clone(),
         control: control.clone(),
         counters: server.counters(),
         store: store.clone(),
+        denials: Arc::clone(&denials),
         config: config_states,
     });
     let api = Management {
@@ -110,6 +112,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         reload: reload_door,
         config: config_reports,
         token: tokens,
+        denials,
         metrics: Arc::new(metrics),
         connections: Arc::new(Served(server.roster())),
         places: management_places,

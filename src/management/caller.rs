@@ -14,7 +14,8 @@ pub(super) enum Caller {
         /// The address of this server at which the connection has arrived.
         local: IpAddr,
     },
-    /// A process of this machine, over the Unix socket.
+    /// A process of this machine, over the Unix socket: the kernel has let only those connect that the
+    /// socket's permissions name.
     Process {
         /// Process id; 0 if it is not visible from here.
         pid: i32,
@@ -38,11 +39,5 @@ impl Caller {
             Self::Network { local, .. } => local,
             Self::Process { .. } => Ipv4Addr::LOCALHOST.into(),
         }
-    }
-
-    /// Whether being connected is permission enough: the kernel has let only those connect that the
-    /// socket's permissions name.
-    pub(super) fn is_vouched_for(self) -> bool {
-        matches!(self, Self::Process { .. })
     }
 }

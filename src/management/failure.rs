@@ -58,7 +58,8 @@ impl ApiError {
         Self { etag: Some(etag(revision)), ..Self::new(status, refusal.to_string()) }
     }
 
-    /// The rest of the request was not read, so nothing after it can be understood.
+    /// Nothing more is to be had on this connection: the rest of the request was not read, so nothing after
+    /// it can be understood, or somebody guesses.
     pub(super) fn and_close(self) -> Self {
         Self { close: true, ..self }
     }

@@ -14,24 +14,29 @@
 //! With a token, every request over TCP has to carry it, except to `/health`: a probe is to work
 //! without secrets, and what it hears is none. Whoever comes over the Unix socket was let in by the
 //! socket's permissions, and is not asked.
+//!
+//! Whoever guesses is told late that it was wrong, and has to connect again. The wait holds a place, so
+//! only a part of all places may wait at once: with the others full of guesses, too, the right token would
+//! not get in. What is beyond that part is answered at once. It is logged and counted like the rest.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
 use super::caller::Caller;
+use super::denials::{Denials, Reason};
 use super::failure::ApiError;
+use super::listener::Places;
+use super::names::{Names, check_host};
 use super::token::Token;
 
 /// The longest body that is understood, in bytes.
@@ -47,20 +52,25 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a handler may take. The longest wait is for the disk, behind other changes.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// How long the answer to a wrong token is held back.
+const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(500);
+
+/// One in so many places may be waiting for that.
+const PLACES_TO_ONE_DELAY: usize = 4;
+
 /// The one path that is open without a token.
 pub(super) const OPEN_PATH: &str = "/health";
 
 /// What requests are held against.
 #[derive(Debug)]
 pub(super) struct Gate {
-    pub(super) names: Names,
+    names: Names,
     /// The token in force; `None` if none is asked for.
-    pub(super) token: watch::Receiver<Option<Token>>,
+    token: watch::Receiver<Option<Token>>,
+    denials: Arc<Denials>,
+    /// How many more answers may be held back.
+    delays: Semaphore,
 }
-
-/// The names of this server, apart from its addresses.
-#[derive(Debug)]
-pub(super) struct Names(Vec<String>);
 
 /// Lets a request through to its handler, or answers it here.
 pub(super) async fn admit(
@@ -74,7 +84,7 @@ pub(super) async fn admit(
         let body = read(&parts.headers, body).await?;
         check_host(&parts, &gate.names, caller.local())?;
         check_origin(&parts)?;
-        check_token(&parts, caller, gate.token.borrow().as_ref())?;
+        gate.check_token(&parts, caller).await?;
         timeout(ANSWER_TIME, next.run(Request::from_parts(parts, Body::from(body)))).await.map_err(|_| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -87,27 +97,44 @@ pub(super) async fn admit(
     response
 }
 
-impl Names {
-    /// `localhost` and the machine's own name, with and without its domain.
-    pub(super) fn of_this_machine() -> Self {
-        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let short = machine.split('.').next().unwrap_or_default().to_owned();
-        Self(vec!["localhost".to_owned(), machine, short])
+impl Gate {
+    pub(super) fn new(
+        names: Names,
+        token: watch::Receiver<Option<Token>>,
+        denials: Arc<Denials>,
+        places: Places,
+    ) -> Self {
+        let delays = Semaphore::new((places.tcp / PLACES_TO_ONE_DELAY).max(1));
+        Self { names, token, denials, delays }
     }
 
-    /// Whether `host`, as it stands in a URL, is this server. Any loopback address is.
-    fn include(&self, host: &str, local: IpAddr) -> bool {
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let address: Option<IpAddr> = match bracketed {
-            Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-            None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-        };
-        match address.map(|address| address.to_canonical()) {
-            Some(address) => address.is_loopback() || address == local.to_canonical(),
-            None => {
-                let host = host.strip_suffix('.').unwrap_or(host);
-                !host.is_empty() && self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
+    async fn check_token(&self, parts: &Parts, caller: Caller) -> Result<(), ApiError> {
+        let Caller::Network { peer, .. } = caller else { return Ok(()) };
+        let Some(reason) = self.objection(parts) else { return Ok(()) };
+        self.denials.count(reason, peer);
+        match reason {
+            Reason::WrongToken => {
+                if let Ok(_delay) = self.delays.try_acquire() {
+                    sleep(WRONG_TOKEN_DELAY).await;
+                }
+                let error = "the token is not the one that this server expects";
+                Err(ApiError::unauthorized(error).and_close())
             }
+            Reason::NoToken => Err(ApiError::unauthorized(
+                "this server expects a token: a header `Authorization: Bearer TOKEN`, or --token-file FILE \
+                 with shibudb manager",
+            )),
+        }
+    }
+
+    /// What is wrong with the token of a request, if anything.
+    fn objection(&self, parts: &Parts) -> Option<Reason> {
+        let token = self.token.borrow();
+        let token = token.as_ref().filter(|_| parts.uri.path() != OPEN_PATH)?;
+        match bearer(&parts.headers) {
+            Some(candidate) if token.is(candidate) => None,
+            Some(_) => Some(Reason::WrongToken),
+            None => Some(Reason::NoToken),
         }
     }
 }
@@ -150,41 +177,6 @@ fn declared_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn check_host(parts: &Parts, names: &Names, local: IpAddr) -> Result<(), ApiError> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().unwrap_or_default(),
-        // Health checks of load balancers still do this; browsers never do.
-        (None, _) if parts.version == Version::HTTP_10 => "localhost",
-        (None, _) => return Err(ApiError::bad_request("the Host header is missing")),
-        (Some(_), Some(_)) => return Err(ApiError::bad_request("there is more than one Host header")),
-    };
-    // A request line may name the server as well; neither may be a stranger.
-    for host in [Some(host), parts.uri.authority().map(Authority::as_str)].into_iter().flatten() {
-        let name = host_name(host)
-            .ok_or_else(|| ApiError::bad_request("the Host header is not a host with or without a port"))?;
-        if !names.include(&name, local) {
-            return Err(ApiError::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                format!("{name} is not a name of this server, localhost is"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The host without its port; `None` if it is malformed.
-fn host_name(host: &str) -> Option<String> {
-    let authority: Authority = host.parse().ok()?;
-    let name = authority.host();
-    let port = host.strip_prefix(name)?;
-    let port_is_fine = match port.strip_prefix(':') {
-        Some(digits) => digits.is_empty() || digits.parse::<u16>().is_ok(),
-        None => port.is_empty(),
-    };
-    port_is_fine.then(|| name.to_owned())
-}
-
 fn check_origin(parts: &Parts) -> Result<(), ApiError> {
     if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
@@ -203,76 +195,10 @@ fn check_origin(parts: &Parts) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_token(parts: &Parts, caller: Caller, token: Option<&Token>) -> Result<(), ApiError> {
-    let Some(token) = token else { return Ok(()) };
-    if caller.is_vouched_for() || parts.uri.path() == OPEN_PATH {
-        return Ok(());
-    }
-    match bearer(&parts.headers) {
-        Some(candidate) if token.is(candidate) => Ok(()),
-        Some(_) => Err(ApiError::unauthorized("the token is not the one that this server expects")),
-        None => Err(ApiError::unauthorized(
-            "this server expects a token: a header `Authorization: Bearer TOKEN`, or --token-file FILE \
-             with shibudb manager",
-        )),
-    }
-}
-
 /// The token that a request carries, if it is one in the right way.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_names_and_addresses_are_included_and_nothing_else() {
-        let names = Names(vec!["localhost".into(), "db1.example".into(), "db1".into()]);
-        let local: IpAddr = "192.0.2.7".parse().unwrap();
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "localhost.",
-            "127.0.0.1",
-            "127.1.2.3",
-            "[::1]",
-            "192.0.2.7",
-            "db1",
-            "DB1.example",
-            "[::ffff:127.0.0.1]",
-        ] {
-            assert!(names.include(host, local), "{host}");
-        }
-        for host in [
-            "",
-            ".",
-            "evil.example",
-            "localhost.evil.example",
-            "0.0.0.0",
-            "192.0.2.8",
-            "[::]",
-            "[::2]",
-            "::1",
-            "db1.example.evil.example",
-            "127.0.0.1.nip.io",
-        ] {
-            assert!(!names.include(host, local), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_port_is_cut_off_and_must_be_one() {
-        assert_eq!(host_name("localhost:10090").as_deref(), Some("localhost"));
-        assert_eq!(host_name("[::1]:10090").as_deref(), Some("[::1]"));
-        assert_eq!(host_name("localhost:").as_deref(), Some("localhost"));
-        assert_eq!(host_name("[::1]").as_deref(), Some("[::1]"));
-        for host in ["", "localhost:x", "localhost:65536", "user@localhost", "a b", "localhost/"] {
-            assert_eq!(host_name(host), None, "{host}");
-        }
-    }
 }

@@ -29,12 +29,14 @@ pub mod body;
 mod caller;
 mod connections;
 mod courtesy;
+mod denials;
 mod door;
 mod failure;
 mod gate;
 mod limit;
 mod listener;
 mod metrics;
+mod names;
 mod openapi;
 mod reload;
 mod reports;
@@ -58,10 +60,12 @@ use utoipa_axum::routes;
 use crate::control::Control;
 use crate::limiter::Limiter;
 
-use gate::{Gate, Names};
+use gate::Gate;
+use names::Names;
 use openapi::Document;
 
 pub use connections::Connections;
+pub use denials::{Denials, Denied, Reason};
 pub use failure::ApiError;
 pub use listener::{Listener, Places};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
@@ -81,6 +85,8 @@ pub struct Management {
     pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
     /// What clients have to send, if anything.
     pub token: watch::Receiver<Option<Token>>,
+    /// Told of every request without the right token.
+    pub denials: Arc<Denials>,
     /// All metrics there are.
     pub metrics: Arc<Registry>,
     /// Who is connected.
@@ -91,7 +97,7 @@ pub struct Management {
 
 /// Every endpoint, behind the checks that every request has to pass.
 fn router(api: Management, names: Names) -> Router {
-    let gate = Gate { names, token: api.token.clone() };
+    let gate = Gate::new(names, api.token.clone(), Arc::clone(&api.denials), api.places);
     let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(reports::health))
         .routes(routes!(reports::stats))

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
 use super::courtesy::Courtesy;
-use super::gate::Names;
 use super::listener::Accepted;
+use super::names::Names;
 use super::{Listener, Management, router};
 
 /// How long a connection may take for the head of its next request, idle time included.
@@ -54,13 +54,16 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = listener.into();
     let places = listener.connections(api.places);
+    let denials = Arc::clone(&api.denials);
     let router = router(api, Names::of_this_machine());
+    let mut log = pin!(denials.log());
     let mut connections = JoinSet::new();
     let mut short = false;
     let result = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
             Some(ended) = connections.join_next() => report(ended),
+            never = log.as_mut() => match never {},
             accepted = listener.accept(), if connections.len() < places => match accepted {
                 Ok(accepted) => {
                     short = false;
@@ -87,6 +90,7 @@ pub async fn serve(
     if timeout(FAREWELL, farewell).await.is_err() {
         tracing::debug!("closing management connections that did not finish in time");
     }
+    denials.log_the_rest();
     result
 }
 

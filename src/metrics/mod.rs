@@ -8,9 +8,11 @@
 //! | [`limit`] | connections, the limit, its changes, the config file |
 //! | [`requests`] | requests, logins, panics |
 //! | [`store`] | what is stored, and how it gets there |
+//! | [`management`] | requests to the API that were denied |
 //! | [`process`] | descriptors, memory, processor time |
 
 mod limit;
+mod management;
 mod process;
 mod requests;
 mod store;
@@ -27,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::control::Control;
 use crate::limiter::Limiter;
+use crate::management::Denials;
 use crate::server::Counters;
 use crate::store::Store;
 
@@ -41,6 +44,8 @@ pub struct Sources {
     pub counters: Arc<Counters>,
     /// Knows itself.
     pub store: Store,
+    /// Knows who came to the management API without the right token.
+    pub denials: Arc<Denials>,
     /// What became of the config file.
     pub config: watch::Receiver<ConfigState>,
 }
@@ -56,7 +61,7 @@ pub struct ConfigState {
 
 /// All metrics, to be encoded.
 pub fn registry(sources: Sources) -> Registry {
-    let Sources { limiter, control, counters, store, config } = sources;
+    let Sources { limiter, control, counters, store, denials, config } = sources;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(process::Process::of_this()));
     let own = registry.sub_registry_with_prefix("shibudb");
@@ -70,6 +75,7 @@ pub fn registry(sources: Sources) -> Registry {
     own.register_collector(Box::new(limit::Changes { control, config }));
     own.register_collector(Box::new(requests::Requests { counters }));
     own.register_collector(Box::new(store::Stored { store }));
+    own.register_collector(Box::new(management::Management { denials }));
     registry
 }
 

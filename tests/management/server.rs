@@ -11,7 +11,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use shibudb::control::{Ceiling, Configured, Control, Settings};
 use shibudb::limiter::{Limiter, Permit};
-use shibudb::management::{self, Connections, Management, Places, ReloadDoor, ReloadRequest, Token, wire};
+use shibudb::management::{
+    self, Connections, Denied, Management, Places, ReloadDoor, ReloadRequest, Token, wire,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -47,6 +49,10 @@ impl Server {
     }
 
     pub(crate) async fn start_with(limit: u32) -> Self {
+        Self::start_with_places(limit, Places::default()).await
+    }
+
+    pub(crate) async fn start_with_places(limit: u32, places: Places) -> Self {
         let data = tempfile::tempdir().unwrap();
         let (control, limiter, _thread) = Control::start(
             Configured { command_line: NonZeroU32::new(limit), file: None },
@@ -68,9 +74,10 @@ impl Server {
             reload,
             config: published,
             token: expected,
+            denials: Arc::default(),
             metrics: Arc::default(),
             connections: Arc::new(Nobody),
-            places: Places::default(),
+            places,
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
         Self { address, limiter, control, config, token, reloads, shutdown, task, api, data }
@@ -80,6 +87,11 @@ impl Server {
     pub(crate) fn expect_token(&self, token: &str) {
         let file = self.token_file(token);
         self.token.send_replace(Some(Token::read(&file).unwrap()));
+    }
+
+    /// How many requests were denied for their token.
+    pub(crate) fn denied(&self) -> Denied {
+        self.api.denials.total()
     }
 
     /// A file that holds this, for its owner alone.

@@ -1,6 +1,12 @@
 //! With a token, whoever does not send it gets nothing but health.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use shibudb::management::wire::Failure;
+use shibudb::management::{Denied, Places};
+use tokio::task::JoinSet;
 
 use crate::command_line::manager_with;
 use crate::server::{Reply, Server};
@@ -138,4 +144,73 @@ async fn the_token_is_in_no_answer() {
     let reply = server.ask("GET", "/stats", &[&format!("Authorization: Bearer {TOKEN}x")], "").await;
     let Failure { error, .. } = serde_json::from_str(&reply.body).unwrap();
     assert!(!error.contains(TOKEN));
+}
+
+/// How long the answer to a wrong token is held back.
+const DELAY: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn a_guess_is_answered_late_and_ends_its_connection() {
+    let server = Server::start().await;
+    server.expect_token(TOKEN);
+    let guess = "GET /stats HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer guess\r\n\r\n";
+    let start = Instant::now();
+    // Which reads until the server closes, though nobody has asked it to.
+    let reply = server.send(guess.as_bytes()).await;
+    expect_unauthorized(&reply, WRONG);
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert!(start.elapsed() >= DELAY, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn who_forgot_the_token_is_told_at_once() {
+    const REQUESTS: u32 = 30;
+    let server = Server::start().await;
+    server.expect_token(TOKEN);
+    let start = Instant::now();
+    for _ in 0..REQUESTS {
+        expect_unauthorized(&server.get("/stats").await, MISSING);
+        assert_eq!(server.get("/health").await.status, 200);
+    }
+    assert!(start.elapsed() < DELAY * REQUESTS / 2, "{:?}", start.elapsed());
+    assert_eq!(server.denied(), Denied { wrong_token: 0, no_token: REQUESTS.into() });
+}
+
+#[tokio::test]
+async fn a_flood_of_guesses_does_not_keep_the_right_token_out() {
+    const GUESSERS: usize = 32;
+    const RIGHT: u32 = 10;
+    let server = Arc::new(Server::start_with_places(1000, Places { tcp: 8, unix: 1 }).await);
+    server.expect_token(TOKEN);
+    let over = Arc::new(AtomicBool::new(false));
+    let mut guessers = JoinSet::new();
+    for _ in 0..GUESSERS {
+        let (server, over) = (Arc::clone(&server), Arc::clone(&over));
+        guessers.spawn(async move {
+            let mut guesses = 0;
+            while !over.load(Ordering::Relaxed) {
+                let reply = server.ask("GET", "/stats", &["Authorization: Bearer guess"], "").await;
+                assert_eq!(reply.status, 401);
+                guesses += 1;
+            }
+            guesses
+        });
+    }
+    while server.denied().wrong_token < GUESSERS as u64 {
+        tokio::task::yield_now().await;
+    }
+    let right = format!("Authorization: Bearer {TOKEN}");
+    let start = Instant::now();
+    for _ in 0..RIGHT {
+        assert_eq!(server.ask("GET", "/stats", &[&right], "").await.status, 200);
+        assert_eq!(server.get("/health").await.status, 200);
+    }
+    let took = start.elapsed();
+    over.store(true, Ordering::Relaxed);
+    let guesses: u64 = guessers.join_all().await.into_iter().sum();
+    // Were all places held by guesses, the 24 guessers in the queue before each request would cost it three
+    // delays.
+    assert!(took < DELAY * 3 * 2 * RIGHT / 4, "{took:?} for {RIGHT} of each beside {guesses} guesses");
+    assert_eq!(server.denied(), Denied { wrong_token: guesses, no_token: 0 });
+    println!("{took:?} for {RIGHT} of each beside {guesses} guesses");
 }

@@ -42,5 +42,11 @@ fn a_token_is_asked_for_where_there_is_one() {
         ))
     };
     assert_eq!(with("wrong").status, 401);
-    assert_eq!(with(word).status, 200);
+    let reply = with(word);
+    assert_eq!(reply.status, 200);
+    let scrape = Scrape::read(&reply.body);
+    for reason in ["wrong_token", "no_token"] {
+        let denied = format!("shibudb_management_denied_total{{reason=\"{reason}\"}}");
+        assert_eq!(scrape.value(&denied), 1.0, "{reason}");
+    }
 }
