@@ -135,5 +135,6 @@ fn limit_report(standing: Standing, api: &Management) -> LimitReport {
             time: override_.time,
         }),
         refused: standing.refused_edit.map(|edit| RefusedEdit { limit: edit.wanted, reason: edit.reason }),
+        unwritten_records: api.control.history().unwritten(),
     }
 }

@@ -67,6 +67,9 @@ impl Collector for Changes {
                     .encode_counter::<NoLabelSet, _, f64>(&count, None)?;
             }
         }
+        let unwritten = "Attempts that could not be written to the history file";
+        let count = self.control.history().unwritten();
+        counter(&mut encoder, "limit_changes_unwritten", None, unwritten, count)?;
         self.encode_standing(&mut encoder)?;
         self.encode_config(&mut encoder)
     }

@@ -137,7 +137,7 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
         server.get("/config").await.body,
         concat!(
             r#"{"file":"/etc/shibudb/shibudb.toml","#,
-            r#""limit":{"current":1000,"base":1000,"base_source":"command line","ceiling":19900,"revision":1,"override":null,"refused":null},"#,
+            r#""limit":{"current":1000,"base":1000,"base_source":"command line","ceiling":19900,"revision":1,"override":null,"refused":null,"unwritten_records":0},"#,
             r#""settings":[{"key":"port","value":9090,"default":1000,"source":"file","live":false,"pending":9191},"#,
             r#"{"key":"max_connections","value":1000,"default":1000,"source":"command line","live":true,"pending":null}],"#,
             r#""last_reload":{"time":"2026-01-02T03:04:05Z","door":"config","outcome":"failed","error":"line 3: no"}}"#

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{PASSWORD, Setup, Signal, wait_until};
+use crate::harness::{PASSWORD, Server, Setup, Signal, wait_until};
 use crate::scrape::{Scrape, say};
 
 fn now() -> f64 {
@@ -222,4 +222,33 @@ fn the_store_and_the_process() {
     server.start_again();
     server.login("admin", PASSWORD);
     assert_eq!(Scrape::of(&server).value("shibudb_logins_total{outcome=\"ok\"}"), 1.0, "from zero again");
+}
+
+#[test]
+fn history_that_could_not_be_written() {
+    let mut server = Setup::new().limit(100).start();
+    let unwritten = |server: &Server| {
+        let told = server.get("/config").json()["limit"]["unwritten_records"].as_u64().unwrap();
+        assert_eq!(Scrape::of(server).value("shibudb_limit_changes_unwritten_total"), told as f64);
+        told
+    };
+    assert_eq!(unwritten(&server), 0);
+    let words = |server: &Server, command| String::from_utf8(server.manager(command).stdout).unwrap();
+    assert!(!words(&server, "status").contains("Unwritten"));
+
+    assert!(server.stop().success());
+    // In its place nothing can be appended.
+    let file = server.data_dir().join("limit-history.jsonl");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    server.start_again();
+    assert_eq!(unwritten(&server), 1, "the limit at the start");
+    server.set_limit(150);
+    assert_eq!(unwritten(&server), 2);
+    let line = "\nUnwritten History: 2 attempts to change the limit could not be written to the disk (the log \
+                says why); a restart forgets them\n";
+    for command in ["status", "config"] {
+        let said = words(&server, command);
+        assert!(said.ends_with(line), "{said}");
+    }
 }

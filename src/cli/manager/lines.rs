@@ -20,8 +20,8 @@ pub(super) fn status(now: CurrentLimit, limit: Option<LimitReport>) -> String {
     let mut text = format!(
         "Connection Status:\nCurrent Limit: {current_limit}\nActive Connections: {active_connections}\n"
     );
-    if let Some(line) = limit.and_then(|limit| configured_limit(&limit, current_limit)) {
-        text.push_str(&line);
+    if let Some(limit) = limit {
+        text.push_str(&further(&limit, current_limit));
     }
     text
 }
@@ -89,8 +89,8 @@ pub(super) fn config(report: ConfigReport) -> String {
             format!("{} through {door}: failed: {}", local(time), error.unwrap_or_default())
         }
     };
-    let configured = configured_limit(&limit, limit.current).unwrap_or_default();
-    format!("{}\nConfig File: {file}\nLast Reload: {reload}\n{configured}", text(&table))
+    let further = further(&limit, limit.current);
+    format!("{}\nConfig File: {file}\nLast Reload: {reload}\n{further}", text(&table))
 }
 
 pub(super) fn reload(report: ReloadReport) -> String {
@@ -108,6 +108,23 @@ pub(super) fn reload(report: ReloadReport) -> String {
         push_line(&mut text, format_args!("Refused: {key} = {value}: {reason}"));
     }
     text
+}
+
+/// What an operator should know of the limit beside its value.
+fn further(limit: &LimitReport, current: u32) -> String {
+    configured_limit(limit, current).into_iter().chain(unwritten_history(limit)).collect()
+}
+
+fn unwritten_history(limit: &LimitReport) -> Option<String> {
+    let (attempts, them) = match limit.unwritten_records {
+        0 => return None,
+        1 => ("1 attempt".to_owned(), "it"),
+        n => (format!("{n} attempts"), "them"),
+    };
+    Some(format!(
+        "Unwritten History: {attempts} to change the limit could not be written to the disk (the log says why); \
+         a restart forgets {them}\n"
+    ))
 }
 
 /// Why the limit is not the configured one; nothing if it is.

@@ -84,6 +84,10 @@ pub struct LimitReport {
     pub override_: Option<Override>,
     /// An edit of the file that could not be applied.
     pub refused: Option<RefusedEdit>,
+    /// How many attempts to change it could not be written to the history file since the start. They are in
+    /// `GET /history` until a restart.
+    #[serde(default)]
+    pub unwritten_records: u64,
 }
 
 /// A limit set at run time, in place of the base.
