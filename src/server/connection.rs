@@ -283,6 +283,8 @@ impl Connection {
             }
             let has_begun = self.work.as_ref().is_some_and(|work| !work.input.is_empty());
             if !desk.budget.may_read(desk.spendable, self.id, has_begun) {
+                // What it holds without need, the favour among it, is what others may be waiting for.
+                self.rest(desk);
                 return Ok(Turn::Starved);
             }
             self.read(desk)?;

@@ -1,6 +1,7 @@
 //! The memory of all requests in flight is bounded, and nothing is lost for it.
 
 use std::io::Write;
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,5 +108,32 @@ fn whoever_reads_nothing_of_its_answers_is_ended_and_holds_little_until_then() {
     });
     assert!(start.elapsed() >= Duration::from_secs(30), "ended after {:?}", start.elapsed());
     assert!(most < 2 * 1024 * 1024, "{most} bytes were held for it");
+    wait_until("nothing is in flight", || house.server().inflight() == 0);
+}
+
+#[test]
+fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
+    let house = small();
+    let clients = logged_in(&house);
+    let go = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for (number, mut client) in clients.into_iter().enumerate() {
+            let go = &go;
+            scope.spawn(move || {
+                let request = put(number);
+                client.stream.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+                client.send(&request[..VALUE]);
+                wait_until("the test goes on", || go.load(Ordering::Relaxed));
+                client.send(&request[VALUE..]);
+                // There is an end of file to be read, for which there is no memory either.
+                client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+                assert_eq!(client.answer(), json!({"status": "OK", "message": "OK"}));
+                client.expect_end();
+            });
+        }
+        wait_until("reading pauses", || house.server().inflight() >= MOST / 2);
+        go.store(true, Ordering::Relaxed);
+    });
+    house.wait_until_active(0);
     wait_until("nothing is in flight", || house.server().inflight() == 0);
 }
