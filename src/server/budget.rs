@@ -37,7 +37,17 @@ impl Budget {
     /// Whether a connection may read, with `most` bytes to spend in all. If there is nothing left, only
     /// one may that has begun a request.
     pub(super) fn may_read(&self, most: usize, connection: u64, has_begun: bool) -> bool {
-        self.spent() < most || (has_begun && self.favour(connection))
+        self.has_room(most) || (has_begun && self.favour(connection))
+    }
+
+    /// Whether there is something left of `most` bytes.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        self.spent() < most
+    }
+
+    /// Whether the next that has begun a request will be favoured.
+    pub(super) fn favours_nobody(&self) -> bool {
+        self.favoured.load(Ordering::Relaxed) == 0
     }
 
     /// Ends the favour, if it is this connection's.
@@ -62,8 +72,9 @@ mod tests {
     #[test]
     fn when_all_is_spent_one_at_a_time_may_complete_its_request() {
         let budget = Budget::new();
-        assert!(budget.may_read(100, 1, false));
+        assert!(budget.may_read(100, 1, false) && budget.favours_nobody());
         budget.recharge(0, 100);
+        assert!(!budget.has_room(100) && budget.has_room(101));
         assert!(!budget.may_read(100, 1, false), "nobody begins");
         assert!(budget.may_read(100, 2, true) && budget.may_read(100, 2, true));
         assert!(!budget.may_read(100, 3, true));

@@ -45,6 +45,8 @@ pub(super) struct Connection {
     hung_up: bool,
     /// To be ended when its requests are answered.
     ending: bool,
+    /// It will get a turn without being noticed: there is more to read, or it waits for memory.
+    queued: bool,
     /// Whether room to send is watched for as well.
     watched_for_room: bool,
     client: Client,
@@ -100,7 +102,10 @@ pub(super) enum Turn {
     /// There may be more to read, but others come first.
     Again,
     /// There is no memory for what the client wants to say.
-    Starved,
+    Starved {
+        /// Whether it has said a part of a request already.
+        has_begun: bool,
+    },
     /// It is over.
     Over(End),
 }
@@ -127,6 +132,7 @@ impl Connection {
             readable: false,
             hung_up: false,
             ending: false,
+            queued: false,
             watched_for_room: false,
             client: Client::new(settings.max_request),
             id,
@@ -153,6 +159,11 @@ impl Connection {
         &self.socket
     }
 
+    /// Whether its last turn has ended with the promise of another.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
     /// Notes what the system says of the socket.
     pub(super) fn noticed(&mut self, readable: bool, hung_up: bool) {
         self.readable |= readable;
@@ -162,6 +173,7 @@ impl Connection {
     /// Goes as far as it can without waiting.
     pub(super) fn turn(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
         let turn = self.go_on(token, desk).unwrap_or_else(Turn::Over);
+        self.queued = matches!(turn, Turn::Again | Turn::Starved { .. });
         if let Some(work) = &mut self.work {
             let held = work.held();
             desk.budget.recharge(std::mem::replace(&mut work.charged, held), held);
@@ -285,7 +297,7 @@ impl Connection {
             if !desk.budget.may_read(desk.spendable, self.id, has_begun) {
                 // What it holds without need, the favour among it, is what others may be waiting for.
                 self.rest(desk);
-                return Ok(Turn::Starved);
+                return Ok(Turn::Starved { has_begun });
             }
             self.read(desk)?;
             has_read = true;

@@ -28,6 +28,7 @@ mod probe;
 mod readiness;
 mod requests;
 mod roster;
+mod starved;
 mod tally;
 mod ticks;
 mod worker;

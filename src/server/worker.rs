@@ -26,6 +26,7 @@ use super::counters::Recorder;
 use super::linger::Linger;
 use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
+use super::starved::Starved;
 use super::ticks::Ticks;
 use super::{ClientSettings, Shared};
 
@@ -38,7 +39,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two summaries of rejections: one second.
 const TICKS_A_SUMMARY: u32 = 4;
 
-/// Until those that there is no memory for are tried again.
+/// Until it is looked again whether there is memory for those that wait: other workers give some back, too.
 const STARVED_PAUSE: Duration = Duration::from_millis(5);
 
 /// The same for sockets that linger when the thread is to end.
@@ -68,7 +69,7 @@ pub(super) struct Worker {
     /// Connections that have more to read.
     again: VecDeque<Token>,
     /// Connections that there was no memory for.
-    starved: VecDeque<Token>,
+    starved: Starved,
     /// How many connections there were when room was last given back.
     gave_back: usize,
     next_tick: Instant,
@@ -107,7 +108,7 @@ impl Worker {
             commits: Commits::default(),
             recorder: shared.counters.recorder(),
             again: VecDeque::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             gave_back: usize::MAX,
             next_tick: now + TICK,
             ticks: 0,
@@ -182,7 +183,9 @@ impl Worker {
                     && let Some(connection) = find(&mut self.connections, token)
                 {
                     connection.noticed(event.readable, event.hung_up);
-                    self.give_turn(token, Connection::turn);
+                    if !connection.is_queued() {
+                        self.give_turn(token, Connection::turn);
+                    }
                 }
                 Ok(())
             }
@@ -197,7 +200,7 @@ impl Worker {
         self.give_turn(token, |connection, token, desk| connection.finished(finished, token, desk));
     }
 
-    /// Those that have more to read, and those that there may be memory for by now.
+    /// Those that have more to read, and those that there is memory for by now. None of them twice.
     fn go_on(&mut self) {
         for _ in 0..self.again.len() {
             if let Some(token) = self.again.pop_front() {
@@ -205,20 +208,19 @@ impl Worker {
             }
         }
         for _ in 0..self.starved.len() {
-            if let Some(token) = self.starved.pop_front() {
-                self.give_turn(token, Connection::turn);
-            }
+            let Some(token) = self.starved.next(&self.shared.budget, self.spendable()) else { break };
+            self.give_turn(token, Connection::turn);
         }
     }
 
     /// Gives a connection its turn. A panic ends this connection and nothing else.
     fn give_turn(&mut self, token: Token, turn: impl FnOnce(&mut Connection, Token, &mut Desk<'_>) -> Turn) {
-        let now = self.coarse_now();
+        let (now, spendable) = (self.coarse_now(), self.spendable());
         let Some(connection) = find(&mut self.connections, token) else { return };
         let mut desk = Desk {
             services: &self.shared.services,
             budget: &self.shared.budget,
-            spendable: self.settings.spendable(self.shared.mailboxes.len()),
+            spendable,
             runtime: &self.shared.runtime,
             mailbox: &self.mailbox,
             readiness: &self.readiness,
@@ -235,7 +237,7 @@ impl Worker {
         match turn {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
-            Ok(Turn::Starved) => self.starved.push_back(token),
+            Ok(Turn::Starved { has_begun }) => self.starved.push(token, has_begun),
             Ok(Turn::Over(end)) => self.remove(token.index as usize, end),
             Err(_) => self.remove(token.index as usize, End::Failed),
         }
@@ -270,7 +272,7 @@ impl Worker {
         self.ticks = self.ticks.wrapping_add(1);
         let settings = self.settings;
         let now = self.coarse_now();
-        let memory_is_short = self.shared.budget.spent() >= settings.spendable(self.shared.mailboxes.len());
+        let memory_is_short = !self.shared.budget.has_room(self.spendable());
         self.end_all_that(|connection| {
             let overdue = connection.is_overdue(&settings, memory_is_short, now);
             if overdue {
@@ -294,6 +296,11 @@ impl Worker {
     fn has_room_to_give_back(&self) -> bool {
         let (open, room) = (self.connections.len(), self.connections.capacity());
         room > LEAST_ROOM && open < room / 4 && open != self.gave_back
+    }
+
+    /// How much memory all requests in flight may take before reading pauses.
+    fn spendable(&self) -> usize {
+        self.settings.spendable(self.shared.mailboxes.len())
     }
 
     fn coarse_now(&self) -> Ticks {
