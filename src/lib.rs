@@ -10,6 +10,7 @@
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
 //! - [`control`]: the only way to change the limit
+//! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
@@ -25,6 +26,7 @@ pub mod logging;
 pub mod management;
 pub mod metrics;
 pub mod protocol;
+pub mod series;
 pub mod server;
 pub mod signals;
 pub mod store;

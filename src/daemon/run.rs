@@ -23,6 +23,7 @@ use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
 use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest, Token, wire};
 use crate::metrics::{self, ConfigState, Sources};
+use crate::series;
 use crate::server::{ClientSettings, Server, Services};
 use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
@@ -106,6 +107,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         denials: Arc::clone(&denials),
         config: config_states,
     });
+    let (recorder, series) = series::series();
     let api = Management {
         limiter: limiter.clone(),
         control: control.clone(),
@@ -115,6 +117,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
         denials,
         metrics: Arc::new(metrics),
         connections: Arc::new(Served(server.roster())),
+        series,
         places: management_places,
     };
     let listener = TcpListener::from_std(listeners.management)
@@ -135,7 +138,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let snapshot = limiter.snapshot();
     let draining = CancellationToken::new();
     let status = usage::status(snapshot);
-    let usage = usage::watch(limiter.clone(), settings.clone(), status.clone(), draining.clone());
+    let usage = usage::watch(limiter.clone(), settings.clone(), recorder, status.clone(), draining.clone());
     tasks.spawn("usage", usage);
 
     tracing::info!(%address, management = %management_address, limit = snapshot.limit,

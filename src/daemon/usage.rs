@@ -1,14 +1,17 @@
-//! How full the server is, in words: systemd's status line and one warning when it gets tight.
+//! How full the server is: in words, for systemd's status line and one warning when it gets tight, and in
+//! numbers, for the series of samples. One look a second serves all of it.
 
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Loaded;
 use crate::limiter::{Limiter, Snapshot};
+use crate::series::{Recorder, Sample};
 use crate::systemd;
 
 /// How often usage is looked at; also the most often that the status changes.
@@ -67,20 +70,25 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
     format!("config not applied: {error}")
 }
 
-/// Watches usage for as long as the daemon runs. What the last reload left behind is shown too.
+/// Watches usage for as long as the daemon runs, and records it. What the last reload left behind is shown
+/// too.
 ///
 /// `shown` is the status that systemd has been told already; it hears only of another one.
 pub(crate) async fn watch(
     limiter: Limiter,
     loaded: watch::Receiver<Loaded>,
+    mut series: Recorder,
     mut shown: String,
     drain: CancellationToken,
 ) {
     let mut alarm = Alarm::default();
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    series.record(Sample::take(&limiter, Timestamp::now()));
+    // In the middle of each second, so that a tick that comes a little early or late is still in its own.
+    let mut ticks = interval_at(Instant::now() + until_half_past(Timestamp::now()), LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        series.record(Sample::take(&limiter, Timestamp::now()));
         let snapshot = limiter.snapshot();
         let (threshold, problem) = {
             let loaded = loaded.borrow();
@@ -98,6 +106,12 @@ pub(crate) async fn watch(
             shown = status;
         }
     }
+}
+
+/// How long it is until half a second past a full one.
+fn until_half_past(now: Timestamp) -> Duration {
+    let past = now.as_millisecond().rem_euclid(1000).unsigned_abs();
+    Duration::from_millis((1500 - past) % 1000)
 }
 
 fn tell(crossing: Option<Crossing>, snapshot: Snapshot, threshold: u8) {
@@ -131,6 +145,14 @@ mod tests {
             .into();
         let (up, down) = (Some(Crossing::Up), Some(Crossing::Down));
         assert_eq!(told, [None, None, up, None, None, None, None, down, None, up]);
+    }
+
+    #[test]
+    fn ticks_are_in_the_middle_of_a_second() {
+        for (past, until) in [(0, 500), (499, 1), (500, 0), (501, 999), (999, 501)] {
+            let now = Timestamp::from_millisecond(1_000_000 + past).unwrap();
+            assert_eq!(until_half_past(now), Duration::from_millis(until), "{past}");
+        }
     }
 
     #[test]

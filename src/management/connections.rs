@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::future::BoxFuture;
 
 use super::door::Asker;
 use super::failure::ApiError;
-use super::reports::Parameters;
+use super::query::{Parameters, pairs};
 use super::wire::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
     MOST_CONNECTIONS, PeerTotal, Status, UserTotal,
@@ -63,8 +63,7 @@ pub(super) async fn list(
     State(api): State<Management>,
     parameters: Parameters,
 ) -> Result<Json<ConnectionList>, ApiError> {
-    let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
-    let wanted = Wanted::parse(parameters).map_err(ApiError::bad_request)?;
+    let wanted = Wanted::parse(pairs(parameters)?).map_err(ApiError::bad_request)?;
     Ok(Json(wanted.choose(api.connections.list().await)))
 }
 

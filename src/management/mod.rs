@@ -10,6 +10,7 @@
 //! | `POST /limit/decrease` `{"amount":N}` or nothing | [`wire::Decreased`] | 400, 409, 412 |
 //! | `POST /limit/reset` | [`wire::Updated`] | 409, 412 |
 //! | `GET /history?limit=N` | [`wire::History`] | 400 |
+//! | `GET /series?seconds=N` | [`wire::Series`] | 400 |
 //! | `GET /connections` | [`wire::ConnectionList`] | 400 |
 //! | `DELETE /connections/{id}` | [`wire::EndedConnection`] | 400, 404 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
@@ -38,9 +39,11 @@ mod listener;
 mod metrics;
 mod names;
 mod openapi;
+mod query;
 mod reload;
 mod reports;
 mod revision;
+mod series;
 mod serve;
 mod token;
 pub mod wire;
@@ -59,6 +62,7 @@ use utoipa_axum::routes;
 
 use crate::control::Control;
 use crate::limiter::Limiter;
+use crate::series::Series;
 
 use gate::Gate;
 use names::Names;
@@ -91,6 +95,8 @@ pub struct Management {
     pub metrics: Arc<Registry>,
     /// Who is connected.
     pub connections: Arc<dyn Connections>,
+    /// The last hour.
+    pub series: Series,
     /// How many connections may be open at once.
     pub places: Places,
 }
@@ -106,6 +112,7 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(limit::decrease))
         .routes(routes!(limit::reset))
         .routes(routes!(reports::history))
+        .routes(routes!(series::read))
         .routes(routes!(connections::list))
         .routes(routes!(connections::end))
         .routes(routes!(reports::config))

@@ -1,19 +1,16 @@
 //! What can only be read: health, statistics, history, configuration.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 
 use super::failure::ApiError;
+use super::query::{Parameters, number};
 use super::wire::{
     ConfigReport, DEFAULT_HISTORY, Health, History, HistoryEntry, LIMIT_KEY, LONGEST_HISTORY, LimitReport,
     Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
 };
 use super::{Management, wire};
 use crate::control::{self, BaseSource, Record, Standing};
-
-/// The query of a URL as its names and values.
-pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Whether the server is healthy. Needs no token.
 #[utoipa::path(
@@ -57,7 +54,7 @@ pub(super) async fn history(
     State(api): State<Management>,
     parameters: Parameters,
 ) -> Result<Json<History>, ApiError> {
-    let count = count(parameters)?;
+    let count = number(parameters, "limit", LONGEST_HISTORY)?.unwrap_or(DEFAULT_HISTORY);
     let changes = api.control.history().latest(count.into()).into_iter().map(entry).collect();
     Ok(Json(History { changes }))
 }
@@ -86,26 +83,6 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
 /// exponent, which `bc` and `[` do not understand; what is rounded away there is nobody's alarm.
 fn readable(percentage: f64) -> f64 {
     if percentage < 1e-4 { (percentage * 1e4).round() / 1e4 } else { percentage }
-}
-
-/// `?limit=N`. A name that is not known is an error: whoever misspells it would otherwise take the
-/// default for the answer to what was asked.
-fn count(parameters: Parameters) -> Result<u16, ApiError> {
-    let Query(parameters) = parameters.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
-    match parameters.as_slice() {
-        [] => Ok(DEFAULT_HISTORY),
-        [(name, value)] if name == "limit" => {
-            value.parse().ok().filter(|count| (1..=LONGEST_HISTORY).contains(count)).ok_or_else(|| {
-                ApiError::bad_request(format!(
-                    "limit must be a whole number from 1 to {LONGEST_HISTORY}, got `{value}`"
-                ))
-            })
-        }
-        parameters => Err(match parameters.iter().find(|(name, _)| name != "limit") {
-            Some((name, _)) => ApiError::bad_request(format!("unknown parameter `{name}`, expected `limit`")),
-            None => ApiError::bad_request("`limit` is given more than once"),
-        }),
-    }
 }
 
 fn entry(record: Record) -> HistoryEntry {

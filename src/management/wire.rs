@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 mod config;
 mod connections;
+mod series;
 
 pub use config::{
     ChangedSetting, ConfigReport, LastReload, LimitReport, LoadedConfig, Override, RefusedEdit,
@@ -21,6 +22,8 @@ pub use connections::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
     MOST_CONNECTIONS, PeerTotal, UserTotal,
 };
+
+pub use series::{LONGEST_SERIES, Series};
 
 /// The request header in which `shibudb manager` says that it is asking.
 pub const DOOR_HEADER: &str = "shibudb-door";

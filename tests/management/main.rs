@@ -9,6 +9,7 @@ mod connections;
 mod gate;
 mod limit;
 mod reports;
+mod series;
 mod server;
 mod socket;
 mod token;

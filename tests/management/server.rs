@@ -14,6 +14,7 @@ use shibudb::limiter::{Limiter, Permit};
 use shibudb::management::{
     self, Connections, Denied, Management, Places, ReloadDoor, ReloadRequest, Token, wire,
 };
+use shibudb::series;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const CEILING: u32 = 19_900;
 
 pub(crate) struct Server {
+    /// Adds to the series; nobody else does.
+    pub(crate) series: series::Recorder,
     pub(crate) address: SocketAddr,
     pub(crate) limiter: Limiter,
     pub(crate) control: Control,
@@ -68,6 +71,7 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
+        let (recorder, series) = series::series();
         let api = Management {
             limiter: limiter.clone(),
             control: control.clone(),
@@ -77,10 +81,23 @@ impl Server {
             denials: Arc::default(),
             metrics: Arc::default(),
             connections: Arc::new(Nobody),
+            series,
             places,
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
-        Self { address, limiter, control, config, token, reloads, shutdown, task, api, data }
+        Self {
+            series: recorder,
+            address,
+            limiter,
+            control,
+            config,
+            token,
+            reloads,
+            shutdown,
+            task,
+            api,
+            data,
+        }
     }
 
     /// From now on, clients have to send this.

@@ -1,0 +1,23 @@
+//! The last hour, second by second.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How many seconds back `GET /series` goes, unless told otherwise and at most.
+pub const LONGEST_SERIES: u16 = 3600;
+
+/// `GET /series`: columns of equal length, one entry a second, oldest first. A second in which the server
+/// was not running, or too busy to look, has none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Series {
+    /// When, in seconds since 1970; always growing.
+    pub time: Vec<i64>,
+    /// Connections open.
+    pub active: Vec<u32>,
+    /// The limit.
+    pub limit: Vec<u32>,
+    /// Connections let in since the server started.
+    pub accepted: Vec<u64>,
+    /// Connections turned away since the server started, because the limit was reached.
+    pub rejected: Vec<u64>,
+}
