@@ -100,6 +100,9 @@ _shibudb() {
             shibudb__subcmd__help__subcmd__manager,status)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__status"
                 ;;
+            shibudb__subcmd__help__subcmd__manager,watch)
+                cmd="shibudb__subcmd__help__subcmd__manager__subcmd__watch"
+                ;;
             shibudb__subcmd__manager,config)
                 cmd="shibudb__subcmd__manager__subcmd__config"
                 ;;
@@ -139,6 +142,9 @@ _shibudb() {
             shibudb__subcmd__manager,status)
                 cmd="shibudb__subcmd__manager__subcmd__status"
                 ;;
+            shibudb__subcmd__manager,watch)
+                cmd="shibudb__subcmd__manager__subcmd__watch"
+                ;;
             shibudb__subcmd__manager__subcmd__help,config)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__config"
                 ;;
@@ -177,6 +183,9 @@ _shibudb() {
                 ;;
             shibudb__subcmd__manager__subcmd__help,status)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__status"
+                ;;
+            shibudb__subcmd__manager__subcmd__help,watch)
+                cmd="shibudb__subcmd__manager__subcmd__help__subcmd__watch"
                 ;;
             *)
                 ;;
@@ -309,7 +318,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager)
-            opts="status stats limit increase decrease health reset history connections kill config reload"
+            opts="status stats limit increase decrease health reset history connections kill config reload watch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -490,6 +499,20 @@ _shibudb() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        shibudb__subcmd__help__subcmd__manager__subcmd__watch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         shibudb__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -555,7 +578,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager)
-            opts="-h --management-port --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload help"
+            opts="-h --management-port --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload watch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -705,7 +728,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help)
-            opts="status stats limit increase decrease health reset history connections kill config reload help"
+            opts="status stats limit increase decrease health reset history connections kill config reload watch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -887,6 +910,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1083,6 +1120,32 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__status)
+            opts="-h --management-port --socket --token-file --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__watch)
             opts="-h --management-port --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

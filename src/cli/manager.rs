@@ -7,6 +7,7 @@
 mod api;
 mod connections;
 mod lines;
+mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -54,6 +55,15 @@ pub struct ManagerArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Ask(Question),
+    /// Watch connections, limit and changes: a live view on a terminal, else a line a second
+    Watch,
+}
+
+/// What is asked once, and answered once.
+#[derive(Debug, Clone, Subcommand)]
+enum Question {
     /// Show the limit and the active connections
     Status,
     /// Show the usage of the limit
@@ -122,6 +132,9 @@ pub enum ManagerError {
     /// The server could not be asked, or it refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The terminal is of no use.
+    #[error("cannot use this terminal: {0}")]
+    Terminal(#[source] io::Error),
     /// The answer could not be printed.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -132,7 +145,7 @@ impl ManagerError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::NoManagementPort { .. } | Self::Nowhere => 2,
-            Self::Token(_) | Self::Api(_) | Self::Output(_) => 1,
+            Self::Token(_) | Self::Api(_) | Self::Terminal(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -152,7 +165,11 @@ pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), Mana
         (None, None, None) => return Err(ManagerError::Nowhere),
     };
     let token = token_file.as_deref().map(Token::read).transpose()?;
-    let text = ask(&Api::new(place, token.as_ref())?, command, json).await?;
+    let api = Api::new(place, token.as_ref())?;
+    let text = match command {
+        Command::Ask(question) => ask(&api, question, json).await?,
+        Command::Watch => return watch::run(&api, json, out).await,
+    };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
         _ => Ok(()),
@@ -160,34 +177,34 @@ pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), Mana
 }
 
 /// What is to be printed: the answer as it is, or in words.
-async fn ask(api: &Api, command: Command, json: bool) -> Result<String, ApiError> {
+async fn ask(api: &Api, question: Question, json: bool) -> Result<String, ApiError> {
     let limit = |limit: i128| Some(format!("{{\"limit\":{limit}}}"));
     let amount = |amount: Option<i128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
     let done = |answer: Answer<Message>| answer.print(json, lines::message);
-    match command {
-        Command::Status => {
+    match question {
+        Question::Status => {
             let answer = api.get::<CurrentLimit>("/limit").await?;
             let config = if json { None } else { Some(api.get::<ConfigReport>("/config").await?) };
             Ok(answer.print(json, |now| lines::status(now, config.map(|config| config.value.limit))))
         }
-        Command::Stats => Ok(api.get("/stats").await?.print(json, lines::stats)),
-        Command::Health => {
+        Question::Stats => Ok(api.get("/stats").await?.print(json, lines::stats)),
+        Question::Health => {
             let answer = api.get::<Health>("/health").await?;
             if answer.value.service != SERVICE {
                 return Err(api.stranger());
             }
             Ok(answer.print(json, lines::health))
         }
-        Command::History { count } => {
+        Question::History { count } => {
             Ok(api.get(&format!("/history?limit={count}")).await?.print(json, lines::history))
         }
-        Command::Connections(wanted) => Ok(api.get(&wanted.path()).await?.print(json, connections::table)),
-        Command::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
-        Command::Config => Ok(api.get("/config").await?.print(json, lines::config)),
-        Command::Reload => Ok(api.post("/reload", None).await?.print(json, lines::reload)),
-        Command::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),
-        Command::Increase { amount: n } => api.post("/limit/increase", amount(n)).await.map(done),
-        Command::Decrease { amount: n } => api.post("/limit/decrease", amount(n)).await.map(done),
-        Command::Reset => api.post("/limit/reset", None).await.map(done),
+        Question::Connections(wanted) => Ok(api.get(&wanted.path()).await?.print(json, connections::table)),
+        Question::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
+        Question::Config => Ok(api.get("/config").await?.print(json, lines::config)),
+        Question::Reload => Ok(api.post("/reload", None).await?.print(json, lines::reload)),
+        Question::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),
+        Question::Increase { amount: n } => api.post("/limit/increase", amount(n)).await.map(done),
+        Question::Decrease { amount: n } => api.post("/limit/decrease", amount(n)).await.map(done),
+        Question::Reset => api.post("/limit/reset", None).await.map(done),
     }
 }

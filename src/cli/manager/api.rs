@@ -61,6 +61,14 @@ pub enum ApiError {
         /// The port or socket asked.
         place: String,
     },
+    /// Somebody is there, but does not answer.
+    #[error("{place} has not answered for {patience:?}")]
+    Silent {
+        /// The port or socket asked.
+        place: String,
+        /// For how long it was waited.
+        patience: Duration,
+    },
     /// The server says no.
     #[error("{0}")]
     Refused(String),
@@ -118,6 +126,16 @@ impl Api {
 
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
         self.ask(Method::DELETE, path, None).await
+    }
+
+    /// Where it is asked.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// It has been asked, and has not answered for so long.
+    pub(super) fn silent(&self, patience: Duration) -> ApiError {
+        ApiError::Silent { place: self.place.to_string(), patience }
     }
 
     /// Whoever listens there is not who was to be asked.

@@ -128,7 +128,7 @@ fn unwritten_history(limit: &LimitReport) -> Option<String> {
 }
 
 /// Why the limit is not the configured one; nothing if it is.
-fn configured_limit(limit: &LimitReport, current: u32) -> Option<String> {
+pub(super) fn configured_limit(limit: &LimitReport, current: u32) -> Option<String> {
     let base = limit.base;
     let why = match (&limit.refused, &limit.override_) {
         _ if base == current => return None,

@@ -1,0 +1,75 @@
+//! The view on a terminal: draws what is known, takes keys, and leaves the terminal as it was.
+
+use std::io;
+use std::pin::pin;
+
+use crossterm::event::{Event, EventStream};
+use futures_util::future::OptionFuture;
+use futures_util::stream::{Stream, StreamExt as _};
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook_tokio::Signals;
+
+use super::super::api::{Api, ApiError};
+use super::draw;
+use super::look::Look;
+use super::state::{Action, Direction, State};
+use crate::management::wire::Message;
+
+/// The terminal, as long as it is ours. However this ends, also by a panic, it is given back.
+struct Screen(ratatui::DefaultTerminal);
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Shows what is seen until the user leaves.
+///
+/// # Errors
+/// What the terminal says.
+pub(super) async fn run(
+    api: &Api,
+    first: Option<Look>,
+    looks: impl Stream<Item = Result<Look, ApiError>> + Unpin,
+) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    let mut screen = Screen(ratatui::try_init()?);
+    let mut keys = EventStream::new();
+    let mut looks = looks;
+    let mut change = pin!(OptionFuture::from(None));
+    let mut state = State { look: first.unwrap_or_default(), ..State::default() };
+    loop {
+        screen.0.draw(|frame| draw::draw(&state, &api.place().to_string(), frame))?;
+        tokio::select! {
+            event = keys.next() => match event.transpose()? {
+                None => return Ok(()),
+                Some(Event::Key(key)) => match state.press(key) {
+                    Some(Action::Leave) => return Ok(()),
+                    Some(Action::Change(direction)) => change.set(Some(ask(api, direction)).into()),
+                    None => {}
+                },
+                // A new size, at least: drawn anew.
+                Some(_) => {}
+            },
+            Some(look) = looks.next() => state.see(look.map_err(|error| error.to_string())),
+            Some(answer) = change.as_mut() => {
+                state.hear(answer);
+                change.set(None.into());
+            }
+            _ = signals.next() => return Ok(()),
+        }
+    }
+}
+
+/// A change by the configured step, and what the server says to it.
+async fn ask(api: &Api, direction: Direction) -> Result<String, String> {
+    let path = match direction {
+        Direction::Up => "/limit/increase",
+        Direction::Down => "/limit/decrease",
+    };
+    match api.post::<Message>(path, None).await {
+        Ok(answer) => Ok(answer.value.message),
+        Err(error) => Err(error.to_string()),
+    }
+}
