@@ -28,16 +28,19 @@ pub(super) async fn run(api: &Api, json: bool, out: &mut impl io::Write) -> Resu
         return view::run(api, first, looks).await.map_err(ManagerError::Terminal);
     }
     let mut looks = futures_util::stream::iter(first.map(Ok)).chain(looks);
+    let mut told: Option<Sample> = None;
     let mut trouble = None;
     while let Some(look) = looks.next().await {
-        let line = match look {
-            Ok(look) => match look.samples.last() {
-                Some(sample) if json => {
-                    serde_json::to_string(sample).map_err(|error| ManagerError::Output(error.into()))?
+        match look {
+            Ok(look) => {
+                let new = new(&look.samples, told);
+                match tell(out, json, &look.samples, new) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                    told => told.map_err(ManagerError::Output)?,
                 }
-                Some(sample) => line(sample, &look.samples),
-                None => continue,
-            },
+                told = look.samples.last().copied().or(told);
+                trouble = None;
+            }
             // The server may come back. Until then it is said once, where it is in nobody's data.
             Err(error) => {
                 let error = error.to_string();
@@ -45,16 +48,32 @@ pub(super) async fn run(api: &Api, json: bool, out: &mut impl io::Write) -> Resu
                     anstream::eprintln!("Error: {error}");
                 }
                 trouble = Some(error);
-                continue;
             }
-        };
-        trouble = None;
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written.map_err(ManagerError::Output)?,
         }
     }
     Ok(())
+}
+
+/// Where the samples begin that have not been told yet: the server takes them by a clock of its own, so
+/// between two looks there may be none, or two. After a restart there is none of those told before.
+fn new(samples: &[Sample], told: Option<Sample>) -> usize {
+    match told.and_then(|told| samples.iter().rposition(|sample| *sample == told)) {
+        Some(told) => told + 1,
+        None => samples.len().saturating_sub(1),
+    }
+}
+
+/// Writes a line for each of the samples from this one on.
+fn tell(out: &mut impl io::Write, json: bool, samples: &[Sample], from: usize) -> io::Result<()> {
+    for (at, sample) in samples.iter().enumerate().skip(from) {
+        if json {
+            serde_json::to_writer(&mut *out, sample)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", line(sample, samples.get(..=at).unwrap_or_default()))?;
+        }
+    }
+    out.flush()
 }
 
 fn line(sample: &Sample, samples: &[Sample]) -> String {
