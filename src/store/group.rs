@@ -11,7 +11,9 @@ use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write};
 
 #[derive(Default)]
 pub(super) struct Group {
-    /// The last change of each key. One commit is one moment: what came before it is never seen.
+    /// The last change of each key: what came before it in the same commit is never seen. That holds for one
+    /// key by itself. A reader of several may see one of them as it is after the commit, and then another as
+    /// it was before.
     changes: HashMap<fjall::Slice, Option<fjall::Slice>, foldhash::fast::RandomState>,
     /// Where full keys are put together.
     full_key: Vec<u8>,
