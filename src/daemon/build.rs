@@ -71,9 +71,8 @@ pub(super) fn build(
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, systemd::inherited())?;
     let management = &loaded.running.management;
-    let management_socket = management.socket.as_deref();
-    let management_socket =
-        management_socket.map(|path| UnixSocket::bind(path, management.socket_mode)).transpose()?;
+    let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
+    let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
@@ -111,17 +110,15 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
     })?;
     let token = settings::token(&wanted)
         .map_err(|problem| RunError::Config(format!("{}: {problem}", path.display())))?;
-    let (running, set_at_start) = (wanted.clone(), file.set.clone());
-    let text = Ok(text);
     Ok(Loaded {
-        running,
+        running: wanted.clone(),
         wanted,
+        set_at_start: file.set.clone(),
         file,
-        set_at_start,
         token,
         command_line,
         path,
-        text,
+        text: Ok(text),
         last_reload: None,
         in_force_since: Timestamp::now(),
     })

@@ -13,6 +13,7 @@ mod connections;
 mod descriptors;
 mod pid_file;
 mod places;
+mod published;
 mod reload;
 mod report;
 mod run;

@@ -1,5 +1,6 @@
 //! The life of the daemon, from its options to its last connection.
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,23 +9,24 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Built, local};
 use super::connections::Served;
 use super::pid_file::PidFile;
-use super::reload::{Loaded, Reloader, Trigger};
+use super::published::Published;
+use super::reload::{Reloader, Trigger};
 use super::tasks::Tasks;
-use super::unix_socket::UnixSocket;
+use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, report, settings, usage, watchdog};
 use crate::config::Config;
 use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
-use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest, Token, wire};
-use crate::metrics::{self, ConfigState, Sources};
+use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest};
+use crate::metrics::{self, Sources};
 use crate::series;
-use crate::server::{ClientSettings, Server, Services};
+use crate::server::{Server, Services};
 use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
 use crate::watch::Watcher;
@@ -60,85 +62,60 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
 
 /// Serves until told to stop, or until a task ends that should not.
 async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(), RunError> {
-    let Built {
-        loaded,
-        log,
-        listeners,
-        management_socket,
-        management_places,
-        store,
-        accounts,
-        control,
-        limiter,
-    } = built;
-    let (address, management_address) = (local(&listeners.clients)?, local(&listeners.management)?);
-    let path = loaded.path.clone();
-    let reloader = Reloader::new(loaded, control.clone(), log);
+    let (address, management_address) =
+        (local(&built.listeners.clients)?, local(&built.listeners.management)?);
+    let watcher = Watcher::new(built.loaded.path.clone());
+    let reloader = Reloader::new(built.loaded, built.control.clone(), built.log);
     let settings = reloader.subscribe();
+    let published = Published::new(&settings.borrow());
     let over = CancellationToken::new();
 
-    let (client_settings, client_settings_reader) =
-        watch::channel(settings::client(&settings.borrow().running));
     let services = Services {
-        limiter: limiter.clone(),
-        store: store.clone(),
-        accounts,
-        settings: client_settings_reader,
+        limiter: built.limiter.clone(),
+        store: built.store.clone(),
+        accounts: built.accounts,
+        settings: published.client_settings.subscribe(),
     };
     let mut server = {
         let _in_runtime = clients.enter();
-        Server::start(listeners.clients, services)
+        Server::start(built.listeners.clients, services)
             .map_err(|error| RunError::System("serve clients", error))?
     };
-    let (config_report, config_reports) = watch::channel(Arc::new(report::config(&settings.borrow())));
-    let (config_state, config_states) = watch::channel(report::state(&settings.borrow()));
-    let (token, tokens) = watch::channel(settings.borrow().token.clone());
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();
-    let published = Published { client_settings, token, config_report, config_state };
-    tasks.spawn("reload", reload_task(reloader, Watcher::new(path), asked, triggers, published));
     let denials = Arc::default();
     let metrics = metrics::registry(Sources {
-        limiter: limiter.clone(),
-        control: control.clone(),
+        limiter: built.limiter.clone(),
+        control: built.control.clone(),
         counters: server.counters(),
-        store: store.clone(),
+        store: built.store.clone(),
         denials: Arc::clone(&denials),
-        config: config_states,
+        config: published.config_state.subscribe(),
     });
     let (recorder, series) = series::series();
     let api = Management {
-        limiter: limiter.clone(),
-        control: control.clone(),
+        limiter: built.limiter.clone(),
+        control: built.control.clone(),
         reload: reload_door,
-        config: config_reports,
-        token: tokens,
+        config: published.config_report.subscribe(),
+        token: published.token.subscribe(),
         denials,
         metrics: Arc::new(metrics),
         connections: Arc::new(Served(server.roster())),
         series,
-        places: management_places,
+        places: built.management_places,
     };
-    let listener = TcpListener::from_std(listeners.management)
+    // The socket's file is removed when this function ends.
+    let (listeners, _socket_file) = management_listeners(built.listeners.management, built.management_socket)
         .map_err(|error| RunError::System("serve management", error))?;
-    let mut listeners = vec![Listener::Tcp(listener)];
-    // Its file is removed when this function ends.
-    let _socket_file = match management_socket {
-        Some(UnixSocket { listener, file }) => {
-            let listener = UnixListener::from_std(listener)
-                .map_err(|error| RunError::System("serve the management socket", error))?;
-            listeners.push(Listener::Unix(listener));
-            tracing::info!(socket = %file.path().display(), "management is on {}, too", file.path().display());
-            Some(file)
-        }
-        None => None,
-    };
+    tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, published));
     tasks.spawn("management", management_task(listeners, api, over.clone()));
-    let snapshot = limiter.snapshot();
+    let snapshot = built.limiter.snapshot();
     let draining = CancellationToken::new();
     let status = usage::status(snapshot);
-    let usage = usage::watch(limiter.clone(), settings.clone(), recorder, status.clone(), draining.clone());
+    let usage =
+        usage::watch(built.limiter.clone(), settings.clone(), recorder, status.clone(), draining.clone());
     tasks.spawn("usage", usage);
 
     tracing::info!(%address, management = %management_address, limit = snapshot.limit,
@@ -155,7 +132,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
                     tracing::info!(%actor, "stopping, as asked by {actor}");
                     break Ok(());
                 }
-                Some(arrival) => act(arrival, &control, &reloads).await,
+                Some(arrival) => act(arrival, &built.control, &reloads).await,
                 None => break Err(RunError::ended("signals", "the stream is closed")),
             },
             fault = server.failure() => break Err(RunError::ended("server", fault)),
@@ -164,11 +141,11 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     };
     let drain_timeout = settings.borrow().running.shutdown.drain_timeout;
     draining.cancel();
-    systemd::stopping(&usage::draining(limiter.snapshot()));
+    systemd::stopping(&usage::draining(built.limiter.snapshot()));
     drain(server, drain_timeout, &mut signals, clients).await;
     over.cancel();
     tasks.end().await;
-    if let Err(error) = store.close() {
+    if let Err(error) = built.store.close() {
         tracing::error!(%error, "the store could not be closed in good order");
     }
     tracing::info!("stopped");
@@ -218,23 +195,6 @@ async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger
     control.change(request).await.ok();
 }
 
-/// What other rooms are told of the settings.
-struct Published {
-    client_settings: watch::Sender<ClientSettings>,
-    token: watch::Sender<Option<Token>>,
-    config_report: watch::Sender<Arc<wire::LoadedConfig>>,
-    config_state: watch::Sender<ConfigState>,
-}
-
-impl Published {
-    fn publish(&self, loaded: &Loaded) {
-        self.client_settings.send_replace(settings::client(&loaded.running));
-        self.token.send_replace(loaded.token.clone());
-        self.config_report.send_replace(Arc::new(report::config(loaded)));
-        self.config_state.send_replace(report::state(loaded));
-    }
-}
-
 /// Owns the settings: one reload after the other, whoever asks.
 async fn reload_task(
     reloader: Reloader,
@@ -259,6 +219,18 @@ async fn reload_task(
             reply.send(report::reload(&loaded.borrow(), result)).ok();
         }
     }
+}
+
+/// The port, and the Unix socket if there is one, with its file.
+fn management_listeners(
+    port: std::net::TcpListener,
+    socket: Option<UnixSocket>,
+) -> io::Result<(Vec<Listener>, Option<SocketFile>)> {
+    let mut listeners = vec![Listener::Tcp(TcpListener::from_std(port)?)];
+    let Some(UnixSocket { listener, file }) = socket else { return Ok((listeners, None)) };
+    listeners.push(Listener::Unix(UnixListener::from_std(listener)?));
+    tracing::info!(socket = %file.path().display(), "management is on {}, too", file.path().display());
+    Ok((listeners, Some(file)))
 }
 
 async fn management_task(listeners: Vec<Listener>, api: Management, over: CancellationToken) {
