@@ -7,14 +7,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::control::Ceiling;
 use crate::management::Places;
+use crate::server::{self, KEPT_FOR_REJECTIONS};
+use crate::store;
 
-/// Descriptors kept for the process itself: the store, the log, the management API, rejections in
-/// progress. Of a small limit at most half is kept, so that there is room for clients at all.
-const RESERVE: u64 = 100;
+/// What the process has open by itself, in whatever way it was started, apart from server and store: the
+/// standard streams (3), two runtimes (6), signals (2), the sockets of management (2), the history of the
+/// limit (1), the watch on the config file (3), the journal (5: one for each kind of event), the PID file (1),
+/// and what a supervisor has left open (2).
+const PROCESS: usize = 25;
 
-/// The part of the reserve that management never gets: what the process has open by itself, rejections
-/// in progress, and a few for files that are written and closed again.
-const OWN: u64 = 26;
+/// Files that are opened, used and closed again: settings, the token, the override, a look at `/proc`, word to
+/// systemd; and clients that are being turned away.
+const PASSING: usize = 6 + KEPT_FOR_REJECTIONS;
 
 /// More than this is never asked for: some systems allow a thousand million, and the kernel's
 /// tables for them cost memory.
@@ -47,38 +51,61 @@ pub(crate) fn shares() -> Shares {
     } else {
         soft
     };
-    share_out(open_files)
+    share_out(open_files, own())
 }
 
-fn share_out(open_files: u64) -> Shares {
-    let usable = open_files.min(HIGHEST);
-    let reserve = RESERVE.min(usable / 2);
+/// A reserve is not for clients: what the process needs, and the usual places of management. Of a small limit at
+/// most half is kept, so that there is room for clients at all; tables that stay open are few then, and what
+/// the process itself has open is counted before management.
+fn share_out(open_files: u64, own: usize) -> Shares {
+    let usable = usize::try_from(open_files.min(HIGHEST)).unwrap_or(usize::MAX);
+    let reserve = (own + store::MOST_FILES + Places::default().all()).min(usable / 2);
     let connections = u32::try_from(usable - reserve).ok().and_then(NonZeroU32::new);
-    let management = usize::try_from(reserve.saturating_sub(OWN)).unwrap_or(usize::MAX);
     Shares {
         ceiling: Ceiling { connections: connections.unwrap_or(NonZeroU32::MIN), open_files },
-        management: Places::within(management),
+        management: Places::within(reserve.saturating_sub(own)),
     }
+}
+
+/// What the process has open while nobody is connected and the store is small.
+fn own() -> usize {
+    PROCESS + PASSING + server::own_files()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of a machine with two processors, and one with many.
+    const OWN: [usize; 2] = [PROCESS + PASSING + 3, PROCESS + PASSING + 33];
+
     #[test]
     fn shares_never_exceed_what_there_is() {
-        for open_files in [1, 2, 20, 64, 100, 128, 199, 200, 256, 1024, 20_000, u64::MAX] {
-            let Shares { ceiling, management } = share_out(open_files);
-            let all = u64::from(ceiling.connections.get()) + management.all() as u64 + OWN;
-            // Of less than this there is no sharing out.
-            assert!(all <= open_files || open_files < 64, "{open_files}: {ceiling:?} {management:?}");
+        for own in OWN {
+            for open_files in [1, 2, 20, 64, 100, 128, 199, 200, 256, 1024, 20_000, u64::MAX] {
+                let Shares { ceiling, management } = share_out(open_files, own);
+                let all = u64::from(ceiling.connections.get()) + (management.all() + own) as u64;
+                // Of less than this there is no sharing out.
+                assert!(all <= open_files || open_files < 200, "{open_files}: {ceiling:?} {management:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_store_has_its_part_where_there_is_enough() {
+        for own in OWN {
+            let Shares { ceiling, management } = share_out(1024, own);
+            let clients = usize::try_from(ceiling.connections.get()).unwrap();
+            assert_eq!(clients + management.all() + own + store::MOST_FILES, 1024);
         }
     }
 
     #[test]
     fn enough_is_the_usual_share_and_little_leaves_a_door_open() {
-        assert_eq!(share_out(20_000).management, Places::default());
-        assert_eq!(share_out(1).management, Places { tcp: 3, unix: 1 });
-        assert_eq!(share_out(64).management, Places { tcp: 5, unix: 1 });
+        let [own, _] = OWN;
+        assert_eq!(share_out(20_000, own).management, Places::default());
+        assert_eq!(share_out(1, own).management, Places { tcp: 3, unix: 1 });
+        assert_eq!(share_out(64, own).management, Places { tcp: 3, unix: 1 });
+        assert_eq!(share_out(100, own).management, Places { tcp: 10, unix: 2 });
     }
 }

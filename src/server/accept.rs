@@ -24,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Descriptors of the reserve that are for turning clients away when connections have all others.
-const KEPT_FOR_REJECTIONS: usize = 4;
+pub(crate) const KEPT_FOR_REJECTIONS: usize = 4;
 
 /// The longest time until a look whether one of those is free again.
 const REJECTION_PAUSE: Duration = Duration::from_millis(100);

@@ -54,6 +54,7 @@ use full::Summary;
 use mailbox::{Mailbox, Message};
 use worker::Worker;
 
+pub(crate) use accept::KEPT_FOR_REJECTIONS;
 pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOutcome, Timing};
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
@@ -294,6 +295,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// How many files the server has open while nobody is connected: its listener, and for each of its threads what
+/// it waits with and what wakes it.
+pub fn own_files() -> usize {
+    1 + 2 * workers()
 }
 
 /// How many threads serve connections: all cores but one, which the store, the operators and the kernel

@@ -74,6 +74,9 @@ use shared::{Shared, Slot};
 /// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;
 
+/// The most files that a store has open: those of the engine, and the lock of the data directory.
+pub const MOST_FILES: usize = engine::MOST_FILES + 1;
+
 /// What an acknowledgement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {

@@ -1,9 +1,14 @@
 //! More clients than there are descriptors for, all of them staying.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use shibudb::management::Places;
+use shibudb::store::MOST_FILES;
 
 use crate::harness::{self, Server, Setup, wait_until};
 use crate::{Times, alone, processor_use};
@@ -100,6 +105,62 @@ fn with_64_descriptors_a_flood_on_management_takes_none_of_clients_or_the_store(
 
     drop((flood, clients));
     assert_eq!(server.get("/stats").status, 200);
+}
+
+#[test]
+fn what_is_kept_for_the_process_itself_is_enough() {
+    const LIMIT: u32 = 1024;
+    // Under systemd there are five sockets of the journal and one for its own words, and `start` adds a file.
+    const NOT_HERE: usize = 7;
+    let _alone = alone();
+    let measure = |name: &str, config: &str, write: bool| {
+        let server = Setup::new().open_files(LIMIT).config(config).start();
+        if write {
+            let mut admin = server.admin();
+            let space = serde_json::json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"});
+            admin.expect_ok(&space, "SPACE_CREATED");
+            for number in 0..20 {
+                let space = serde_json::json!({"type": "CREATE_SPACE", "space": format!("s{number}")});
+                admin.expect_ok(&space, "SPACE_CREATED");
+                let value = format!("{number}").repeat(200_000);
+                let put = serde_json::json!({"type": "PUT", "space": "s", "key": number.to_string(), "value": value});
+                admin.expect_ok(&put, "OK");
+            }
+            drop(admin);
+            server.wait_until_active(0);
+        }
+        let ceiling = server.get("/config").json()["limit"]["ceiling"].as_u64().unwrap();
+        let reserve = usize::try_from(u64::from(LIMIT) - ceiling).unwrap();
+        let kept = reserve - Places::default().all() - MOST_FILES;
+        // The connection over which the ceiling was asked for may still be open.
+        let open = open_files(&server) - inherited(&server);
+        println!(
+            "{name}: {open} files open, and {kept} kept for the process beside {MOST_FILES} for the store"
+        );
+        assert!(open + NOT_HERE <= kept, "{name}: {open} of {kept}");
+    };
+    measure("as it comes", "# no settings\n", false);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = format!("[management]\nsocket = {:?}\n", dir.path().join("management.sock"));
+    measure("with a Unix socket", &socket, false);
+    measure("with 21 spaces and 4 MB", &socket, true);
+}
+
+/// How many of its files, beside the standard streams, this process has handed down to it.
+fn inherited(server: &Server) -> usize {
+    let links = |pid: &str| -> Vec<(String, PathBuf)> {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(Result::unwrap);
+        let named = files.map(|file| (file.file_name().into_string().unwrap(), fs::read_link(file.path())));
+        named.filter_map(|(number, link)| Some((number, link.ok()?))).collect()
+    };
+    let ours: HashSet<_> = links("self").into_iter().collect();
+    let is_stream = |number: &str| ["0", "1", "2"].contains(&number);
+    // Those that are the kernel's own have the same name everywhere.
+    let is_anonymous = |link: &PathBuf| link.to_string_lossy().starts_with("anon_inode:");
+    links(&server.pid().to_string())
+        .into_iter()
+        .filter(|file| !is_stream(&file.0) && !is_anonymous(&file.1) && ours.contains(file))
+        .count()
 }
 
 fn open_files(server: &Server) -> usize {
