@@ -54,7 +54,7 @@ impl Places {
 
 impl Default for Places {
     fn default() -> Self {
-        Self { tcp: 64, unix: 8 }
+        Self { tcp: 30, unix: 5 }
     }
 }
 
