@@ -20,44 +20,20 @@
 mod json;
 mod metadata;
 pub mod records;
+mod source;
 mod users;
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
-
 use crate::auth::{AccountError, Accounts};
-use crate::store::{MAX_KEY_LEN, SpaceError, Store, StoreError, Write, check_name};
-use json::Document;
+use crate::store::{MAX_KEY_LEN, SpaceError, Store, StoreError, Write};
 use records::{Key, Records};
 
 pub use metadata::FoundSpace;
+pub use source::{LeftOut, Source, SourceError};
 pub use users::FoundUser;
-
-const DATA: &str = "data.db";
 
 /// One commit holds at most so many records, and about so many bytes.
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 4 << 20;
-
-/// What a ShibuDB data directory holds, as far as it can be taken over.
-#[derive(Debug)]
-pub struct Source {
-    dir: PathBuf,
-    users: Vec<FoundUser>,
-    spaces: Vec<FoundSpace>,
-    left_out: Vec<LeftOut>,
-}
-
-/// Something that is not taken over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// What: `space "embeddings"`, `user "bob"`.
-    pub what: String,
-    /// Why.
-    pub why: String,
-}
 
 /// What has been done so far.
 #[derive(Debug, Clone, Copy)]
@@ -113,30 +89,6 @@ pub struct TornTail {
     pub bytes: u64,
 }
 
-/// Why a directory cannot be taken over.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// There is nothing of a ShibuDB server in it.
-    #[error("{} is no ShibuDB data directory: it has neither metadata.json nor users.json", .0.display())]
-    NotShibuDb(PathBuf),
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{}: {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
 /// Why an import stopped. What it did stays; it can be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -169,86 +121,6 @@ pub enum ImportError {
     },
 }
 
-impl Source {
-    /// Reads which users and spaces there are.
-    ///
-    /// # Errors
-    /// [`SourceError`] if this is not a ShibuDB data directory, or damaged.
-    pub fn open(dir: &Path) -> Result<Self, SourceError> {
-        let users = json::read(&dir.join("users.json"))?;
-        let metadata = json::read(&dir.join("metadata.json"))?;
-        if users.is_none() && metadata.is_none() {
-            return Err(SourceError::NotShibuDb(dir.into()));
-        }
-        Self::of(dir, users, metadata)?.with_strangers()
-    }
-
-    /// As [`Source::open`], from the texts of `users.json` and `metadata.json` alone. It names users and
-    /// spaces, and has no records.
-    ///
-    /// # Errors
-    /// [`SourceError::Content`].
-    pub fn parse(users: &[u8], metadata: &[u8]) -> Result<Self, SourceError> {
-        let users = Document::parse(Path::new("users.json"), users)?;
-        let metadata = Document::parse(Path::new("metadata.json"), metadata)?;
-        Self::of(Path::new(""), Some(users), Some(metadata))
-    }
-
-    fn of(dir: &Path, users: Option<Document>, metadata: Option<Document>) -> Result<Self, SourceError> {
-        let mut left_out = Vec::new();
-        let users = users.map_or(Ok(Vec::new()), |file| users::find(&file, &mut left_out))?;
-        let mut spaces = metadata.map_or(Ok(Vec::new()), |file| metadata::find(&file, &mut left_out))?;
-        spaces.retain(|space| match check_name(&space.name) {
-            Ok(()) => true,
-            Err(error) => {
-                left_out.push(LeftOut::space(&space.name, error));
-                false
-            }
-        });
-        Ok(Self { dir: dir.into(), users, spaces, left_out })
-    }
-
-    /// How many bytes of records there are.
-    ///
-    /// # Errors
-    /// [`SourceError::File`] if a file is there and cannot be looked at.
-    pub fn bytes(&self) -> Result<u64, SourceError> {
-        self.spaces.iter().map(|space| Ok(self.data(space)?.map_or(0, |(_, length)| length))).sum()
-    }
-
-    /// Whether one of its users may do everything.
-    pub fn has_admin(&self) -> bool {
-        self.users.iter().any(|user| user.account.is_admin())
-    }
-
-    /// Notes data of spaces that `metadata.json` does not name: not to be lost in silence.
-    fn with_strangers(mut self) -> Result<Self, SourceError> {
-        let failed = SourceError::file(&self.dir);
-        let entries: Vec<_> = fs::read_dir(&self.dir).and_then(Iterator::collect).map_err(failed)?;
-        let named: BTreeSet<_> = self.spaces.iter().map(|space| space.name.clone()).collect();
-        for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let known = named.contains(&name) || self.left_out.iter().any(|left| left.is_space(&name));
-            if !known && entry.path().join(DATA).is_file() {
-                self.left_out.push(LeftOut::space(&name, "it has data, but metadata.json does not name it"));
-            }
-        }
-        Ok(self)
-    }
-
-    /// The file of a space and its length, if there is one: a space without is empty.
-    fn data(&self, space: &FoundSpace) -> Result<Option<(File, u64)>, SourceError> {
-        // The name has been checked: it leads nowhere else.
-        let path = self.dir.join(&space.name).join(DATA);
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((length, file)) => Ok(Some((file, length))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(SourceError::file(&path)(error)),
-        }
-    }
-}
-
 /// Takes over all of `source`. Users come first, so that a server which is started over half of it
 /// is not without them.
 ///
@@ -260,8 +132,8 @@ pub async fn import(
     accounts: &Accounts,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, ImportError> {
-    let mut report = Report { left_out: source.left_out.clone(), ..Report::default() };
-    for FoundUser { account, hash } in &source.users {
+    let mut report = Report { left_out: source.left_out().to_vec(), ..Report::default() };
+    for FoundUser { account, hash } in source.users() {
         let username = account.username.clone();
         match accounts.import(account.clone(), hash.clone()).await {
             Ok(()) => report.users.push(username),
@@ -272,7 +144,7 @@ pub async fn import(
             Err(source) => return Err(ImportError::User { username, source }),
         }
     }
-    for space in &source.spaces {
+    for space in source.spaces() {
         let done = import_space(&source, space, store, &mut progress).await?;
         progress(Progress::Space(&done));
         report.spaces.push(done);
@@ -295,7 +167,7 @@ async fn import_space(
     let space = store.space(name).ok_or_else(|| failed(StoreError::NoSuchSpace))?;
     let mut report = SpaceReport { name: name.clone(), ..SpaceReport::default() };
     let Some((file, length)) = source.data(found)? else { return Ok(report) };
-    let unreadable = SourceError::file(&source.dir.join(name).join(DATA));
+    let unreadable = SourceError::file(&source.data_path(found));
     let mut records = Records::new(file, length);
     let (mut batch, mut bytes, mut done) = (Vec::new(), 0, 0);
     let torn = loop {
@@ -340,25 +212,4 @@ async fn import_space(
     progress(Progress::Bytes { space: name, bytes: length.saturating_sub(done) });
     report.torn = torn;
     Ok(report)
-}
-
-impl LeftOut {
-    fn space(name: &str, why: impl ToString) -> Self {
-        Self { what: format!("space {name:?}"), why: why.to_string() }
-    }
-
-    fn user(name: &str, why: impl ToString) -> Self {
-        Self { what: format!("user {name:?}"), why: why.to_string() }
-    }
-
-    fn is_space(&self, name: &str) -> bool {
-        self.what == format!("space {name:?}")
-    }
-}
-
-impl SourceError {
-    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
 }
