@@ -12,6 +12,7 @@
 //! known waits for somebody who guesses.
 
 mod account;
+mod changes;
 mod error;
 mod first_admin;
 mod hasher;
@@ -22,7 +23,7 @@ mod rules;
 mod throttle;
 mod verification;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -39,7 +40,6 @@ use crate::store::Store;
 use hasher::Hasher;
 use proof::{Mac, Prover};
 use record::User;
-use rules::{check_password, check_permissions, check_username};
 use throttle::{Throttle, Turn};
 use verification::{Verdict, Verifications};
 
@@ -168,84 +168,6 @@ impl Accounts {
         self.user(username).map(|user| Arc::clone(&user.account))
     }
 
-    /// Creates a user.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub async fn create(&self, user: NewUser) -> Result<(), AccountError> {
-        let NewUser { username, password, role, permissions } = user;
-        check_username(&username)?;
-        check_password(&password)?;
-        check_permissions(&permissions)?;
-        // Before the hash, to spare it; and again below, since somebody may be faster.
-        if self.user(&username).is_some() {
-            return Err(AccountError::UserExists);
-        }
-        let hash = self.inner.hasher.hash(&password).await?;
-        let _changing = self.inner.changing.lock().await;
-        if self.user(&username).is_some() {
-            return Err(AccountError::UserExists);
-        }
-        self.replace(Account { username, role, permissions }, hash.into()).await.map(drop)
-    }
-
-    /// Gives a user a new password. It counts from the next login; open sessions stay.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub async fn set_password(&self, username: &str, password: &str) -> Result<(), AccountError> {
-        check_password(password)?;
-        self.existing(username)?;
-        let hash = self.inner.hasher.hash(password).await?;
-        let _changing = self.inner.changing.lock().await;
-        let user = self.existing(username)?;
-        self.replace((*user.account).clone(), hash.into()).await.map(drop)
-    }
-
-    /// Gives a user a role.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub async fn set_role(&self, username: &str, role: Role) -> Result<(), AccountError> {
-        let _changing = self.inner.changing.lock().await;
-        let user = self.existing(username)?;
-        if role != Role::Admin {
-            self.check_not_last_admin(&user)?;
-        }
-        self.replace(Account { role, ..(*user.account).clone() }, Arc::clone(&user.hash)).await.map(drop)
-    }
-
-    /// Replaces the permissions of a user.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub async fn set_permissions(
-        &self,
-        username: &str,
-        permissions: BTreeMap<String, Permission>,
-    ) -> Result<(), AccountError> {
-        check_permissions(&permissions)?;
-        let _changing = self.inner.changing.lock().await;
-        let user = self.existing(username)?;
-        self.replace(Account { permissions, ..(*user.account).clone() }, Arc::clone(&user.hash))
-            .await
-            .map(drop)
-    }
-
-    /// Deletes a user.
-    ///
-    /// # Errors
-    /// [`AccountError`].
-    pub async fn delete(&self, username: &str) -> Result<(), AccountError> {
-        let _changing = self.inner.changing.lock().await;
-        let user = self.existing(username)?;
-        self.check_not_last_admin(&user)?;
-        self.inner.store.system_delete(&record::key(username)).await?;
-        self.users_mut().remove(username);
-        self.inner.generation.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
     /// Compares `password` with `hash`, once the address has its turn.
     async fn verify(
         &self,
@@ -286,29 +208,6 @@ impl Accounts {
     fn is_proven(&self, user: &User, password: &str) -> bool {
         let attempt = self.inner.prover.attempt(&user.account.username, &user.hash, password);
         user.proof.get().is_some_and(|proof| attempt.matches(proof))
-    }
-
-    /// Stores a user, then shows it to everybody.
-    async fn replace(&self, account: Account, hash: Arc<str>) -> Result<Arc<User>, AccountError> {
-        let user = Arc::new(User::new(account, hash));
-        let username = user.account.username.clone();
-        self.inner.store.system_put(&record::key(&username), user.to_value()?).await?;
-        self.users_mut().insert(username, Arc::clone(&user));
-        // After the change, so that whoever sees the number sees the change.
-        self.inner.generation.fetch_add(1, Ordering::Release);
-        Ok(user)
-    }
-
-    fn check_not_last_admin(&self, user: &User) -> Result<(), AccountError> {
-        let others = self
-            .users()
-            .values()
-            .any(|other| other.account.is_admin() && other.account.username != user.account.username);
-        if user.account.is_admin() && !others { Err(AccountError::LastAdmin) } else { Ok(()) }
-    }
-
-    fn existing(&self, username: &str) -> Result<Arc<User>, AccountError> {
-        self.user(username).ok_or(AccountError::UserNotFound)
     }
 
     fn user(&self, username: &str) -> Option<Arc<User>> {
