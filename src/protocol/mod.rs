@@ -12,7 +12,9 @@ pub mod client;
 mod kind;
 pub mod reply;
 mod request;
+mod text;
 
 pub use kind::RequestKind;
 pub use reply::{Done, Profile, Refusal, Reply};
-pub use request::{AdminRequest, Login, Request, RequestError, Text};
+pub use request::{AdminRequest, Login, Request, RequestError};
+pub use text::Text;

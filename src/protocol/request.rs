@@ -1,14 +1,10 @@
 //! What a client may ask, parsed from one line.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Deref;
 
 use serde::Deserialize;
 
-/// A string of a request: borrowed from the line unless it had to be unescaped.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+use super::text::Text;
 
 /// The first line of a connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -266,33 +262,6 @@ impl AdminRequest {
             "GET_USER" => Ok(Self::GetUser { username: need(fields.data, "GET_USER", "data")?.into_owned() }),
             _ => Err(RequestError::UnknownType(kind)),
         }
-    }
-}
-
-impl Text<'_> {
-    /// A copy that outlives the line.
-    pub fn into_owned(self) -> String {
-        self.0.into_owned()
-    }
-}
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'a> From<&'a str> for Text<'a> {
-    fn from(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text))
-    }
-}
-
-impl From<String> for Text<'_> {
-    fn from(text: String) -> Self {
-        Self(Cow::Owned(text))
     }
 }
 
