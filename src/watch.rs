@@ -18,22 +18,22 @@
 //! **When is a writer done?** A writer that has written to the file is not done until it closes it:
 //! the kernel tells both, and tells the close even of a writer that dies. The same goes for a writer
 //! that has made the file and not written yet. Until the close, [`Watcher::read`] reads nothing; and
-//! a look at the file before and after the reading tells whether a writer came in between. A file that is moved into place is complete by nature. Three cases escape: a file that
-//! was cut short by its name, truncate(2), is never closed, so after [`PATIENCE`] without another
-//! write it is read all the same; in a directory that was just made again, that is [`DOUBT`]; and where inotify tells nothing, a file is taken as complete when
-//! it has not changed for [`QUIET`].
+//! a look at the file before and after the reading tells whether a writer came in between. A file that is
+//! moved into place is complete by nature. Three cases escape: a file that was cut short by its name,
+//! truncate(2), is never closed, so after [`PATIENCE`] without another write it is read all the same; in a
+//! directory that was just made again, that is [`DOUBT`]; and where inotify tells nothing, a file is taken
+//! as complete when it has not changed for [`QUIET`].
 
+mod look;
 mod notices;
 mod way;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use look::{Identity, Look, look};
 use notices::{Notice, Notices};
 use way::Way;
 
@@ -101,18 +101,6 @@ enum Change {
     Told,
     /// Something shows in the file that the kernel has not told of: perhaps not yet.
     Untold,
-}
-
-/// What a look from outside shows of a file; `Err` is why it shows nothing.
-type Look = Result<Identity, io::ErrorKind>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Watcher {
@@ -316,22 +304,4 @@ impl Writing {
     fn on(file: Look) -> Self {
         Self { file: file.ok().map(Identity::file), last: Instant::now() }
     }
-}
-
-impl Identity {
-    /// Which file it is, whatever is in it.
-    fn file(self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-}
-
-fn look(path: &Path) -> Look {
-    let metadata = fs::metadata(path).map_err(|error| error.kind())?;
-    Ok(Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
 }

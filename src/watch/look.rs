@@ -1,0 +1,38 @@
+//! What can be seen of a file without the kernel telling anything.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What a look from outside shows of a file; `Err` is why it shows nothing.
+pub(super) type Look = Result<Identity, io::ErrorKind>;
+
+/// Which file it is, and what changes when it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    pub(super) size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// Which file it is, whatever is in it.
+    pub(super) fn file(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
+/// Looks at the file that `path` leads to by now.
+pub(super) fn look(path: &Path) -> Look {
+    let metadata = fs::metadata(path).map_err(|error| error.kind())?;
+    Ok(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
