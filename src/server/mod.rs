@@ -21,6 +21,7 @@ mod buffers;
 mod commits;
 mod connection;
 mod counters;
+mod drain;
 mod full;
 mod linger;
 mod mailbox;
@@ -42,7 +43,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::auth::Accounts;
 use crate::limiter::Limiter;
@@ -51,11 +52,12 @@ use crate::store::Store;
 use accept::Acceptor;
 use budget::Budget;
 use full::Summary;
-use mailbox::{Mailbox, Message};
+use mailbox::Mailbox;
 use worker::Worker;
 
 pub(crate) use accept::KEPT_FOR_REJECTIONS;
 pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOutcome, Timing};
+pub use drain::Drained;
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};
@@ -100,13 +102,6 @@ pub struct Server {
     address: SocketAddr,
     threads: Vec<JoinHandle<()>>,
     ended: mpsc::UnboundedReceiver<ServeError>,
-}
-
-/// How a drain ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections that were still at work when the time was up, and were cut off.
-    pub cut: usize,
 }
 
 /// Why the server cannot go on. The daemon ends with it.
@@ -234,66 +229,6 @@ impl Server {
     /// Waits until the server cannot go on. Normally that is for ever. Cancel safe.
     pub async fn failure(&mut self) -> ServeError {
         self.ended.recv().await.unwrap_or(ServeError::Ended)
-    }
-
-    /// Stops accepting; the port is closed when this returns. What is connected goes on.
-    pub async fn stop_accepting(&mut self) {
-        if let Some(first) = self.shared.mailboxes.first() {
-            let (stopped, wait) = oneshot::channel();
-            first.send(Message::StopAccepting(stopped));
-            if wait.await.is_err() {
-                tracing::error!("the thread that accepts has not ended in good order");
-            }
-        }
-    }
-
-    /// Stops accepting and lets sessions finish: idle ones are closed at once, requests in progress are
-    /// carried out and answered. What is left after `timeout` is cut off.
-    pub async fn drain(mut self, timeout: Duration) -> Drained {
-        self.stop_accepting().await;
-        let drained = self.tell_all(Message::Drain);
-        let all = async {
-            for drained in drained {
-                // An error says that the worker has ended, and its connections with it.
-                drained.await.ok();
-            }
-        };
-        let mut cut = 0;
-        if tokio::time::timeout(timeout, all).await.is_err() {
-            for connections in self.tell_all(Message::Cut) {
-                cut += connections.await.unwrap_or(0);
-            }
-        }
-        self.stop();
-        let threads = std::mem::take(&mut self.threads);
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
-        });
-        if !matches!(joined.await, Ok(0)) {
-            tracing::error!("a thread of the server has panicked");
-        }
-        Drained { cut }
-    }
-
-    fn stop(&self) {
-        for mailbox in &self.shared.mailboxes {
-            mailbox.send(Message::Stop);
-        }
-    }
-
-    fn tell_all<T>(&self, message: impl Fn(oneshot::Sender<T>) -> Message) -> Vec<oneshot::Receiver<T>> {
-        let tell = |mailbox: &Arc<Mailbox>| {
-            let (sender, receiver) = oneshot::channel();
-            mailbox.send(message(sender));
-            receiver
-        };
-        self.shared.mailboxes.iter().map(tell).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
