@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::broadcast;
+
+use super::following::WAITING;
 use super::lost_revision::LostRevision;
 use super::{Door, Outcome, Record};
 
@@ -25,12 +28,13 @@ const ROTATE_AT: u64 = 10 * 1024 * 1024;
 const LONGEST_LINE: u64 = 64 * 1024;
 
 /// The last attempts, readable from anywhere.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
     records: Mutex<VecDeque<Record>>,
     lost: AtomicU64,
     applied: [AtomicU64; Door::ALL.len()],
     refused: [AtomicU64; Door::ALL.len()],
+    followers: broadcast::Sender<Record>,
 }
 
 /// How many attempts there were through one door, since the start.
@@ -42,6 +46,18 @@ pub struct Attempts {
     pub applied: u64,
     /// Those that changed nothing.
     pub refused: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            records: Mutex::default(),
+            lost: AtomicU64::default(),
+            applied: Default::default(),
+            refused: Default::default(),
+            followers: broadcast::Sender::new(WAITING),
+        }
+    }
 }
 
 impl History {
@@ -85,6 +101,10 @@ impl History {
                 refused: refused.load(Ordering::Relaxed),
             }
         })
+    }
+
+    pub(super) fn follow(&self) -> broadcast::Receiver<Record> {
+        self.followers.subscribe()
     }
 
     fn count(&self, record: &Record) {
@@ -141,7 +161,9 @@ impl HistoryFile {
     pub(super) fn append(&mut self, history: &History, record: Record) {
         let (result, revision) = (self.write(&record), record.revision);
         history.count(&record);
-        history.remember(record);
+        history.remember(record.clone());
+        // Remembered first, so that whoever hears of it finds it there. That nobody follows is no error.
+        history.followers.send(record).ok();
         if let Err(error) = result {
             self.file = None;
             let lost = history.lost.fetch_add(1, Ordering::Relaxed) + 1;

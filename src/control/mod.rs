@@ -8,6 +8,7 @@
 //! It is a thread and not a task because storing an override waits for the disk, and because the
 //! doors must stay open while every worker is busy with clients.
 
+mod following;
 mod history;
 mod lost_revision;
 mod override_file;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::limiter::{Limiter, Refusal};
 
+pub use following::{Following, News};
 pub use history::{Attempts, History};
 pub use record::{Actor, Door, Outcome, Record};
 pub use standing::{BaseSource, Override, RefusedEdit, Standing};
@@ -250,6 +252,13 @@ impl Control {
     /// The last changes and refusals.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Hears of every attempt from now on.
+    pub fn follow(&self) -> Following {
+        let mut standing = self.standing.clone();
+        standing.mark_unchanged();
+        Following { records: self.history.follow(), standing }
     }
 
     async fn send<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, LimitRefusal> {

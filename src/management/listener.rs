@@ -3,10 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 use super::caller::Caller;
+
+/// For how long the other end may leave unsaid that it has got what was sent, in milliseconds.
+const GONE_AFTER: u32 = 90_000;
 
 /// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
 /// descriptor that the ceiling of client connections has to leave free.
@@ -85,6 +89,8 @@ impl Accepted {
         match self {
             Self::Tcp(stream, peer) => {
                 stream.set_nodelay(true)?;
+                // One that is gone without a word is found out as soon as one that takes nothing.
+                set_tcp_user_timeout(&stream, GONE_AFTER)?;
                 let local = stream.local_addr()?.ip();
                 // On a socket for both families, an IPv4 client shows as an IPv6 address.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());

@@ -11,6 +11,7 @@
 //! | `POST /limit/reset` | [`wire::Updated`] | 409, 412 |
 //! | `GET /history?limit=N` | [`wire::History`] | 400 |
 //! | `GET /series?seconds=N` | [`wire::Series`] | 400 |
+//! | `GET /events` | [server-sent events](events) | 503 |
 //! | `GET /connections` | [`wire::ConnectionList`] | 400 |
 //! | `DELETE /connections/{id}` | [`wire::EndedConnection`] | 400, 404 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
@@ -32,6 +33,7 @@ mod connections;
 mod courtesy;
 mod denials;
 mod door;
+mod events;
 mod failure;
 mod gate;
 mod limit;
@@ -39,12 +41,14 @@ mod listener;
 mod metrics;
 mod names;
 mod openapi;
+mod patience;
 mod query;
 mod reload;
 mod reports;
 mod revision;
 mod series;
 mod serve;
+mod streams;
 mod token;
 pub mod wire;
 
@@ -113,6 +117,7 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(limit::reset))
         .routes(routes!(reports::history))
         .routes(routes!(series::read))
+        .routes(routes!(events::read))
         .routes(routes!(connections::list))
         .routes(routes!(connections::end))
         .routes(routes!(reports::config))

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoParams, Modify, OpenApi};
 
-use super::wire::{ConfigReport, Failure, MEDIA_TYPE};
+use super::wire::{ConfigReport, Failure, MEDIA_TYPE, Missed, Revision, Sample};
 
 /// What `shibudb manager` and others may be generated from, as it is sent.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Document(Bytes);
         title = "shibudb management",
         description = "The connection limit of a running server, and every way to move it.",
     ),
-    components(schemas(Failure, ConfigReport)),
+    components(schemas(Failure, ConfigReport, Sample, Revision, Missed)),
     // Either: none where none is configured, and over the Unix socket.
     security((), ("token" = [])),
     modifiers(&Token)

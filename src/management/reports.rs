@@ -85,7 +85,8 @@ fn readable(percentage: f64) -> f64 {
     if percentage < 1e-4 { (percentage * 1e4).round() / 1e4 } else { percentage }
 }
 
-fn entry(record: Record) -> HistoryEntry {
+/// A record in the words of the wire.
+pub(super) fn entry(record: Record) -> HistoryEntry {
     let Record { time, revision, door, actor, old, new, active, outcome } = record;
     let (outcome, reason) = match outcome {
         control::Outcome::Applied => (Outcome::Applied, None),

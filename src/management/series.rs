@@ -28,6 +28,12 @@ pub(super) async fn read(
     Ok(Json(columns(&api.series.last(seconds))))
 }
 
+/// One sample in the words of the wire.
+pub(super) fn sample(sample: Sample) -> wire::Sample {
+    let Sample { second: time, active, limit, accepted, rejected } = sample;
+    wire::Sample { time, active, limit, accepted, rejected }
+}
+
 fn columns(samples: &[Sample]) -> Series {
     Series {
         time: samples.iter().map(|sample| sample.second).collect(),

@@ -25,13 +25,16 @@ use super::caller::Caller;
 use super::courtesy::Courtesy;
 use super::listener::Accepted;
 use super::names::Names;
+use super::patience::Patience;
+use super::streams::Streams;
 use super::{Listener, Management, router};
 
 /// How long a connection may take for the head of its next request, idle time included.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 
 /// How long a connection may take from one request to the next. The body, the answer and the next
-/// head have times of their own; what they leave over is for the answer to be taken.
+/// head have times of their own; what they leave over is for the answer to be taken. An answer that
+/// does not end may go on, but no write waits for longer than this to be taken.
 const REQUEST_TIME: Duration = Duration::from_secs(90);
 
 /// The longest head of a request, in bytes.
@@ -55,6 +58,7 @@ pub async fn serve(
     let listener = listener.into();
     let places = listener.connections(api.places);
     let denials = Arc::clone(&api.denials);
+    let streams = Streams::among(places, shutdown.clone());
     let router = router(api, Names::of_this_machine());
     let mut log = pin!(denials.log());
     let mut connections = JoinSet::new();
@@ -67,7 +71,7 @@ pub async fn serve(
             accepted = listener.accept(), if connections.len() < places => match accepted {
                 Ok(accepted) => {
                     short = false;
-                    connections.spawn(converse(accepted, router.clone(), shutdown.clone()));
+                    connections.spawn(converse(accepted, router.clone(), streams.of_connection(), shutdown.clone()));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_shortage(&error) => {
@@ -95,19 +99,21 @@ pub async fn serve(
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn converse(accepted: Accepted, router: Router, shutdown: CancellationToken) {
+async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown: CancellationToken) {
     let (stream, caller) = match accepted.introduce() {
         Ok(introduced) => introduced,
         Err(error) => return tracing::debug!(%error, "a management connection was gone at once"),
     };
     let begun = Arc::new(Notify::new());
+    let stream = Courtesy::new(Patience::new(stream, REQUEST_TIME));
+    let service = service(router, caller, streams.clone(), Arc::clone(&begun));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(LONGEST_HEAD)
         // `printf 'GET ..' | nc -N` is to get its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(Courtesy::new(stream)), service(router, caller, Arc::clone(&begun)));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = loop {
         tokio::select! {
@@ -116,7 +122,7 @@ async fn converse(accepted: Accepted, router: Router, shutdown: CancellationToke
                 connection.as_mut().graceful_shutdown();
                 break connection.await;
             }
-            begun = timeout(REQUEST_TIME, begun.notified()) => if begun.is_err() {
+            begun = timeout(REQUEST_TIME, begun.notified()) => if begun.is_err() && !streams.is_streaming() {
                 let actor = caller.actor();
                 return tracing::debug!(%actor, "a management client that does not take its answer is cut off");
             },
@@ -132,6 +138,7 @@ async fn converse(accepted: Accepted, router: Router, shutdown: CancellationToke
 fn service(
     router: Router,
     caller: Caller,
+    streams: Streams,
     begun: Arc<Notify>,
 ) -> impl Service<
     hyper::Request<Incoming>,
@@ -143,6 +150,7 @@ fn service(
     service_fn(move |mut request: hyper::Request<Incoming>| {
         begun.notify_one();
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(streams.clone());
         router.call(request)
     })
 }

@@ -23,7 +23,7 @@ pub use connections::{
     MOST_CONNECTIONS, PeerTotal, UserTotal,
 };
 
-pub use series::{LONGEST_SERIES, Series};
+pub use series::{LONGEST_SERIES, Missed, Revision, Sample, Series};
 
 /// The request header in which `shibudb manager` says that it is asking.
 pub const DOOR_HEADER: &str = "shibudb-door";

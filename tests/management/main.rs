@@ -6,6 +6,7 @@
 mod bodies;
 mod command_line;
 mod connections;
+mod events;
 mod gate;
 mod limit;
 mod reports;

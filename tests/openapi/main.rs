@@ -42,6 +42,7 @@ fn it_names_every_endpoint() {
         "delete /connections/{id}",
         "get /config",
         "get /connections",
+        "get /events",
         "get /health",
         "get /history",
         "get /limit",
@@ -110,6 +111,8 @@ fn try_all(left: impl FnOnce(Value) -> Value) {
         // What a schema takes for valid may be refused: 1000.0 is an integer to it, and by how much the limit
         // can be lowered depends on what it is.
         .arg("--exclude-checks=positive_data_acceptance")
+        // It would wait for the end of an answer that has none.
+        .arg("--exclude-path=/events")
         .current_dir(dir.path())
         .env("NO_PROXY", "127.0.0.1")
         .output()

@@ -1,4 +1,4 @@
-//! The last hour, second by second.
+//! The last hour, second by second, and what goes on from there.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,4 +20,33 @@ pub struct Series {
     pub accepted: Vec<u64>,
     /// Connections turned away since the server started, because the limit was reached.
     pub rejected: Vec<u64>,
+}
+
+/// The data of an event `sample`: one row of a [`Series`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sample {
+    /// When, in seconds since 1970.
+    pub time: i64,
+    /// Connections open.
+    pub active: u32,
+    /// The limit.
+    pub limit: u32,
+    /// Connections let in since the server started.
+    pub accepted: u64,
+    /// Connections turned away since the server started, because the limit was reached.
+    pub rejected: u64,
+}
+
+/// The data of an event `config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Revision {
+    /// The revision of the limit.
+    pub revision: u64,
+}
+
+/// The data of an event `missed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Missed {
+    /// How many changes the client was not told of.
+    pub changes: u64,
 }

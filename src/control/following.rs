@@ -1,0 +1,40 @@
+//! Hearing of attempts to change the limit as they are recorded.
+
+use tokio::sync::{broadcast, watch};
+
+use super::{Record, Standing};
+
+/// How many records wait for a follower. One that is slower misses some, and is told.
+pub(super) const WAITING: usize = 64;
+
+/// What a follower hears, in the order in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// An attempt was recorded.
+    Attempt(Record),
+    /// So many were recorded that this follower was too slow to hear of; they are in the history.
+    Missed(u64),
+    /// Base, override, revision or a refused edit may be others.
+    Standing,
+}
+
+/// One follower. What was recorded before it began to follow is in the history.
+#[derive(Debug)]
+pub struct Following {
+    pub(super) records: broadcast::Receiver<Record>,
+    pub(super) standing: watch::Receiver<Standing>,
+}
+
+impl Following {
+    /// The next news; `None` when control has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<News> {
+        tokio::select! {
+            record = self.records.recv() => match record {
+                Ok(record) => Some(News::Attempt(record)),
+                Err(broadcast::error::RecvError::Lagged(missed)) => Some(News::Missed(missed)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            },
+            changed = self.standing.changed() => changed.ok().map(|()| News::Standing),
+        }
+    }
+}

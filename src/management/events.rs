@@ -1,0 +1,130 @@
+//! What happens, as it happens: server-sent events.
+//!
+//! | event | data | when |
+//! |---|---|---|
+//! | `sample` | [`wire::Sample`] | once a second, and the newest at once |
+//! | `change` | [`wire::HistoryEntry`] | control has recorded an attempt to change the limit |
+//! | `config` | [`wire::Revision`] | `GET /config` may answer something else |
+//! | `missed` | [`wire::Missed`] | more changes than this client could be told; they are in `GET /history` |
+//!
+//! Whoever subscribes first and reads `/series`, `/history` and `/config` then misses nothing. Nothing is
+//! kept for a slow client but a few dozen changes and the newest sample; one that takes nothing at all is
+//! cut off by [`super::patience`].
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::failure::ApiError;
+use super::reports::entry;
+use super::series::sample;
+use super::streams::{Streaming, Streams};
+use super::{Management, Token, wire};
+use crate::control::{Control, Following, News};
+use crate::series::Sample;
+
+/// All that one client is told of.
+struct Feed {
+    streaming: Streaming,
+    control: Control,
+    following: Following,
+    samples: watch::Receiver<Option<Sample>>,
+    config: watch::Receiver<Arc<wire::LoadedConfig>>,
+    tokens: watch::Receiver<Option<Token>>,
+    /// The token in force when the client was let in.
+    token: Option<Token>,
+}
+
+/// Samples, changes of the limit and of the configuration, as server-sent events.
+#[utoipa::path(
+    get,
+    path = "/events",
+    responses(
+        (status = 200, description = "Events without an end: `sample` (Sample) once a second, `change` \
+            (HistoryEntry) for every attempt to change the limit, `config` (Revision) when /config may answer \
+            something else, `missed` (Missed) when there were more changes than could be told.",
+            content((String = "text/event-stream"))),
+        (status = 503, description = "As many follow as may, or the server is too busy.", body = wire::Failure),
+    )
+)]
+pub(super) async fn read(
+    State(api): State<Management>,
+    Extension(streams): Extension<Streams>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let streaming = streams.begin().ok_or_else(|| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "as many clients follow /events as this server has places for; ask /series instead, or again \
+             when one has left",
+        )
+    })?;
+    let feed = Feed::new(api, streaming);
+    Ok(Sse::new(unfold(feed, |mut feed| async move { feed.next().await.map(|event| (Ok(event), feed)) })))
+}
+
+impl Feed {
+    fn new(api: Management, streaming: Streaming) -> Self {
+        let Management { control, series, mut config, token: mut tokens, .. } = api;
+        config.mark_unchanged();
+        let token = tokens.borrow_and_update().clone();
+        let mut samples = series.latest();
+        samples.mark_changed();
+        Self { streaming, following: control.follow(), control, samples, config, tokens, token }
+    }
+
+    /// The next event; `None` when there is to be no other.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.streaming.over() => return None,
+                changed = self.tokens.changed() => {
+                    changed.ok()?;
+                    // Whoever is still let in may come again.
+                    if !is_same(self.token.as_ref(), self.tokens.borrow_and_update().as_ref()) {
+                        return None;
+                    }
+                }
+                news = self.following.next() => return match news? {
+                    News::Attempt(record) => event("change", &entry(record)),
+                    News::Missed(changes) => event("missed", &wire::Missed { changes }),
+                    News::Standing => self.config_event(),
+                },
+                changed = self.config.changed() => {
+                    changed.ok()?;
+                    return self.config_event();
+                }
+                changed = self.samples.changed() => {
+                    changed.ok()?;
+                    if let Some(newest) = *self.samples.borrow_and_update() {
+                        return event("sample", &sample(newest));
+                    }
+                }
+            }
+        }
+    }
+
+    fn config_event(&self) -> Option<Event> {
+        event("config", &wire::Revision { revision: self.control.revision() })
+    }
+}
+
+/// Names and numbers become text without fail, so there always is one.
+fn event(name: &str, data: &impl Serialize) -> Option<Event> {
+    Event::default().event(name).json_data(data).ok()
+}
+
+fn is_same(one: Option<&Token>, other: Option<&Token>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.is(other.secret().as_bytes()),
+        _ => false,
+    }
+}
