@@ -12,8 +12,8 @@
 //!   an increase by the step, a reset and a reload have no body, and a page may send those unasked.
 //!
 //! With a token, every request over TCP has to carry it, except to `/health`: a probe is to work
-//! without secrets, and what it hears is none. Whoever comes over the Unix socket was let in by the
-//! socket's permissions, and is not asked.
+//! without secrets, and what it hears is none; and except to the files of the page, which asks for it.
+//! Whoever comes over the Unix socket was let in by the socket's permissions, and is not asked.
 //!
 //! Whoever guesses is told late that it was wrong, and has to connect again. The wait holds a place, so
 //! only a part of all places may wait at once: with the others full of guesses, too, the right token would
@@ -37,6 +37,7 @@ use super::denials::{Denials, Reason};
 use super::failure::ApiError;
 use super::listener::Places;
 use super::names::{Names, check_host};
+use super::page;
 use super::token::Token;
 
 /// The longest body that is understood, in bytes.
@@ -58,7 +59,7 @@ const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(500);
 /// One in so many places may be waiting for that.
 const PLACES_TO_ONE_DELAY: usize = 4;
 
-/// The one path that is open without a token.
+/// The one path of the API that is open without a token.
 pub(super) const OPEN_PATH: &str = "/health";
 
 /// What requests are held against.
@@ -130,7 +131,8 @@ impl Gate {
     /// What is wrong with the token of a request, if anything.
     fn objection(&self, parts: &Parts) -> Option<Reason> {
         let token = self.token.borrow();
-        let token = token.as_ref().filter(|_| parts.uri.path() != OPEN_PATH)?;
+        let path = parts.uri.path();
+        let token = token.as_ref().filter(|_| path != OPEN_PATH && !page::has(path))?;
         match bearer(&parts.headers) {
             Some(candidate) if token.is(candidate) => None,
             Some(_) => Some(Reason::WrongToken),

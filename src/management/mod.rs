@@ -17,6 +17,7 @@
 //! | `GET /config` | [`wire::ConfigReport`] | |
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
 //! | `GET /metrics` | [`Management::metrics`] as Prometheus reads it | |
+//! | `GET /` | [the live page](page), which asks for the rest itself | |
 //! | `GET /openapi.json` | all of this as OpenAPI 3.1 | |
 //!
 //! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 414, 415, 421, 431 or 503 on
@@ -41,6 +42,7 @@ mod listener;
 mod metrics;
 mod names;
 mod openapi;
+mod page;
 mod patience;
 mod query;
 mod reload;
@@ -126,6 +128,7 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(openapi::read))
         .split_for_parts();
     router
+        .merge(page::routes())
         .layer(Extension(Document::complete(description)))
         .fallback(unknown_path)
         .method_not_allowed_fallback(other_method)

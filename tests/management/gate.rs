@@ -5,7 +5,9 @@ use crate::server::Server;
 #[tokio::test]
 async fn an_unknown_path_is_404() {
     let server = Server::start().await;
-    for path in ["/", "/limits", "/limit/", "/limit/double", "/stats/x", "//stats"] {
+    for path in
+        ["/index.html", "/page/", "/page/x.js", "/limits", "/limit/", "/limit/double", "/stats/x", "//stats"]
+    {
         let reply = server.get(path).await;
         assert_eq!((reply.status, reply.error()), (404, format!("there is no {path}")));
     }

@@ -9,6 +9,7 @@ mod connections;
 mod events;
 mod gate;
 mod limit;
+mod page;
 mod reports;
 mod series;
 mod server;

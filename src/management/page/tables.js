@@ -1,0 +1,82 @@
+// The tables: attempts to change the limit, and who has the most connections.
+
+import { moment, number, step } from "./words.js";
+
+const SHORT = 12;
+
+const element = (name, text, className) => {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+};
+
+export class History {
+  #entries = [];
+  #isLong = false;
+
+  constructor(body, more) {
+    this.body = body;
+    this.more = more;
+    more.addEventListener("click", () => {
+      this.#isLong = !this.#isLong;
+      this.#draw();
+    });
+  }
+
+  /** Newest first. */
+  get entries() {
+    return this.#entries;
+  }
+
+  replace(entries) {
+    this.#entries = entries;
+    this.#draw();
+  }
+
+  /** Adds the newest, unless it is there: what was read may have had it already. */
+  add(entry) {
+    const text = JSON.stringify(entry);
+    if (this.#entries.some((known) => JSON.stringify(known) === text)) return;
+    this.#entries = [entry, ...this.#entries].slice(0, 200);
+    this.#draw(entry);
+  }
+
+  #draw(fresh) {
+    const shown = this.#isLong ? this.#entries : this.#entries.slice(0, SHORT);
+    this.body.replaceChildren(...shown.map((entry) => row(entry, entry === fresh)));
+    this.more.hidden = this.#entries.length <= SHORT;
+    this.more.textContent = this.#isLong ? "Show fewer" : `Show all ${this.#entries.length}`;
+  }
+}
+
+function row(entry, isFresh) {
+  const made = element("tr", undefined, `${entry.outcome}${isFresh ? " fresh" : ""}`);
+  const [when, limit] = [element("td"), element("td", step(entry))];
+  const time = element("time", moment(new Date(entry.time)));
+  time.dateTime = entry.time;
+  when.append(time);
+  if (entry.reason) limit.append(element("span", entry.reason, "reason"));
+  made.append(when, element("td", entry.door, "door"), limit,
+    element("td", number(entry.active), "number"), element("td", entry.actor));
+  return made;
+}
+
+/** `rows` are pairs of a name and how many. */
+export function totals(body, rows, most) {
+  const lines = rows.slice(0, 8).map(([name, count]) => {
+    const made = element("tr", undefined, "share");
+    const bar = element("span", undefined, "bar");
+    bar.style.width = `${Math.max(count / most * 100, 1)}%`;
+    const cell = element("td");
+    cell.append(bar, name === null ? element("span", "not logged in", "empty") : name);
+    made.append(cell, element("td", number(count), "number"));
+    return made;
+  });
+  if (!lines.length) {
+    const [made, cell] = [element("tr"), element("td", "Nobody is connected.", "empty")];
+    made.append(cell);
+    lines.push(made);
+  }
+  body.replaceChildren(...lines);
+}

@@ -1,0 +1,45 @@
+//! A server that expects a token.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::browser::ENTER;
+use crate::harness::{Setup, wait_until};
+use crate::open;
+
+#[test]
+fn the_page_asks_for_the_token_and_keeps_it_for_the_tab() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    fs::write(&file, "correct-horse\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Setup::new().limit(1000).config(format!("[management]\ntoken_file = {file:?}\n")).start();
+    let Some(browser) = open(&server) else { return };
+    let is_asking = || browser.run("return document.querySelector('#ask').open") == true;
+    wait_until("the page asks", is_asking);
+    assert_eq!(browser.text("#limit"), "–", "the page itself holds no data");
+
+    assert!(!server.log().contains("without"), "to open the page is no intrusion: {}", server.log());
+
+    browser.fill("#token", "battery-staple");
+    browser.press(ENTER);
+    browser.wait_for_text("#ask-why", "the token is not the one that this server expects");
+    browser.fill("#token", "correct-horse");
+    browser.press(ENTER);
+    browser.wait_for_text("#state", "Live");
+    assert!(!is_asking());
+    browser.wait_for_text("#limit", "1000");
+    browser.fill("#wanted", "1200");
+    browser.press(ENTER);
+    browser.wait_for_text("#outcome.done", "Connection limit updated to 1200");
+
+    browser.reload();
+    browser.wait_for_text("#state", "Live");
+    assert_eq!(
+        browser.run("return [localStorage.length, sessionStorage.length, document.cookie, location.search]"),
+        serde_json::json!([0, 1, "", ""])
+    );
+    browser.click("#forget");
+    wait_until("the page asks again", is_asking);
+    assert_eq!(browser.run("return sessionStorage.length"), 0);
+}

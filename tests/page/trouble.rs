@@ -1,0 +1,44 @@
+//! A server that hangs, and one that is gone.
+
+use crate::harness::{Setup, Signal, wait_until};
+use crate::look;
+
+#[test]
+fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
+    let mut server = Setup::new().limit(1000).start();
+    let Some(browser) = look(&server) else { return };
+    let gone = || browser.text("#state").starts_with("The server does not answer since ");
+    server.signal(Signal::STOP);
+    wait_until("it says that the server is gone", gone);
+    server.signal(Signal::CONT);
+    browser.wait_for_text("#state", "Live");
+    server.set_limit(1234);
+    browser.wait_for_text("#limit", "1234");
+    assert!(server.stop().success());
+    wait_until("it says so again", gone);
+    browser.fill("#wanted", "5");
+    browser.click("#set button");
+    browser.wait_for_text(
+        "#outcome.refused",
+        "The server did not answer, so it is not known whether this was done. The history will tell.",
+    );
+}
+
+#[test]
+fn where_there_is_no_place_to_follow_it_asks_now_and_then() {
+    // So few descriptors that two may follow.
+    let server = Setup::new().limit(3).open_files(64).start();
+    let follow = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.management_port())).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+    };
+    let _followers = [follow(), follow()];
+    wait_until("no place is left", || server.get("/events").status == 503);
+    let Some(browser) = crate::open(&server) else { return };
+    wait_until("it says how it goes on", || {
+        browser.text("#state").starts_with("Every 5 seconds: as many clients follow /events")
+    });
+    server.set_limit(7);
+    browser.wait_for_text("#limit", "7");
+}
