@@ -59,7 +59,7 @@ fn play(server: &Server) {
             75 => server.signal(Signal::USR2),
             118 => server.signal(Signal::USR1),
             170 => assert!(server.manager("limit 300").status.success()),
-            205 => assert_eq!(server.put("/limit", r#"{"limit":100}"#).status, 409),
+            205 => assert_eq!(server.put("/limit", r#"{"limit":50}"#).status, 409),
             250 => server.write_config("max_connections = 250\n[storage]\ndurability = \"1s\"\n"),
             270 => server.set_limit(280),
             _ => {}
