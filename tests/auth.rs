@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use shibudb::auth::{AccountError, Accounts, FirstAdmin, HashCost, LoginError, NewUser, Permission, Role};
+use shibudb::auth::{
+    AccountError, Accounts, FirstAdmin, HashCost, LoginError, MAX_PASSWORD_LEN, NewUser, Permission, Role,
+};
 use shibudb::store::{Durability, Store};
 use tempfile::TempDir;
 
@@ -291,4 +293,27 @@ async fn without_a_place_for_its_password_there_is_no_first_admin() {
     let (dir, accounts) = fresh(CHEAP);
     assert!(accounts.ensure_admin(None, &dir.path().join("missing")).await.is_err());
     assert!(accounts.is_empty());
+}
+
+#[tokio::test]
+async fn logins_wait_for_a_first_admin_that_is_being_created() {
+    let (dir, accounts) = fresh(CHEAP);
+    let prepared = accounts.prepare_admin(Some("given"), dir.path()).await.unwrap().unwrap();
+    assert!(!format!("{prepared:?}").contains("given"));
+    let mut login = Box::pin(accounts.login("admin", "given", HERE));
+    assert!(futures_util::poll!(&mut login).is_pending(), "it is too early to say no");
+    assert_eq!(prepared.create().await.unwrap(), FirstAdmin::Given);
+    assert!(login.await.unwrap().is_admin());
+
+    // Where the account will never be, logins fail as before.
+    let (dir, accounts) = fresh(CHEAP);
+    drop(accounts.prepare_admin(Some("given"), dir.path()).await.unwrap().unwrap());
+    accounts.login("admin", "given", HERE).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn an_impossible_password_is_refused_before_anything_waits() {
+    let (dir, accounts) = fresh(CHEAP);
+    let endless = "x".repeat(MAX_PASSWORD_LEN + 1);
+    accounts.prepare_admin(Some(&endless), dir.path()).await.unwrap_err();
 }

@@ -5,75 +5,16 @@
 mod harness;
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
-use harness::{Server, Setup, Signal, shibudb, skipped, wait_until};
+use harness::{Server, Setup, Signal, Terminal, shibudb};
 use rustix::process::{Pid, kill_process};
-use tempfile::TempDir;
 
-/// A terminal with a shell in it, of a tmux server of its own.
-struct Terminal {
-    home: TempDir,
-}
-
-impl Terminal {
-    /// `None`, said aloud, if there is no tmux on this machine.
-    fn open(width: u16, height: u16) -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            skipped("tmux is not installed");
-            return None;
-        }
-        let terminal = Self { home: tempfile::tempdir().unwrap() };
-        let (width, height) = (width.to_string(), height.to_string());
-        let shell = "PS1='ready> ' exec sh";
-        terminal.tmux(&["new-session", "-d", "-x", &width, "-y", &height, shell]);
-        terminal.wait_for("ready>");
-        Some(terminal)
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Output {
-        let mut tmux = Command::new("tmux");
-        tmux.arg("-S").arg(self.home.path().join("socket")).args(["-f", "/dev/null"]).args(arguments);
-        let output = tmux.env("LANG", "C.UTF-8").env_remove("TMUX").output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        output
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        let mut screen = String::new();
-        let waiting = std::panic::AssertUnwindSafe(|| {
-            wait_until(&format!("{text:?} is on the screen"), || {
-                screen = self.screen();
-                screen.contains(text)
-            });
-        });
-        if let Err(panic) = std::panic::catch_unwind(waiting) {
-            eprintln!("{}", self.screen());
-            std::panic::resume_unwind(panic);
-        }
-    }
-
-    fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-
-    /// Starts `manager watch` on this server.
-    fn watch(&self, server: &Server) {
-        let program = env!("CARGO_BIN_EXE_shibudb");
-        self.press(&[&format!("{program} manager {} watch", server.port()), "Enter"]);
-        self.wait_for("q leave");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
+/// Starts `manager watch` on this server.
+#[track_caller]
+fn watch(terminal: &Terminal, server: &Server) {
+    terminal.enter(&format!("{} manager {} watch", env!("CARGO_BIN_EXE_shibudb"), server.port()));
+    terminal.wait_for("q leave");
 }
 
 #[test]
@@ -81,7 +22,7 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
     let Some(terminal) = Terminal::open(80, 24) else { return };
     let server = Setup::new().limit(150).start();
     let clients = [server.admin(), server.admin(), server.admin()];
-    terminal.watch(&server);
+    watch(&terminal, &server);
     terminal.wait_for("active 3 (2.0 %)");
     terminal.wait_for("limit 150");
     terminal.wait_for("- → 150 applied");
@@ -122,7 +63,7 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
 fn a_server_that_goes_away_and_comes_back_is_followed() {
     let Some(terminal) = Terminal::open(100, 30) else { return };
     let mut server = Setup::new().limit(150).start();
-    terminal.watch(&server);
+    watch(&terminal, &server);
     server.kill();
     terminal.wait_for("connection refused; as of ");
     terminal.press(&["+"]);
@@ -140,10 +81,7 @@ fn a_wrong_port_is_an_error_and_not_a_view() {
     let mut server = Setup::new().start();
     let port = server.port();
     server.kill();
-    terminal.press(&[
-        &format!("{} manager {port} watch; echo status $?", env!("CARGO_BIN_EXE_shibudb")),
-        "Enter",
-    ]);
+    terminal.enter(&format!("{} manager {port} watch; echo status $?", env!("CARGO_BIN_EXE_shibudb")));
     terminal.wait_for("Error: Failed to connect to management server: connection refused");
     terminal.wait_for("status 1");
 }
@@ -152,14 +90,14 @@ fn a_wrong_port_is_an_error_and_not_a_view() {
 fn a_terminated_view_leaves_the_terminal_as_it_was() {
     let Some(terminal) = Terminal::open(80, 24) else { return };
     let server = Setup::new().start();
-    terminal.watch(&server);
+    watch(&terminal, &server);
     let shell = String::from_utf8(terminal.tmux(&["display-message", "-p", "#{pane_pid}"]).stdout).unwrap();
     let shell = shell.trim();
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     let view = children.split_whitespace().next().unwrap().parse().unwrap();
     kill_process(Pid::from_raw(view).unwrap(), Signal::TERM).unwrap();
     terminal.wait_for("ready>");
-    terminal.press(&["echo it is s''een", "Enter"]);
+    terminal.enter("echo it is s''een");
     terminal.wait_for("it is seen");
 }
 

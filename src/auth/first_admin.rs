@@ -1,12 +1,17 @@
 //! The first admin, and its password when nobody has given one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{AccountError, Accounts, NewUser, Role};
+use tokio::sync::OwnedMutexGuard;
+
+use super::rules::check_password;
+use super::{Account, AccountError, Accounts, Role};
 
 /// The name of the first admin.
 const USERNAME: &str = "admin";
@@ -29,6 +34,15 @@ pub enum FirstAdmin {
     Written(PathBuf),
 }
 
+/// A first admin whose password is settled, and whose account is still to be created.
+pub struct PreparedAdmin {
+    accounts: Accounts,
+    password: String,
+    outcome: FirstAdmin,
+    /// Nobody else creates an account before it.
+    _changing: OwnedMutexGuard<()>,
+}
+
 /// Why there is no first admin.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstAdminError {
@@ -49,14 +63,31 @@ impl Accounts {
     /// If there are no users, creates `admin` with the password `given`, or with a random one that
     /// it writes to `initial-admin-password` in `dir`, readable by the owner alone.
     ///
+    /// # Errors
+    /// [`FirstAdminError`] if the file or the account could not be written.
+    pub async fn ensure_admin(&self, given: Option<&str>, dir: &Path) -> Result<FirstAdmin, FirstAdminError> {
+        match self.prepare_admin(given, dir).await? {
+            Some(admin) => admin.create().await,
+            None => Ok(FirstAdmin::NotNeeded),
+        }
+    }
+
+    /// The same without the hash, which takes longer than all the rest of a start. From here on every login
+    /// waits until the account is created, so a server may let clients in meanwhile.
+    ///
     /// The file comes before the account: after a crash in between there are still no users, and
     /// the next start begins anew.
     ///
     /// # Errors
-    /// [`FirstAdminError`] if the file or the account could not be written.
-    pub async fn ensure_admin(&self, given: Option<&str>, dir: &Path) -> Result<FirstAdmin, FirstAdminError> {
+    /// [`FirstAdminError`] if the password given cannot be one, or the file could not be written.
+    pub async fn prepare_admin(
+        &self,
+        given: Option<&str>,
+        dir: &Path,
+    ) -> Result<Option<PreparedAdmin>, FirstAdminError> {
+        let changing = Arc::clone(&self.inner.changing).lock_owned().await;
         if !self.is_empty() {
-            return Ok(FirstAdmin::NotNeeded);
+            return Ok(None);
         }
         let file_error = |(path, source)| FirstAdminError::File { path, source };
         remove_stale(dir).map_err(file_error)?;
@@ -67,14 +98,29 @@ impl Accounts {
                 (password, FirstAdmin::Written(path))
             }
         };
-        let admin = NewUser {
-            username: USERNAME.to_owned(),
-            password,
-            role: Role::Admin,
-            permissions: BTreeMap::new(),
-        };
-        self.create(admin).await?;
-        Ok(outcome)
+        check_password(&password)?;
+        Ok(Some(PreparedAdmin { accounts: self.clone(), password, outcome, _changing: changing }))
+    }
+}
+
+impl PreparedAdmin {
+    /// Creates the account.
+    ///
+    /// # Errors
+    /// [`FirstAdminError`] if it could not be written.
+    pub async fn create(self) -> Result<FirstAdmin, FirstAdminError> {
+        let hash = self.accounts.inner.hasher.hash(&self.password).await.map_err(AccountError::from)?;
+        let account =
+            Account { username: USERNAME.to_owned(), role: Role::Admin, permissions: BTreeMap::new() };
+        self.accounts.replace(account, hash.into()).await?;
+        Ok(self.outcome)
+    }
+}
+
+impl fmt::Debug for PreparedAdmin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the password.
+        f.debug_struct("PreparedAdmin").field("outcome", &self.outcome).finish_non_exhaustive()
     }
 }
 

@@ -31,7 +31,7 @@ use std::{fmt, io};
 
 pub use account::{Account, NewUser, Permission, Role};
 pub use error::{AccountError, LoginError, OpenError};
-pub use first_admin::{FirstAdmin, FirstAdminError};
+pub use first_admin::{FirstAdmin, FirstAdminError, PreparedAdmin};
 pub use hasher::HashError;
 pub use imported::{ImportedHash, InvalidHash};
 pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
@@ -64,7 +64,7 @@ struct Inner {
     generation: AtomicU64,
     /// Changes go one after another, from the look at what is there until it is changed. Held
     /// while the store writes, hence not a lock that would stop a thread.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     hasher: Hasher,
     prover: Prover,
     /// By attempt and address: each waits for one turn.
@@ -97,7 +97,7 @@ impl Accounts {
             store,
             users: RwLock::new(users),
             generation: AtomicU64::new(0),
-            changing: tokio::sync::Mutex::default(),
+            changing: Arc::default(),
             hasher: Hasher::start(cost)?,
             prover: Prover::new().map_err(io::Error::from)?,
             attempts: Verifications::default(),
@@ -131,6 +131,10 @@ impl Accounts {
         peer: IpAddr,
     ) -> Result<Arc<Account>, LoginError> {
         let inner = &*self.inner;
+        if self.is_empty() {
+            // The first admin is about to be there.
+            drop(inner.changing.lock().await);
+        }
         let user = self.user(username);
         let hash = user.as_ref().map(|user| Arc::clone(&user.hash));
         let attempt = inner.prover.attempt(username, hash.as_deref().unwrap_or_default(), password);

@@ -15,7 +15,7 @@ use super::reload::Loaded;
 use super::settings::{self, CommandLine};
 use super::unix_socket::UnixSocket;
 use super::{DEFAULT_CONFIG, Options, RunError, places};
-use crate::auth::{Accounts, FirstAdmin, HashCost};
+use crate::auth::{Accounts, HashCost, PreparedAdmin};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
@@ -39,6 +39,7 @@ pub(super) struct Built {
     pub(super) management_places: Places,
     pub(super) store: Store,
     pub(super) accounts: Accounts,
+    pub(super) first_admin: Option<PreparedAdmin>,
     pub(super) control: Control,
     pub(super) limiter: Limiter,
 }
@@ -76,7 +77,7 @@ pub(super) fn build(
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
-    clients.block_on(first_admin(&accounts, &data_dir))?;
+    let first_admin = clients.block_on(accounts.prepare_admin(given_password()?.as_deref(), &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
@@ -88,6 +89,7 @@ pub(super) fn build(
         management_places,
         store,
         accounts,
+        first_admin,
         control,
         limiter,
     };
@@ -122,17 +124,6 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         last_reload: None,
         in_force_since: Timestamp::now(),
     })
-}
-
-async fn first_admin(accounts: &Accounts, data_dir: &Path) -> Result<(), RunError> {
-    let given = given_password()?;
-    match accounts.ensure_admin(given.as_deref(), data_dir).await? {
-        FirstAdmin::NotNeeded => {}
-        FirstAdmin::Given => tracing::info!("created the account admin with the password that was given"),
-        FirstAdmin::Written(path) => tracing::info!(path = %path.display(),
-            "created the account admin; its password is in {}", path.display()),
-    }
-    Ok(())
 }
 
 /// The administrator's first password: systemd's credential, else the environment.

@@ -20,6 +20,7 @@ use super::reload::{Reloader, Trigger};
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, report, settings, usage, watchdog};
+use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::config::Config;
 use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
@@ -110,6 +111,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let (listeners, _socket_file) = management_listeners(built.listeners.management, built.management_socket)
         .map_err(|error| RunError::System("serve management", error))?;
     tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, published));
+    tasks.spawn("first admin", first_admin_task(built.first_admin));
     tasks.spawn("management", management_task(listeners, api, over.clone()));
     let snapshot = built.limiter.snapshot();
     let draining = CancellationToken::new();
@@ -231,6 +233,25 @@ fn management_listeners(
     listeners.push(Listener::Unix(UnixListener::from_std(listener)?));
     tracing::info!(socket = %file.path().display(), "management is on {}, too", file.path().display());
     Ok((listeners, Some(file)))
+}
+
+/// Creates the first admin. Only logins wait for that.
+async fn first_admin_task(prepared: Option<PreparedAdmin>) {
+    if let Some(admin) = prepared {
+        match admin.create().await {
+            Ok(FirstAdmin::NotNeeded) => {}
+            Ok(FirstAdmin::Given) => {
+                tracing::info!("created the account admin with the password that was given");
+            }
+            Ok(FirstAdmin::Written(path)) => tracing::info!(path = %path.display(),
+                "created the account admin; its password is in {}", path.display()),
+            Err(error) => {
+                tracing::error!(%error, "{error}");
+                return;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 async fn management_task(listeners: Vec<Listener>, api: Management, over: CancellationToken) {

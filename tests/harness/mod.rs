@@ -16,6 +16,7 @@
 mod client;
 pub(crate) mod http;
 mod log;
+mod terminal;
 pub(crate) mod world;
 
 use std::fs;
@@ -32,6 +33,7 @@ pub(crate) use client::Client;
 pub(crate) use http::Reply;
 pub(crate) use log::Log;
 pub(crate) use rustix::process::Signal;
+pub(crate) use terminal::Terminal;
 
 /// Longer than anything that is waited for takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

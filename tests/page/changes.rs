@@ -92,7 +92,7 @@ fn a_refusal_is_shown_in_the_words_of_the_server() {
     assert_eq!(server.limit(), 10);
     browser.wait_for_text(
         "#changes tr.refused .reason",
-        &server.get("/history").json()["changes"][0]["reason"].as_str().unwrap().to_owned(),
+        server.get("/history").json()["changes"][0]["reason"].as_str().unwrap(),
     );
 }
 

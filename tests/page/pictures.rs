@@ -1,15 +1,17 @@
-//! The pictures of the page in the README, taken from a server that has been busy for five minutes. Started by
+//! The pictures of the page and of `manager watch` in the README, taken from a server that has been busy for five minutes. Started by
 //! `packaging/pictures/take`, and by nobody else.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Client, PASSWORD, PATIENCE, Server, Setup, Signal};
+use crate::browser::Browser;
+use crate::harness::{Client, PASSWORD, PATIENCE, Server, Setup, Signal, Terminal};
 use crate::look;
 
 /// In seconds: as much as the shortest plot shows.
@@ -32,10 +34,17 @@ fn take() {
         admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": new_user}), "USER_CREATED");
     }
     drop(admin);
-    play(&server);
-    let Some(browser) = look(&server) else { panic!("pictures need a browser") };
-    browser.click("#span label:first-child");
+    let held = play(&server);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/pictures");
+    let Some(browser) = look(&server) else { panic!("pictures need a browser") };
+    take_page(&browser, &directory);
+    take_watch(&server, &browser, &directory);
+    drop(held);
+}
+
+/// The page, on a desk and on a phone, by day and by night.
+fn take_page(browser: &Browser, directory: &Path) {
+    browser.click("#span label");
     for (width, density) in [(1280, 1), (390, 2)] {
         for scheme in ["light", "dark"] {
             browser.prefer(scheme);
@@ -49,8 +58,43 @@ fn take() {
     }
 }
 
+/// The terminal's view. The browser draws it, too, from the codes that are on the terminal.
+fn take_watch(server: &Server, browser: &Browser, directory: &Path) {
+    let Some(terminal) = Terminal::open(100, 30) else { panic!("pictures need a terminal") };
+    terminal.enter(&format!("clear; {} manager {} watch", env!("CARGO_BIN_EXE_shibudb"), server.port()));
+    terminal.wait_for("q leave");
+    terminal.wait_for("startup");
+    let home = tempfile::tempdir().unwrap();
+    let screen = home.path().join("screen");
+    fs::write(&screen, terminal.coloured_screen()).unwrap();
+    let aha = Command::new("aha").args(["--black", "--no-header", "-f"]).arg(screen).output().unwrap();
+    assert!(aha.status.success(), "{aha:?}");
+    // The dots of the plot come from another font, and are as wide as letters for whoever draws on a grid.
+    let style = "body { margin: 0; background: black; color: #ccc } i { display: inline-block; width: 1ch } \
+        pre { margin: 0; padding: 12px; display: inline-block; font: 14px/1.17 'DejaVu Sans Mono' }";
+    let text = String::from_utf8(aha.stdout).unwrap();
+    let text: String = text
+        .trim_end()
+        .chars()
+        .map(|letter| match letter {
+            '\u{2800}'..='\u{28FF}' => format!("<i>{letter}</i>"),
+            _ => letter.to_string(),
+        })
+        .collect();
+    let html = home.path().join("screen.html");
+    fs::write(&html, format!("<meta charset=utf-8><style>{style}</style><pre>{text}</pre>")).unwrap();
+    browser.open(&format!("file://{}", html.display()));
+    let side = |name: &str| {
+        let code = format!("return Math.ceil(document.querySelector('pre').getBoundingClientRect().{name})");
+        u32::try_from(browser.run(&code).as_u64().unwrap()).unwrap()
+    };
+    browser.resize(side("width"), side("height"), 2);
+    browser.settle();
+    fs::write(directory.join("watch.png"), browser.picture()).unwrap();
+}
+
 /// Connections that come and go, a burst that is too much, and what operators do about it.
-fn play(server: &Server) {
+fn play(server: &Server) -> Vec<Client> {
     let begun = Instant::now();
     let mut held: Vec<Client> = Vec::new();
     let mut turn = 0;
@@ -75,6 +119,7 @@ fn play(server: &Server) {
         let next = Duration::from_secs(second + 1);
         thread::sleep(next.saturating_sub(begun.elapsed()));
     }
+    held
 }
 
 /// How many connections there would be without a limit.

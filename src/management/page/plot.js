@@ -82,7 +82,6 @@ export class Course {
     });
     course.setData([times, active, limit]);
     rejections.setData([times, turnedAway]);
-    this.#place();
     this.#tell();
   }
 
@@ -129,7 +128,8 @@ export class Course {
         height: this.place.clientHeight,
         scales: scales((_, __, most) => [0, top(0, Math.max(most ?? 0, 1), 0.08, true)[1]]),
         axes: [x, counts],
-        hooks,
+        // Only what has been drawn has its scale: marks are put onto that.
+        hooks: { ...hooks, draw: [() => this.#place()] },
         series: [
           {},
           { stroke: colour("active"), fill: colour("active-fill"), width: 1.75, paths: step_, points: { show: false } },
