@@ -27,6 +27,10 @@ pub(crate) struct Script<'a> {
     pub(crate) server_closes: bool,
 }
 
+/// A client that is sent off as soon as it has said something.
+pub(crate) const BAD_LINE: Script<'static> =
+    Script { send: b"x\n", expect: b"\"status\":\"ERROR\"", server_closes: true };
+
 /// How many clients there are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {

@@ -38,6 +38,9 @@ pub(crate) const CPU: Figure = figure("server CPU", Unit::Microseconds);
 pub(crate) const LOST: Figure = figure("lost answers", Unit::Count);
 /// Clients whose connection ended in a reset, answered or not.
 pub(crate) const RESETS: Figure = figure("resets", Unit::Count);
+/// How long a list of all connections takes.
+pub(crate) const LISTED: Figure = figure("list, p50", Unit::Microseconds);
+pub(crate) const LISTED_WORST: Figure = figure("list, worst", Unit::Microseconds);
 pub(crate) const SILENT: Figure = figure("silent", Unit::Bytes);
 pub(crate) const LOGGED_IN: Figure = figure("logged in", Unit::Bytes);
 /// The share of that memory that the process still has three seconds after the connections are closed.

@@ -1,11 +1,12 @@
 //! What is to be reached, row by row.
 
 use crate::figures::{
-    ALONE, ANSWERS, BUSY_P50, BUSY_P99, CONTENDED, CPU, Figure, GROWTH, KEPT, LOGGED_IN, LOST, P50, P99,
-    RATE, RESETS, SILENT, Unit,
+    ALONE, ANSWERS, BUSY_P50, BUSY_P99, CONTENDED, CPU, Figure, GROWTH, KEPT, LISTED_WORST, LOGGED_IN, LOST,
+    P50, P99, RATE, RESETS, SILENT, Unit,
 };
 use crate::rounds::{Measured, REDIS, SHIBUDB, TOKIO};
 use crate::rows::limiter::{BARE_ATOMIC, SEMAPHORE};
+use crate::rows::listing::UNSEEN;
 use crate::rows::short::SILENT_CLIENTS;
 
 /// What a figure of this server is to be.
@@ -49,6 +50,8 @@ pub(crate) const TARGETS: &[Target] = &[
     value("rejected-logins", LOST, AtMost(0.0)),
     value("rejected-logins", RESETS, AtMost(0.0)),
     ratio("bad-lines", CPU, TOKIO, AtMost(1.1)),
+    ratio("listing", RATE, UNSEEN, AtLeast(0.9)),
+    value("listing", LISTED_WORST, AtMost(100_000.0)),
     value("logins", RATE, AtLeast(10_000.0)),
     aiming(ratio("gets", RATE, REDIS, AtLeast(0.9)), 1.0),
     aiming(ratio("puts", RATE, REDIS, AtLeast(1.2)), 1.5),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 
-use crate::burst::{self, Script, Size};
+use crate::burst::{self, BAD_LINE, Size};
 use crate::contender::{Contender, Shibudb};
 use crate::crowd;
 use crate::figures::{BUSY_P50, BUSY_P99, Figures, P50, P99, SEEN, latencies, micros, record};
@@ -25,8 +25,6 @@ const NEW: f64 = 2000.0;
 const SLICE: Duration = Duration::from_millis(10);
 
 const LIMIT: usize = 15_000;
-
-const BAD_LINE: Script<'static> = Script { send: b"x\n", expect: b"ERROR", server_closes: true };
 
 pub(super) fn stats(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb { limit: LIMIT, ..Shibudb::default() }.start()?;

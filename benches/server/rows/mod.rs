@@ -2,6 +2,7 @@
 
 pub(crate) mod idle;
 pub(crate) mod limiter;
+pub(crate) mod listing;
 mod management;
 mod manager;
 pub(crate) mod ready;
@@ -34,6 +35,11 @@ const ROWS: &[Row] = &[
         name: "bad-lines",
         title: "Connect, one bad line, error reply, close; 64 at a time",
         measure: short::bad_lines,
+    },
+    Row {
+        name: "listing",
+        title: "The same while 10,000 connections are held, and all of them are listed once a second",
+        measure: listing::measure,
     },
     Row { name: "logins", title: "Logins of a known user, 64 at a time", measure: short::logins },
     Row { name: "gets", title: "GET, 64 connections, values of 100 bytes", measure: requests::gets },

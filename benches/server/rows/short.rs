@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::bare;
-use crate::burst::{self, Script, Size};
+use crate::burst::{self, BAD_LINE, Script, Size};
 use crate::contender::{Contender, LOGIN, Redis, Shibudb, start_bare};
 use crate::crowd;
 use crate::figures::{Figures, LOST, RESETS};
@@ -25,9 +25,6 @@ const REJECTED: Script<'static> =
 
 /// The clients talk at once, as real ones do, and the server must not answer that with a reset.
 const REJECTED_LOGIN: Script<'static> = Script { send: LOGIN, ..REJECTED };
-
-const BAD_LINE: Script<'static> =
-    Script { send: b"x\n", expect: b"\"status\":\"ERROR\"", server_closes: true };
 
 const PING: Script<'static> = Script { send: b"PING\r\n", expect: b"+PONG", server_closes: false };
 

@@ -105,7 +105,8 @@ fn draw_plot(samples: &[Sample], frame: &mut Frame<'_>, area: Rect) {
         ago if ago > -60.0 => format!("{ago} s"),
         ago => format!("{} min", ago / 60.0),
     });
-    let chart = Chart::new(vec![line(&limit, LIMIT), line(&active, ACTIVE)])
+    // Where both are in one cell the later is seen: how near the limit is must not hide the limit.
+    let chart = Chart::new(vec![line(&active, ACTIVE), line(&limit, LIMIT)])
         .x_axis(Axis::default().bounds([-span, 0.0]).labels(labels).style(Style::new().dim()))
         .y_axis(
             Axis::default()
