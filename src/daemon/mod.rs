@@ -11,6 +11,7 @@ mod bind;
 mod build;
 mod connections;
 mod descriptors;
+mod memory;
 mod pid_file;
 mod places;
 mod published;
@@ -112,6 +113,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] if it cannot start, or cannot go on.
 pub fn run(options: Options, held: Held) -> Result<(), RunError> {
+    memory::give_back();
     let operators = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -70,8 +70,8 @@ pub(super) struct Worker {
     again: VecDeque<Token>,
     /// Connections that there was no memory for.
     starved: Starved,
-    /// How many connections there were when room was last given back.
-    gave_back: usize,
+    /// How many connections there were, and how much room, after room was last given back.
+    gave_back: (usize, usize),
     next_tick: Instant,
     ticks: u32,
     now: Instant,
@@ -109,7 +109,7 @@ impl Worker {
             recorder: shared.counters.recorder(),
             again: VecDeque::new(),
             starved: Starved::default(),
-            gave_back: usize::MAX,
+            gave_back: (0, 0),
             next_tick: now + TICK,
             ticks: 0,
             now,
@@ -284,18 +284,18 @@ impl Worker {
         self.pool.trim();
         if self.has_room_to_give_back() {
             self.connections.shrink_to_fit();
-            self.gave_back = self.connections.len();
+            self.gave_back = (self.connections.len(), self.connections.capacity());
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_A_SUMMARY) {
             self.shared.turned_away.log();
         }
     }
 
-    /// Whether connections that are gone have left much room behind, and more of them have gone since it was
-    /// last given back: what one of them holds at the end cannot be.
+    /// Whether connections that are gone have left much room behind, and anything has changed since it was last
+    /// given back: what one of them holds at the end cannot be.
     fn has_room_to_give_back(&self) -> bool {
         let (open, room) = (self.connections.len(), self.connections.capacity());
-        room > LEAST_ROOM && open < room / 4 && open != self.gave_back
+        room > LEAST_ROOM && open < room / 4 && (open, room) != self.gave_back
     }
 
     /// How much memory all requests in flight may take before reading pauses.
