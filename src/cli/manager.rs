@@ -7,6 +7,7 @@
 mod api;
 mod connections;
 mod lines;
+mod table;
 mod watch;
 
 use std::io;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::colours::Colours;
 use crate::management::wire::{
     ConfigReport, CurrentLimit, DEFAULT_HISTORY, Health, LONGEST_HISTORY, Message, SERVICE,
 };
@@ -150,11 +152,11 @@ impl ManagerError {
     }
 }
 
-/// Asks the server, and writes its answer to `out`. A reader that has gone away is no error.
+/// Asks the server, and writes its answer to `out`, in colour if so told. A reader that has gone away is no error.
 ///
 /// # Errors
 /// [`ManagerError`]; nothing has been written then.
-pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), ManagerError> {
+pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) -> Result<(), ManagerError> {
     let ManagerArgs { port, management_port, socket, token_file, json, command } = args;
     let place = match (socket, management_port, port) {
         (Some(path), ..) => Place::Socket(path),
@@ -167,7 +169,7 @@ pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), Mana
     let token = token_file.as_deref().map(Token::read).transpose()?;
     let api = Api::new(place, token.as_ref())?;
     let text = match command {
-        Command::Ask(question) => ask(&api, question, json).await?,
+        Command::Ask(question) => ask(&api, question, json, colours).await?,
         Command::Watch => return watch::run(&api, json, out).await,
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -177,7 +179,7 @@ pub async fn run(args: ManagerArgs, out: &mut impl io::Write) -> Result<(), Mana
 }
 
 /// What is to be printed: the answer as it is, or in words.
-async fn ask(api: &Api, question: Question, json: bool) -> Result<String, ApiError> {
+async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Result<String, ApiError> {
     let limit = |limit: i128| Some(format!("{{\"limit\":{limit}}}"));
     let amount = |amount: Option<i128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
     let done = |answer: Answer<Message>| answer.print(json, lines::message);
@@ -185,9 +187,17 @@ async fn ask(api: &Api, question: Question, json: bool) -> Result<String, ApiErr
         Question::Status => {
             let answer = api.get::<CurrentLimit>("/limit").await?;
             let config = if json { None } else { Some(api.get::<ConfigReport>("/config").await?) };
-            Ok(answer.print(json, |now| lines::status(now, config.map(|config| config.value.limit))))
+            let config = config.map(|config| config.value);
+            Ok(answer.print(json, |now| lines::status(now, config.as_ref(), colours)))
         }
-        Question::Stats => Ok(api.get("/stats").await?.print(json, lines::stats)),
+        Question::Stats => {
+            let answer = api.get("/stats").await?;
+            // Only for the colour, which has a value to fall back to.
+            let wanted = colours.are_on() && !json;
+            let config = if wanted { api.get::<ConfigReport>("/config").await.ok() } else { None };
+            let config = config.map(|config| config.value);
+            Ok(answer.print(json, |stats| lines::stats(stats, config.as_ref(), colours)))
+        }
         Question::Health => {
             let answer = api.get::<Health>("/health").await?;
             if answer.value.service != SERVICE {
@@ -196,12 +206,20 @@ async fn ask(api: &Api, question: Question, json: bool) -> Result<String, ApiErr
             Ok(answer.print(json, lines::health))
         }
         Question::History { count } => {
-            Ok(api.get(&format!("/history?limit={count}")).await?.print(json, lines::history))
+            let answer = api.get(&format!("/history?limit={count}")).await?;
+            Ok(answer.print(json, |history| lines::history(history, colours)))
         }
-        Question::Connections(wanted) => Ok(api.get(&wanted.path()).await?.print(json, connections::table)),
+        Question::Connections(wanted) => {
+            let answer = api.get(&wanted.path()).await?;
+            Ok(answer.print(json, |list| connections::table(list, colours)))
+        }
         Question::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
-        Question::Config => Ok(api.get("/config").await?.print(json, lines::config)),
-        Question::Reload => Ok(api.post("/reload", None).await?.print(json, lines::reload)),
+        Question::Config => {
+            Ok(api.get("/config").await?.print(json, |report| lines::config(report, colours)))
+        }
+        Question::Reload => {
+            Ok(api.post("/reload", None).await?.print(json, |report| lines::reload(report, colours)))
+        }
         Question::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),
         Question::Increase { amount: n } => api.post("/limit/increase", amount(n)).await.map(done),
         Question::Decrease { amount: n } => api.post("/limit/decrease", amount(n)).await.map(done),

@@ -5,6 +5,7 @@
 //! failed, 2 wrong usage, 78 an invalid configuration.
 
 mod check;
+pub mod colours;
 mod connect;
 mod import;
 pub mod manager;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use colours::Colours;
 
 use crate::daemon::{self, Options, RunError};
 use crate::signals::{self, Held};
@@ -107,7 +109,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, status }) => {
             // Without standard error there is nobody left to tell; the status still tells.
-            writeln!(std::io::stderr(), "Error: {message}").ok();
+            writeln!(std::io::stderr(), "{}", colours::error(message)).ok();
             ExitCode::from(status)
         }
     }
@@ -156,7 +158,7 @@ fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
 fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime
-        .block_on(manager::run(args, &mut std::io::stdout()))
+        .block_on(manager::run(args, Colours::of(&std::io::stdout()), &mut std::io::stdout()))
         .map_err(|error| Failure { status: error.exit_status(), message: error.to_string() })
 }
 

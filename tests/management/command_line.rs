@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use clap::Parser;
+use shibudb::cli::colours::Colours;
 use shibudb::cli::manager::{ManagerArgs, ManagerError, run};
 use shibudb::control::Actor;
 use shibudb::management::ReloadRefusal;
@@ -31,7 +32,7 @@ pub(crate) async fn manager_with(words: &str) -> Result<String, (u8, String)> {
     let words = ["manager"].into_iter().chain(words.split_whitespace());
     let Manager { args } = Manager::try_parse_from(words).unwrap();
     let mut out = Vec::new();
-    let result = run(args, &mut out).await;
+    let result = run(args, Colours::OFF, &mut out).await;
     if result.is_err() {
         assert!(out.is_empty(), "an error prints nothing");
     }
@@ -258,7 +259,7 @@ async fn somebody_else_there_is_told_apart() {
 #[tokio::test]
 async fn a_port_too_high_has_no_management_port() {
     let parse = |words: &str| Manager::try_parse_from(words.split(' ')).map(|manager| manager.args);
-    let error = run(parse("manager 64536 status").unwrap(), &mut Vec::new()).await.unwrap_err();
+    let error = run(parse("manager 64536 status").unwrap(), Colours::OFF, &mut Vec::new()).await.unwrap_err();
     assert_eq!(error.exit_status(), 2);
     assert!(
         error.to_string().starts_with("the management port of 64536 would be 65536, and ports end at 65535")
@@ -266,7 +267,7 @@ async fn a_port_too_high_has_no_management_port() {
 
     let server = Server::start().await;
     let words = format!("manager 64536 --management-port {} health", server.address.port());
-    run(parse(&words).unwrap(), &mut Vec::new()).await.unwrap();
+    run(parse(&words).unwrap(), Colours::OFF, &mut Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
@@ -313,7 +314,7 @@ async fn a_reader_that_went_away_is_no_error_and_a_full_disk_is() {
     let server = Server::start().await;
     let words = format!("manager 9090 --management-port {} stats", server.address.port());
     let Manager { args } = Manager::try_parse_from(words.split(' ')).unwrap();
-    run(args.clone(), &mut Closed(io::ErrorKind::BrokenPipe)).await.unwrap();
-    let error = run(args, &mut Closed(io::ErrorKind::StorageFull)).await.unwrap_err();
+    run(args.clone(), Colours::OFF, &mut Closed(io::ErrorKind::BrokenPipe)).await.unwrap();
+    let error = run(args, Colours::OFF, &mut Closed(io::ErrorKind::StorageFull)).await.unwrap_err();
     assert!(matches!(error, ManagerError::Output(_)));
 }

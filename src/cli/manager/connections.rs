@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use anstyle::Style;
 use clap::Args;
 use comfy_table::{Cell, CellAlignment};
 
-use super::lines::{self, local};
+use super::lines::local;
+use super::table::Rows;
+use crate::cli::colours::Colours;
 use crate::management::wire::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS,
 };
@@ -52,16 +55,16 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// The connections, one a line, and whose they are.
-pub(super) fn table(list: ConnectionList) -> String {
+pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
     let ConnectionList { connections, total, by_user, by_peer } = list;
-    let mut table =
-        lines::table(["Id", "Peer", "User", "Space", "Connected since", "Idle", "Requests", "In", "Out"]);
+    let mut rows =
+        Rows::new(["Id", "Peer", "User", "Space", "Connected since", "Idle", "Requests", "In", "Out"]);
     let shown = connections.len() as u64;
     for connection in connections {
         let Connection { id, peer, user, space, connected_at, idle_seconds, requests, bytes_in, bytes_out } =
             connection;
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        table.add_row([
+        let cells = [
             right(id.to_string()),
             Cell::new(peer),
             Cell::new(user.as_deref().unwrap_or("-")),
@@ -71,9 +74,10 @@ pub(super) fn table(list: ConnectionList) -> String {
             right(requests.to_string()),
             right(size(bytes_in)),
             right(size(bytes_out)),
-        ]);
+        ];
+        rows.add(Style::new(), cells);
     }
-    let mut text = lines::text(&table);
+    let mut text = rows.text(colours);
     let plural = if total == 1 { "" } else { "s" };
     write!(text, "{total} connection{plural}").ok();
     if shown < total {

@@ -1,38 +1,60 @@
 //! What `manager` prints.
 //!
 //! The first lines of `status` and `stats` are read by scripts, letter by letter; further facts are
-//! further lines below. Tables are for people; scripts take `--json`.
+//! further lines below. Tables and colours are for people; scripts take `--json`.
 
-use std::fmt::Write as _;
-
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use anstyle::Style;
+use comfy_table::{Cell, CellAlignment};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::table::Rows;
+use crate::cli::colours::{AMBER, Colours, HEADING, RED};
 use crate::management::wire::{
     ChangedSetting, ConfigReport, CurrentLimit, Health, History, HistoryEntry, LastReload, LimitReport,
     Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats,
 };
 
-pub(super) fn status(now: CurrentLimit, limit: Option<LimitReport>) -> String {
+/// Usage that is worth a look, in percent, if the server does not say.
+const WARN_PERCENT: f64 = 80.0;
+
+pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: Colours) -> String {
     let CurrentLimit { current_limit, active_connections } = now;
-    let mut text = format!(
-        "Connection Status:\nCurrent Limit: {current_limit}\nActive Connections: {active_connections}\n"
-    );
-    if let Some(limit) = limit {
-        text.push_str(&further(&limit, current_limit));
+    let usage = f64::from(active_connections) / f64::from(current_limit.max(1)) * 100.0;
+    let heading = colours.paint(HEADING, "Connection Status:");
+    let active =
+        colours.paint(tightness(usage, config), format_args!("Active Connections: {active_connections}"));
+    let mut text = format!("{heading}\nCurrent Limit: {current_limit}\n{active}\n");
+    if let Some(config) = config {
+        text.push_str(&further(&config.limit, current_limit, colours));
     }
     text
 }
 
-pub(super) fn stats(stats: Stats) -> String {
+pub(super) fn stats(stats: Stats, config: Option<&ConfigReport>, colours: Colours) -> String {
     let Stats { active_connections, max_connections, usage_percentage, available_slots } = stats;
+    let heading = colours.paint(HEADING, "Connection Statistics:");
+    let usage = colours
+        .paint(tightness(usage_percentage, config), format_args!("Usage Percentage: {usage_percentage:.1}%"));
     format!(
-        "Connection Statistics:\nActive Connections: {active_connections}\n\
-         Max Connections: {max_connections}\nUsage Percentage: {usage_percentage:.1}%\n\
+        "{heading}\nActive Connections: {active_connections}\nMax Connections: {max_connections}\n{usage}\n\
          Available Slots: {available_slots}\n"
     )
+}
+
+/// How a usage in percent looks.
+fn tightness(usage: f64, config: Option<&ConfigReport>) -> Style {
+    let of = |config: &ConfigReport| {
+        config.settings.iter().find(|setting| setting.key == "limits.warn_percent")?.value.as_f64()
+    };
+    if usage >= 100.0 {
+        RED
+    } else if usage >= config.and_then(of).unwrap_or(WARN_PERCENT) {
+        AMBER
+    } else {
+        Style::new()
+    }
 }
 
 pub(super) fn health(health: Health) -> String {
@@ -44,75 +66,83 @@ pub(super) fn message(Message { message }: Message) -> String {
     message + "\n"
 }
 
-pub(super) fn history(History { changes }: History) -> String {
-    let mut table = table(["Time", "Door", "Who", "Limit", "Active", "Outcome"]);
+pub(super) fn history(History { changes }: History, colours: Colours) -> String {
+    let mut rows = Rows::new(["Time", "Door", "Who", "Limit", "Active", "Outcome"]);
     for HistoryEntry { time, door, actor, old, new, active, outcome, reason, .. } in changes {
         let old = old.map_or("-".to_owned(), |old| old.to_string());
         let new = new.map_or("-".to_owned(), |new| new.to_string());
-        let outcome = match (outcome, reason) {
-            (Outcome::Applied, _) => "applied".to_owned(),
-            (Outcome::Refused, None) => "refused".to_owned(),
-            (Outcome::Refused, Some(reason)) => format!("refused: {reason}"),
+        let (style, outcome) = match (outcome, reason) {
+            (Outcome::Applied, _) => (Style::new(), "applied".to_owned()),
+            (Outcome::Refused, None) => (RED, "refused".to_owned()),
+            (Outcome::Refused, Some(reason)) => (RED, format!("refused: {reason}")),
         };
-        table.add_row([
+        let cells = [
             Cell::new(local(time)),
             Cell::new(door),
             Cell::new(actor),
             Cell::new(format!("{old} → {new}")),
             Cell::new(active).set_alignment(CellAlignment::Right),
             Cell::new(outcome),
-        ]);
+        ];
+        rows.add(style, cells);
     }
-    text(&table)
+    rows.text(colours)
 }
 
-pub(super) fn config(report: ConfigReport) -> String {
+pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
     let ConfigReport { file, limit, settings, last_reload } = report;
-    let mut table = table(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
+    let mut rows = Rows::new(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
     for Setting { key, value, default, source, live, pending } in settings {
-        table.add_row([
+        let style = if pending.is_some() { AMBER } else { Style::new() };
+        let cells = [
             key,
             plain(&value),
             plain(&default),
             source.as_str().to_owned(),
             if live { "live" } else { "restart" }.to_owned(),
             pending.map_or("-".to_owned(), |value| plain(&value)),
-        ]);
+        ];
+        rows.add(style, cells.map(Cell::new));
     }
     let file = file.unwrap_or_else(|| "none".to_owned());
-    let reload = match last_reload {
-        None => "never".to_owned(),
+    let (style, reload) = match last_reload {
+        None => (Style::new(), "never".to_owned()),
         Some(LastReload { time, door, outcome: ReloadOutcome::Ok, .. }) => {
-            format!("{} through {door}: ok", local(time))
+            (Style::new(), format!("{} through {door}: ok", local(time)))
         }
         Some(LastReload { time, door, outcome: ReloadOutcome::Failed, error }) => {
-            format!("{} through {door}: failed: {}", local(time), error.unwrap_or_default())
+            (RED, format!("{} through {door}: failed: {}", local(time), error.unwrap_or_default()))
         }
     };
-    let further = further(&limit, limit.current);
-    format!("{}\nConfig File: {file}\nLast Reload: {reload}\n{further}", text(&table))
+    let reload = colours.paint_lines(style, &format!("Last Reload: {reload}\n"));
+    let further = further(&limit, limit.current, colours);
+    format!("{}\nConfig File: {file}\n{reload}{further}", rows.text(colours))
 }
 
-pub(super) fn reload(report: ReloadReport) -> String {
+pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
     let ReloadReport { changed, restart, refused, message, .. } = report;
     let mut text = message + "\n";
-    let mut list = |title: &str, settings: Vec<ChangedSetting>| {
+    let mut list = |title: &str, style: Style, settings: Vec<ChangedSetting>| {
         for ChangedSetting { key, old, new } in settings {
-            push_line(&mut text, format_args!("{title}: {key}: {} → {}", plain(&old), plain(&new)));
+            let line = format!("{title}: {key}: {} → {}\n", plain(&old), plain(&new));
+            text.push_str(&colours.paint_lines(style, &line));
         }
     };
-    list("Changed", changed);
-    list("Needs Restart", restart);
+    list("Changed", Style::new(), changed);
+    list("Needs Restart", AMBER, restart);
     for setting in refused {
         let (key, value, reason) = (setting.key, plain(&setting.value), setting.reason);
-        push_line(&mut text, format_args!("Refused: {key} = {value}: {reason}"));
+        text.push_str(&colours.paint_lines(RED, &format!("Refused: {key} = {value}: {reason}\n")));
     }
     text
 }
 
 /// What an operator should know of the limit beside its value.
-fn further(limit: &LimitReport, current: u32) -> String {
-    configured_limit(limit, current).into_iter().chain(unwritten_history(limit)).collect()
+fn further(limit: &LimitReport, current: u32, colours: Colours) -> String {
+    // An override was somebody's wish. Anything else is not as anybody wants it.
+    let style = if limit.refused.is_none() && limit.override_.is_some() { AMBER } else { RED };
+    let lines = [(style, configured_limit(limit, current)), (RED, unwritten_history(limit))];
+    lines.into_iter().filter_map(|(style, line)| Some(colours.paint_lines(style, &line?))).collect()
 }
 
 fn unwritten_history(limit: &LimitReport) -> Option<String> {
@@ -143,25 +173,6 @@ pub(super) fn configured_limit(limit: &LimitReport, current: u32) -> Option<Stri
         (None, None) => return None,
     };
     Some(format!("Configured Limit: {base} ({why})\n"))
-}
-
-/// A table without lines and colours, which grep can read as well.
-pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-pub(super) fn text(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    writeln!(text, "{line}").unwrap_or_default();
 }
 
 /// The time on the reader's clock.

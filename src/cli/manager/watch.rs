@@ -8,12 +8,13 @@ mod look;
 mod state;
 mod view;
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use futures_util::StreamExt as _;
 
 use super::ManagerError;
 use super::api::Api;
+use crate::cli::colours;
 use look::{Sample, looks};
 
 /// Watches until the reader has gone away, or on a terminal until it is told to leave.
@@ -45,7 +46,7 @@ pub(super) async fn run(api: &Api, json: bool, out: &mut impl io::Write) -> Resu
             Err(error) => {
                 let error = error.to_string();
                 if trouble.as_ref() != Some(&error) {
-                    anstream::eprintln!("Error: {error}");
+                    writeln!(io::stderr(), "{}", colours::error(&error)).ok();
                 }
                 trouble = Some(error);
             }
