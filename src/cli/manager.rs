@@ -152,6 +152,17 @@ impl ManagerError {
     }
 }
 
+/// The usage as it is typed. The parser would leave the port out of it, which may be left out if there is
+/// a socket instead, and put the options before what people look for.
+pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
+    manager.override_usage("shibudb manager <PORT> <COMMAND> [OPTIONS]").mut_subcommands(|command| {
+        let words = command.get_positionals().map(|argument| format!(" {argument}"));
+        let words = String::from_iter(words);
+        let usage = format!("shibudb manager <PORT> {}{words} [OPTIONS]", command.get_name());
+        command.override_usage(usage)
+    })
+}
+
 /// Asks the server, and writes its answer to `out`, in colour if so told. A reader that has gone away is no error.
 ///
 /// # Errors

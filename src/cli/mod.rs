@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use colours::Colours;
 
 use crate::daemon::{self, Options, RunError};
@@ -99,7 +99,11 @@ struct Failure {
 
 /// The arguments as clap knows them, for the manual page and the shell completions.
 pub fn command() -> clap::Command {
-    Cli::command()
+    // Changing one of them by name would put it last.
+    Cli::command().mut_subcommands(|command| match command.get_name() {
+        "manager" => manager::with_usage(command),
+        _ => command,
+    })
 }
 
 /// Runs the command line of this process.
@@ -136,7 +140,8 @@ fn run() -> Result<(), Failure> {
 
 /// The arguments. Asked for help or the version, the process ends here.
 fn arguments() -> Result<Cli, Failure> {
-    Cli::try_parse().map_err(|error| match error.kind() {
+    let matches = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    matches.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),

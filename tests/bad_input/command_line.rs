@@ -53,6 +53,28 @@ fn help_and_version_are_results() {
 }
 
 #[test]
+fn usage_has_the_port_where_it_is_typed() {
+    let home = tempfile::tempdir().unwrap();
+    for (words, usage) in [
+        ("manager limit --help", "<PORT> limit <N>"),
+        ("manager 9090 limit --help", "<PORT> limit <N>"),
+        ("manager help kill", "<PORT> kill <ID>"),
+        ("manager 9090 history -h", "<PORT> history [N]"),
+        ("manager watch -h", "<PORT> watch"),
+        ("manager --help", "<PORT> <COMMAND>"),
+        ("manager 9090 limit", "<PORT> limit <N>"),
+        ("manager 9090 limit 5 6", "<PORT> limit <N>"),
+        ("manager 9090 stats 5", "<PORT> stats"),
+        ("manager 9090", "<PORT> <COMMAND>"),
+    ] {
+        let output = shibudb(home.path(), words.split(' ')).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let line = format!("\nUsage: shibudb manager {usage} [OPTIONS]\n");
+        assert!(said.contains(&line), "{words}: {said}");
+    }
+}
+
+#[test]
 fn a_refused_change_is_status_1_and_in_the_servers_words() {
     let server = Setup::new().limit(100).start();
     let _inside = server.admin();
