@@ -35,18 +35,23 @@ pub use users::FoundUser;
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What has been done so far.
+/// What has been done since the step before.
 #[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
-    /// These bytes of the space's file have been taken over, in addition to those before.
+pub enum Step<'a> {
+    /// A user.
+    Users {
+        /// How many users have had their turn.
+        done: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// Records of a space.
     Bytes {
         /// The space.
         space: &'a str,
-        /// How many.
+        /// How many bytes of its file.
         bytes: u64,
     },
-    /// A space is done.
-    Space(&'a SpaceReport),
 }
 
 /// What an import has done.
@@ -130,10 +135,11 @@ pub async fn import(
     source: Source,
     store: &Store,
     accounts: &Accounts,
-    mut progress: impl FnMut(Progress<'_>),
+    mut step: impl FnMut(Step<'_>),
 ) -> Result<Report, ImportError> {
     let mut report = Report { left_out: source.left_out().to_vec(), ..Report::default() };
-    for FoundUser { account, hash } in source.users() {
+    let total = source.users().len();
+    for (before, FoundUser { account, hash }) in source.users().iter().enumerate() {
         let username = account.username.clone();
         match accounts.import(account.clone(), hash.clone()).await {
             Ok(()) => report.users.push(username),
@@ -143,11 +149,10 @@ pub async fn import(
             }
             Err(source) => return Err(ImportError::User { username, source }),
         }
+        step(Step::Users { done: before + 1, total });
     }
     for space in source.spaces() {
-        let done = import_space(&source, space, store, &mut progress).await?;
-        progress(Progress::Space(&done));
-        report.spaces.push(done);
+        report.spaces.push(import_space(&source, space, store, &mut step).await?);
     }
     Ok(report)
 }
@@ -156,7 +161,7 @@ async fn import_space(
     source: &Source,
     found: &FoundSpace,
     store: &Store,
-    progress: &mut impl FnMut(Progress<'_>),
+    step: &mut impl FnMut(Step<'_>),
 ) -> Result<SpaceReport, ImportError> {
     let name = &found.name;
     match store.create_space(name, found.wal).await {
@@ -204,12 +209,12 @@ async fn import_space(
         if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
             store.write(std::mem::take(&mut batch)).await.map_err(failed)?;
             bytes = 0;
-            progress(Progress::Bytes { space: name, bytes: records.position() - done });
+            step(Step::Bytes { space: name, bytes: records.position() - done });
             done = records.position();
         }
     };
     store.write(batch).await.map_err(failed)?;
-    progress(Progress::Bytes { space: name, bytes: length.saturating_sub(done) });
+    step(Step::Bytes { space: name, bytes: length.saturating_sub(done) });
     report.torn = torn;
     Ok(report)
 }

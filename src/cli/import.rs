@@ -1,25 +1,29 @@
 //! `shibudb import`: moves in from a ShibuDB server.
 //!
-//! On a terminal a bar shows how far it is; elsewhere each space that is done gets a line. What was
-//! done and what was left out goes to standard output at the end.
+//! If it takes its time, standard error shows how far it is. What was done and what was left out goes to
+//! standard output at the end.
 
 use std::fmt::Write as _;
 use std::fs::DirBuilder;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::progress::Progress;
 use super::{Failure, Files, failed, say};
 use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::daemon;
-use crate::import::{Progress, Report, Source, SpaceReport, import};
+use crate::import::{Report, Source, SpaceReport, Step, import};
 use crate::store::{Durability, OpenError, Store};
 
 /// Gives the first admin its password, here as with `run`.
 const ADMIN_PASSWORD: &str = "SHIBUDB_ADMIN_PASSWORD";
+
+/// How far it is, on a terminal.
+const STYLE: &str = "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
@@ -52,9 +56,9 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
             let given = std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty());
             accounts.ensure_admin(given.as_deref(), &data_dir).await.map_err(failed)?
         };
-        let bar = bar(total);
-        let report = import(source, &store, &accounts, |progress| show(&bar, progress)).await;
-        bar.finish_and_clear();
+        let mut progress = Progress::new(Some(total), STYLE);
+        let report = import(source, &store, &accounts, |step| show(&mut progress, step)).await;
+        drop(progress);
         Ok(summary(&report.map_err(failed)?, &admin))
     })?;
     store.close().map_err(failed)?;
@@ -78,24 +82,21 @@ fn make_own(path: &Path) -> Result<(), Failure> {
     )))
 }
 
-fn bar(total: u64) -> ProgressBar {
-    // Hidden where there is no terminal.
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let style =
-        ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
-}
-
-fn show(bar: &ProgressBar, progress: Progress<'_>) {
-    match progress {
-        Progress::Bytes { space, bytes } => {
-            bar.set_message(space.to_owned());
-            bar.inc(bytes);
+fn show(progress: &mut Progress, step: Step<'_>) {
+    match step {
+        Step::Users { done, total } => {
+            let line = format!("{done} of {total} users are imported");
+            progress.tell(&line, |_| line.clone());
         }
-        Progress::Space(done) if !io::stderr().is_terminal() => {
-            writeln!(io::stderr(), "{}", line(done)).ok();
+        Step::Bytes { space, bytes } => {
+            progress.add(bytes);
+            progress.tell(space, |bar| {
+                let size = |bytes| ByteSize::b(bytes).display().iec();
+                let (done, total) = (bar.position(), bar.length().unwrap_or_default());
+                let left = bar.eta().as_secs();
+                format!("{} of {} are imported, {left} s left, now {space}", size(done), size(total))
+            });
         }
-        Progress::Space(_) => {}
     }
 }
 

@@ -9,6 +9,7 @@ pub mod colours;
 mod connect;
 mod import;
 pub mod manager;
+mod progress;
 mod start;
 mod stop;
 
