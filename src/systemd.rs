@@ -75,6 +75,14 @@ pub fn alive() {
     send(&[NotifyState::Watchdog]);
 }
 
+/// The start goes on, and `status` says so; it may take so much longer from now.
+pub fn starting(status: &str, more_time: Option<Duration>) {
+    let status = one_line(status);
+    let mut state = vec![NotifyState::Status(&status)];
+    state.extend(more_time.map(more));
+    send(&state);
+}
+
 /// Everything is open and bound.
 pub fn ready(port: u16, management_port: u16, limit: u32, status: &str) {
     let facts = [
@@ -126,7 +134,11 @@ pub fn stopping(status: &str) {
 
 /// Ending may take this much longer from now.
 pub fn extend_timeout(by: Duration) {
-    send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
+    send(&[more(by)]);
+}
+
+fn more(time: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// A line break would begin another message.

@@ -1,7 +1,8 @@
 //! `shibudb start`: the same `run`, in the background, and word of it when it is ready.
 //!
 //! The child is given a notification socket and says on it what it would say to systemd: READY=1,
-//! or why not. So there is one notion of ready, and a failure is reported in the child's own words.
+//! or why not. So there is one notion of ready, and a failure is reported in the child's own words, as is
+//! what it is at if that takes its time.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::progress::Progress;
 use super::{EXIT_FAILED, Failure, StartArgs, failed, say};
 use crate::daemon::{self, Running, pid_file_path, runtime_dir};
 use crate::systemd;
@@ -90,6 +92,7 @@ fn spawn(args: &StartArgs, data_dir: &Path, pid_file: &Path, notify: &Path, log:
 fn wait_until_ready(socket: &UnixDatagram, child: &mut Child) -> io::Result<Said> {
     let mut facts = HashMap::new();
     let mut buffer = [0; 4096];
+    let mut progress = Progress::new(None, "{spinner} {msg}");
     loop {
         // What it said before it ended is still in the socket, so look at the socket last.
         let ended = child.try_wait()?;
@@ -102,6 +105,12 @@ fn wait_until_ready(socket: &UnixDatagram, child: &mut Child) -> io::Result<Said
                 }
                 if facts.contains_key("READY") {
                     return Ok(Said::Ready(facts));
+                }
+                // Of a failure too, which is not progress.
+                if let Some(status) = facts.get("STATUS")
+                    && !facts.contains_key(systemd::ERROR)
+                {
+                    progress.tell(status, |_| status.clone());
                 }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

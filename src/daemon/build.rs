@@ -13,6 +13,7 @@ use super::bind::{self, Listeners};
 use super::descriptors::{self, Shares};
 use super::reload::Loaded;
 use super::settings::{self, CommandLine};
+use super::starting::Starting;
 use super::unix_socket::UnixSocket;
 use super::{DEFAULT_CONFIG, Options, RunError, places};
 use crate::auth::{Accounts, HashCost, PreparedAdmin};
@@ -75,12 +76,14 @@ pub(super) fn build(
     let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
     let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
+    let starting = Starting::begin(&data_dir)?;
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
     let first_admin = clients.block_on(accounts.prepare_admin(given_password()?.as_deref(), &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
+    drop(starting);
     let built = Built {
         loaded,
         log,

@@ -19,6 +19,7 @@ mod reload;
 mod report;
 mod run;
 mod settings;
+mod starting;
 mod tasks;
 mod unix_socket;
 mod usage;

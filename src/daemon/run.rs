@@ -32,10 +32,10 @@ use crate::signals::{Action, Arrival, Signals};
 use crate::systemd;
 use crate::watch::Watcher;
 
-/// While it drains, the daemon asks systemd this often for more time, and for this much. Short, so that
-/// a daemon that hangs is not waited for.
-const ASK_FOR_TIME: Duration = Duration::from_secs(5);
-const MORE_TIME: Duration = Duration::from_secs(15);
+/// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
+/// for this much. Short, so that a daemon that hangs is not waited for.
+pub(super) const ASK_FOR_TIME: Duration = Duration::from_secs(5);
+pub(super) const MORE_TIME: Duration = Duration::from_secs(15);
 
 /// How long tasks of the clients' runtime may take to notice that all is over.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);

@@ -49,6 +49,7 @@ mod runway;
 mod shared;
 mod space;
 mod stats;
+mod weight;
 
 use std::fmt;
 use std::ops::Deref;
@@ -61,6 +62,7 @@ use tokio::sync::oneshot;
 pub use error::{OpenError, SpaceError, StoreError};
 pub use space::{InvalidName, MAX_NAME_LEN, Space, check_name};
 pub use stats::{Contents, Stats};
+pub use weight::Weight;
 
 use cache::KeyRef;
 use committer::Committer;

@@ -101,11 +101,13 @@ impl Setup {
         Self { open_files: Some(limit), ..self }
     }
 
-    /// Starts the server and waits until it is ready.
+    /// Starts the server and waits until it is ready and has nothing left to do.
     pub(crate) fn start(self) -> Server {
         let home = tempfile::tempdir_in(&self.place).unwrap();
         fs::write(home.path().join("shibudb.toml"), &self.config).unwrap();
         let (child, log, ports) = self.spawn(home.path());
+        // Which is of the first start only, and comes after it is ready.
+        log.wait_for("created the account admin");
         Server { setup: self, home, child, log, port: ports.0, management_port: ports.1 }
     }
 

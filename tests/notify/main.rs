@@ -14,4 +14,5 @@ mod ears;
 mod handed_over;
 mod health;
 mod reload;
+mod starting;
 mod status;

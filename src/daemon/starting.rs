@@ -1,0 +1,189 @@
+//! Word of a start that takes its time: now and then in the log, and each second to systemd or
+//! `shibudb start`.
+//!
+//! As long as the start gets on, systemd is asked not to give it up. One that hangs, on a disk that no longer
+//! answers, is not waited for longer than the unit says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytesize::ByteSize;
+
+use super::RunError;
+use super::run::{ASK_FOR_TIME, MORE_TIME};
+use crate::store::Weight;
+use crate::systemd;
+
+/// How often systemd hears of it. What is done sooner needs no word.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Tells of the start until it is dropped.
+pub(super) struct Starting {
+    over: Option<Sender<()>>,
+    teller: Option<JoinHandle<()>>,
+}
+
+impl Starting {
+    /// Of what this thread is about to do with the data directory.
+    pub(super) fn begin(data_dir: &Path) -> Result<Self, RunError> {
+        let (over, is_over) = mpsc::channel();
+        let io = Io::of_this_thread();
+        // Here, before anything is done.
+        let (begun, first) = (Instant::now(), io.count());
+        let data_dir = data_dir.to_owned();
+        let teller = thread::Builder::new()
+            .name("starting".into())
+            .spawn(move || tell(&data_dir, begun, (&io, first), &is_over));
+        let teller = teller.map_err(|error| RunError::System("start a thread", error))?;
+        Ok(Self { over: Some(over), teller: Some(teller) })
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.over.take();
+        // Waited for, so that no late word of it comes after that of being ready.
+        if self.teller.take().is_some_and(|teller| teller.join().is_err()) {
+            tracing::error!("the thread that tells of the start panicked");
+        }
+    }
+}
+
+fn tell(data_dir: &Path, begun: Instant, (io, first): (&Io, Option<Count>), over: &Receiver<()>) {
+    let mut pace = Pace { told: None, count: first };
+    let mut weight = None;
+    while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        let weight = *weight.get_or_insert_with(|| Weight::of(data_dir).unwrap_or_default());
+        let (elapsed, count) = (begun.elapsed(), io.count());
+        let read = count.zip(first).map(|(count, first)| count.read - first.read);
+        let Due { line, more_time } = pace.look(elapsed, count);
+        let text = words(weight, read, elapsed);
+        systemd::starting(&text, more_time.then_some(MORE_TIME));
+        if line {
+            tracing::info!("{text}");
+        }
+    }
+}
+
+fn words(Weight { journals, tables }: Weight, read: Option<u64>, elapsed: Duration) -> String {
+    let size = |bytes| ByteSize::b(bytes).display().iec();
+    let plural = if tables == 1 { "" } else { "s" };
+    let seconds = elapsed.as_secs();
+    let so_far = match read {
+        Some(read) => format!("; {} read in {seconds} s", size(read)),
+        None => format!(", for {seconds} s"),
+    };
+    format!("starting: opening the store, {} of journals and {tables} table{plural}{so_far}", size(journals))
+}
+
+/// When a line is due, and whether there is reason to be patient.
+struct Pace {
+    told: Option<Duration>,
+    /// As it was then.
+    count: Option<Count>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Due {
+    line: bool,
+    more_time: bool,
+}
+
+impl Pace {
+    fn look(&mut self, elapsed: Duration, count: Option<Count>) -> Due {
+        if self.told.is_some_and(|told| elapsed < told + ASK_FOR_TIME) {
+            return Due { line: false, more_time: false };
+        }
+        let more_time = count.is_some() && count != self.count;
+        *self = Self { told: Some(elapsed), count };
+        Due { line: true, more_time }
+    }
+}
+
+/// What a thread has read and written so far, which tells whether it gets on: the engine itself says nothing
+/// before it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    read: u64,
+    written: u64,
+}
+
+/// Where the kernel keeps count of it.
+struct Io(PathBuf);
+
+impl Io {
+    fn of_this_thread() -> Self {
+        Self(format!("/proc/self/task/{}/io", rustix::thread::gettid()).into())
+    }
+
+    /// Nothing if this kernel keeps no count.
+    fn count(&self) -> Option<Count> {
+        Count::parse(&fs::read_to_string(&self.0).ok()?)
+    }
+}
+
+impl Count {
+    fn parse(text: &str) -> Option<Self> {
+        let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        Some(Self { read: number("rchar:")?, written: number("wchar:")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(read: u64) -> Option<Count> {
+        Some(Count { read, written: 7 })
+    }
+
+    #[test]
+    fn a_line_comes_at_once_and_then_every_five_seconds() {
+        let mut pace = Pace { told: None, count: count(0) };
+        let due: Vec<_> = (1..14_u64)
+            .filter(|&second| pace.look(Duration::from_secs(second), count(second)).line)
+            .collect();
+        assert_eq!(due, [1, 6, 11]);
+    }
+
+    #[test]
+    fn there_is_more_time_only_while_it_gets_on() {
+        let mut pace = Pace { told: None, count: count(100) };
+        for (second, now, more_time) in [
+            (1, count(200), true),
+            (6, count(200), false),
+            (11, count(201), true),
+            // Nobody knows.
+            (16, None, false),
+        ] {
+            let due = pace.look(Duration::from_secs(second), now);
+            assert_eq!(due, Due { line: true, more_time }, "{second}");
+        }
+    }
+
+    #[test]
+    fn what_this_thread_reads_is_counted() {
+        let io = Io::of_this_thread();
+        // A container may hide it.
+        let Some(before) = io.count() else { return };
+        let read = fs::read("/proc/self/cmdline").unwrap().len() as u64;
+        assert!(io.count().unwrap().read >= before.read + read);
+        assert_eq!(Count::parse("rchar: 12\nwchar: 7\nsyscr: 1\n"), count(12));
+    }
+
+    #[test]
+    fn the_words_name_what_there_is_to_read() {
+        let weight = Weight { journals: 64 << 20, tables: 1 };
+        assert_eq!(
+            words(weight, Some(3 << 19), Duration::from_millis(12_345)),
+            "starting: opening the store, 64.0 MiB of journals and 1 table; 1.5 MiB read in 12 s"
+        );
+        assert_eq!(
+            words(Weight::default(), None, Duration::from_secs(1)),
+            "starting: opening the store, 0 B of journals and 0 tables, for 1 s"
+        );
+    }
+}

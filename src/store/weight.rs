@@ -1,0 +1,43 @@
+//! How much there is to be read before a store is open.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{engine, journal};
+
+/// Where the engine keeps its keyspaces, and each its tables.
+const KEYSPACES: &str = "keyspaces";
+const TABLES: &str = "tables";
+
+/// The unit of [`MetadataExt::blocks`].
+const BLOCK: u64 = 512;
+
+/// What a store consists of, as far as its files tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Weight {
+    /// Bytes of journals. They are read twice: checked, and replayed.
+    pub journals: u64,
+    /// Tables. Of each a little is read.
+    pub tables: usize,
+}
+
+impl Weight {
+    /// That of the store in a data directory. It may be open, or being opened.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be looked at.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        let folder = engine::folder(dir);
+        let mut weight = Self::default();
+        for (_, path) in journal::journals(&folder)? {
+            // Journals are made larger than they are.
+            weight.journals += path.metadata()?.blocks() * BLOCK;
+        }
+        for keyspace in fs::read_dir(folder.join(KEYSPACES))? {
+            weight.tables += fs::read_dir(keyspace?.path().join(TABLES))?.count();
+        }
+        Ok(weight)
+    }
+}

@@ -1,0 +1,105 @@
+//! A start that takes its time: what systemd, the log, and whoever typed `shibudb start` hear of it.
+//!
+//! It takes its time because the last journal is a pipe that nobody writes to: the disk that never answers.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rexpect::session::{Options, spawn_with_options};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::ears::Ears;
+use crate::harness::world::{self, World};
+use crate::harness::{Log, PATIENCE, Setup, refused, shibudb, wait_until};
+
+/// What it is at.
+const STARTING: &str = "starting: opening the store, ";
+
+/// Puts a pipe behind the journals of a store that is closed.
+fn block(data_dir: &Path) -> PathBuf {
+    let journal = data_dir.join("store").join("999.jnl");
+    mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    journal
+}
+
+/// Lets the reader of the pipe go on: it finds that this is no journal, and fails.
+fn unblock(journal: &Path) {
+    drop(File::options().write(true).open(journal).unwrap());
+}
+
+#[test]
+fn systemd_and_the_log_hear_of_it_and_a_start_that_hangs_is_given_up() {
+    let mut server = Setup::new().start();
+    drop(server.admin());
+    server.kill();
+    let journal = block(&server.data_dir());
+    let ears = Ears::new();
+    let home = tempfile::tempdir().unwrap();
+    let mut command = shibudb(home.path(), ["run", "0", "--config"]);
+    command.arg(server.config_path()).arg("--data-dir").arg(server.data_dir());
+    ears.tell(&mut command);
+    let mut start = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = Log::of(start.stderr.take().unwrap());
+
+    let is_word = |message: &crate::ears::Message| {
+        message.get("STATUS").is_some_and(|status| status.starts_with(STARTING))
+    };
+    let first = ears.hear("what it is at", is_word);
+    let status = first.get("STATUS").unwrap();
+    assert!(status.contains(" KiB of journals and ") && status.contains(" read in "), "{status}");
+    // It has read the journal before.
+    assert_eq!(first.get("EXTEND_TIMEOUT_USEC"), Some("15000000"));
+    assert!(log.wait_for("INFO ").contains(status), "{}", log.text());
+
+    wait_until("there is a second line", || log.text().matches(STARTING).count() >= 2);
+    let rest: Vec<_> = std::iter::from_fn(|| ears.hear_within(Duration::ZERO)).collect();
+    assert!(!rest.is_empty() && rest.iter().all(is_word), "{rest:?}");
+    assert!(rest.iter().all(|message| !message.has("EXTEND_TIMEOUT_USEC")), "{rest:?}");
+
+    unblock(&journal);
+    ears.hear("that it has failed", |message| message.has("X_SHIBUDB_ERROR"));
+    assert!(!start.wait().unwrap().success());
+}
+
+/// A server of `shibudb start` that was stopped, and whose next start hangs.
+fn stopped(world: &World) -> PathBuf {
+    world.start(100);
+    world.run("shibudb stop 9090");
+    block(Path::new("/var/lib/shibudb"))
+}
+
+#[test]
+fn who_starts_it_by_hand_hears_of_it() {
+    world::enter(|world| {
+        let journal = stopped(world);
+        let mut command = world.bash("shibudb start 9090");
+        let start = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Path::new("/var/lib/shibudb/shibudb.log");
+        wait_until("it says so", || std::fs::read_to_string(log).unwrap().contains(STARTING));
+        unblock(&journal);
+        let said = refused(&start.wait_with_output().unwrap(), 1);
+        let lines: Vec<_> = said.lines().collect();
+        assert!(lines.len() >= 2 && lines[0].starts_with(STARTING), "{said}");
+        assert!(lines.last().unwrap().starts_with("Error: "), "{said}");
+    });
+}
+
+#[test]
+fn on_a_terminal_it_is_a_line_that_is_gone_at_the_end() {
+    world::enter(|world| {
+        let journal = stopped(world);
+        let mut command = world.bash("shibudb start 9090");
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
+        let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
+        let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
+        // It is drawn anew each second.
+        terminal.exp_string(STARTING).unwrap();
+        terminal.exp_string(STARTING).unwrap();
+        unblock(&journal);
+        let rest = terminal.exp_eof().unwrap();
+        let (_, last) = rest.rsplit_once("\u{1b}[2K").unwrap();
+        assert!(last.trim_start().starts_with("Error: "), "{rest:?}");
+    });
+}
