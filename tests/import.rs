@@ -359,7 +359,7 @@ fn large() -> Old {
 
 /// Waits until a twentieth of that has been imported.
 fn wait_until_it_is_at_it(data_dir: &Path) {
-    let journal = data_dir.join("store").join("0.jnl");
+    let journal = data_dir.join("store").join("1.jnl");
     let mut start = Vec::new();
     wait_until("the import is at it", || {
         start.clear();

@@ -79,6 +79,9 @@ impl Engine {
     }
 
     /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
+    ///
+    /// Without the journal, which holds nothing yet. The engine makes another when it opens the store, and
+    /// one that it has made itself has [room behind its end](super::runway), which one that it finds has not.
     fn make(dir: &Path, deleted: &Arc<Deleted>) -> Result<(), fjall::Error> {
         let being_made = dir.join(FOLDER_BEING_MADE);
         match fs::remove_dir_all(&being_made) {
@@ -86,6 +89,9 @@ impl Engine {
             _ => {}
         }
         Self::try_open(&being_made, deleted)?.database.persist(PersistMode::SyncAll)?;
+        for (_, path) in journal::journals(&being_made)? {
+            fs::remove_file(path)?;
+        }
         fs::rename(&being_made, folder(dir))?;
         Ok(fs::File::open(dir)?.sync_all()?)
     }

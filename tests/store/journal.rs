@@ -1,5 +1,6 @@
 //! What the store makes of a journal that a crash or the disk has damaged.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::thread;
 
@@ -15,7 +16,7 @@ async fn loose() -> (TempDir, Store, Space) {
 }
 
 fn journal(dir: &Path) -> PathBuf {
-    dir.join("store/0.jnl")
+    dir.join("store/1.jnl")
 }
 
 fn position(content: &[u8], of: &str) -> usize {
@@ -164,4 +165,15 @@ async fn a_hole_in_what_was_synced_once_a_second_is_refused() {
     store.write(vec![put(&space, "later", "later 1")]).await.unwrap();
     let crashed = crashed_with_a_hole(dir.path(), "later 1", 0, 7);
     assert_eq!(found(&Store::open(crashed.path(), Durability::EverySecond).unwrap()).len(), 20);
+}
+
+#[tokio::test]
+async fn a_new_store_writes_ahead_of_its_journal() {
+    let (dir, store, space) = with_space("a").await;
+    store.write(vec![put(&space, "key", "value")]).await.unwrap();
+    let journal = std::fs::File::open(journal(dir.path())).unwrap();
+    journal.sync_all().unwrap();
+    let facts = journal.metadata().unwrap();
+    assert!(facts.blocks() * 512 >= 256 << 10, "{} blocks", facts.blocks());
+    assert_eq!(facts.len(), 64 << 20);
 }
