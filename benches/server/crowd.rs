@@ -65,24 +65,28 @@ pub(crate) fn ask(server: SocketAddr, request: &str) -> Result<String> {
     conversation.ask(request)
 }
 
-/// A connection that is logged in and asks one question after another.
+/// A connection on which one question is asked after another.
 pub(crate) struct Conversation {
     socket: BufReader<TcpStream>,
 }
 
 impl Conversation {
+    /// Logged in.
     pub(crate) fn open(server: SocketAddr) -> Result<Self> {
-        let mut socket = socket::open(server)?;
-        socket.write_all(LOGIN)?;
-        let mut socket = BufReader::new(socket);
-        let answer = line(&mut socket)?;
+        let mut conversation = Self::with_stranger(server)?;
+        let answer = conversation.ask(LOGIN)?;
         ensure!(answer.contains("\"OK\""), "the login was answered with {answer}");
-        Ok(Self { socket })
+        Ok(conversation)
+    }
+
+    /// With a server that wants no login.
+    pub(crate) fn with_stranger(server: SocketAddr) -> Result<Self> {
+        Ok(Self { socket: BufReader::new(socket::open(server)?) })
     }
 
     /// Sends a line, and returns the answer without its end.
-    pub(crate) fn ask(&mut self, request: &str) -> Result<String> {
-        self.socket.get_mut().write_all(request.as_bytes())?;
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Result<String> {
+        self.socket.get_mut().write_all(request.as_ref())?;
         line(&mut self.socket)
     }
 }

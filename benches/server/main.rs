@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench server                            every row, five rounds; updates RESULTS.md
 //!     cargo bench --bench server -- --quick                 two short rounds, printed only
-//!     cargo bench --bench server -- --only gets --only puts
+//!     cargo bench --bench server -- --only gets,puts        these rows
 //!     cargo bench --bench server -- --growth [--large]      cost against size
 //!
 //! What is compared is measured in turns, so that whatever else this machine does falls on all alike.
@@ -53,8 +53,8 @@ struct Arguments {
     /// Two short rounds, and RESULTS.md stays as it is
     #[arg(long)]
     quick: bool,
-    /// Only this row (or this table of --growth); can be given several times
-    #[arg(long, value_name = "ROW")]
+    /// Only these rows (or these tables of --growth), with commas between
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
     only: Vec<String>,
     /// Cost against size, instead of the rows
     #[arg(long)]

@@ -1,18 +1,26 @@
 //! The management API, while nothing else goes on and while much does.
+//!
+//! How long one request takes on an idle machine depends on how soon it wakes up, and how long a synced change
+//! takes depends on its disk: beside each stands what the machine needs for that alone.
 
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use crate::bare;
 use crate::burst::{self, BAD_LINE, Size};
-use crate::contender::{Contender, Shibudb};
-use crate::crowd;
+use crate::contender::{Contender, Shibudb, home, start_bare};
+use crate::crowd::{self, Conversation};
 use crate::figures::{BUSY_P50, BUSY_P99, Figures, P50, P99, SEEN, latencies, micros, record};
 use crate::http::Http;
 use crate::language::Greeting;
-use crate::rounds::{Lane, Measured, SHIBUDB, Scale, interleave};
+use crate::rounds::{Lane, Measured, SHIBUDB, Scale, TOKIO, interleave};
 
 const REQUESTS: u64 = 5000;
 
@@ -25,6 +33,9 @@ const NEW: f64 = 2000.0;
 const SLICE: Duration = Duration::from_millis(10);
 
 const LIMIT: usize = 15_000;
+
+/// What storing a change durably takes without a server.
+pub(crate) const DISK: &str = "the disk alone";
 
 pub(super) fn stats(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb { limit: LIMIT, ..Shibudb::default() }.start()?;
@@ -41,7 +52,12 @@ pub(super) fn stats(scale: &Scale) -> Result<Measured> {
             .with(BUSY_P50, quantile(&busy, 0.5))
             .with(BUSY_P99, quantile(&busy, 0.99)))
     };
-    interleave(scale, vec![Lane::new(SHIBUDB, measure)])
+    let bare = start_bare(bare::Kind::Reply)?;
+    let there_and_back = || {
+        let mut conversation = Conversation::with_stranger(bare.address())?;
+        Ok(Figures::default().with_latency(&timed(scale.count(REQUESTS), || conversation.ask("x\n"))?))
+    };
+    interleave(scale, vec![Lane::new(SHIBUDB, measure), Lane::new(TOKIO, there_and_back)])
 }
 
 pub(super) fn set_limit(scale: &Scale) -> Result<Measured> {
@@ -62,18 +78,47 @@ pub(super) fn set_limit(scale: &Scale) -> Result<Measured> {
         let figures = Figures::default().with_latency(&answered);
         Ok(figures.with(SEEN, micros(Duration::from_nanos(seen.value_at_quantile(0.5)))))
     };
-    interleave(scale, vec![Lane::new(SHIBUDB, measure)])
+    let place = home()?;
+    let disk = || {
+        let mut latency = latencies();
+        for _ in 0..scale.count(REQUESTS / 5) {
+            let begin = Instant::now();
+            replace_synced(place.path())?;
+            record(&mut latency, begin.elapsed());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Figures::default().with_latency(&latency))
+    };
+    interleave(scale, vec![Lane::new(SHIBUDB, measure), Lane::new(DISK, disk)])
 }
 
 fn ask(server: &Contender, requests: u64) -> Result<Histogram<u64>> {
     let mut http = Http::open(server.management())?;
+    timed(requests, || http.get("/stats").map(drop))
+}
+
+/// How long `request` takes, one after another.
+fn timed<T>(requests: u64, mut request: impl FnMut() -> Result<T>) -> Result<Histogram<u64>> {
     let mut latency = latencies();
     for _ in 0..requests {
         let begin = Instant::now();
-        http.get("/stats")?;
+        request()?;
         record(&mut latency, begin.elapsed());
     }
     Ok(latency)
+}
+
+/// The least that makes a file another one, whole or not at all, whenever the power fails.
+fn replace_synced(directory: &Path) -> Result<()> {
+    let (spare, file) = (directory.join("spare"), directory.join("file"));
+    let mut written = File::options().write(true).create(true).truncate(false).open(&spare)?;
+    written.write_all(&[b'x'; 1024])?;
+    written.sync_data()?;
+    // The first time there is nothing to exchange it with.
+    if renameat_with(CWD, &spare, CWD, &file, RenameFlags::EXCHANGE).is_err() {
+        fs::rename(&spare, &file)?;
+    }
+    Ok(File::open(directory)?.sync_all()?)
 }
 
 /// Runs `work` while clients connect, are told that their line is wrong, and are closed.

@@ -3,7 +3,7 @@
 pub(crate) mod idle;
 pub(crate) mod limiter;
 pub(crate) mod listing;
-mod management;
+pub(crate) mod management;
 mod manager;
 pub(crate) mod ready;
 mod requests;
