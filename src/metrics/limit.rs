@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 use tokio::sync::watch;
 
 use super::{ConfigState, counter, gauge, seconds};
-use crate::control::{Attempts, Control};
+use crate::control::{Attempts, Control, Standing};
 use crate::limiter::Limiter;
 
 #[derive(Debug)]
@@ -70,34 +70,20 @@ impl Collector for Changes {
         let unwritten = "Attempts that could not be written to the history file";
         let count = self.control.history().unwritten();
         counter(&mut encoder, "limit_changes_unwritten", None, unwritten, count)?;
-        self.encode_standing(&mut encoder)?;
-        self.encode_config(&mut encoder)
+        let standing = self.control.standing();
+        let edit_refused = standing.refused_edit.is_some();
+        encode_standing(standing, &mut encoder)?;
+        self.encode_config(edit_refused, &mut encoder)
     }
 }
 
 impl Changes {
-    fn encode_standing(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let standing = self.control.standing();
-        let configured = "The limit that the command line or the config file asks for";
-        gauge(encoder, "connections_limit_configured", None, configured, standing.base)?;
-        let is_active = u32::from(standing.override_.is_some());
-        let active = "1 while a limit set at run time is in force instead of the configured one";
-        gauge(encoder, "limit_override_active", None, active, is_active)?;
-        // Without an override there is no time that would not be misleading.
-        let since = "When that limit was set; absent while there is none";
-        let mut metric = encoder.encode_descriptor(
-            "limit_override_timestamp",
-            since,
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-        )?;
-        standing.override_.map_or(Ok(()), |override_| metric.encode_gauge(&seconds(override_.time)))
-    }
-
-    fn encode_config(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_config(&self, edit_refused: bool, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let ConfigState { in_force, since } = *self.config.borrow();
-        let successful = "1 if what the config file said when it was last read is in force";
-        gauge(encoder, "config_last_reload_successful", None, successful, u32::from(in_force))?;
+        let successful =
+            "1 if what the config file said when it was last read is in force, its limit included";
+        let is_in_force = u32::from(in_force && !edit_refused);
+        gauge(encoder, "config_last_reload_successful", None, successful, is_in_force)?;
         gauge(
             encoder,
             "config_last_reload_success_timestamp",
@@ -106,4 +92,21 @@ impl Changes {
             seconds(since),
         )
     }
+}
+
+fn encode_standing(standing: Standing, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let configured = "The limit that the command line or the config file asks for";
+    gauge(encoder, "connections_limit_configured", None, configured, standing.base)?;
+    let is_active = u32::from(standing.override_.is_some());
+    let active = "1 while a limit set at run time is in force instead of the configured one";
+    gauge(encoder, "limit_override_active", None, active, is_active)?;
+    // Without an override there is no time that would not be misleading.
+    let since = "When that limit was set; absent while there is none";
+    let mut metric = encoder.encode_descriptor(
+        "limit_override_timestamp",
+        since,
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+    )?;
+    standing.override_.map_or(Ok(()), |override_| metric.encode_gauge(&seconds(override_.time)))
 }

@@ -96,6 +96,16 @@ fn the_config_file() {
     wait_until("the edit is in force", || state().0 == 1.0);
     assert!(state().1 > first);
     assert_eq!(Scrape::of(&server).value("shibudb_connections_limit"), 70.0);
+
+    let _held = [server.connect(), server.connect()];
+    server.wait_until_active(2);
+    server.write_config("max_connections = 1\n");
+    wait_until("a limit that was refused is not in force", || state().0 == 0.0);
+    server.set_limit(60);
+    assert_eq!(state().0, 0.0, "nor is it after a change of another kind");
+    assert_eq!(server.post("/limit/reset", "").status, 409);
+    server.write_config("max_connections = 70\n");
+    wait_until("the next edit is in force", || state().0 == 1.0);
 }
 
 #[test]
