@@ -120,5 +120,9 @@ impl Standing {
     pub(super) fn set_at_run_time(&mut self, limit: u32, door: Door, actor: String, time: Timestamp) {
         self.override_ =
             (limit != self.base).then_some(Override { limit, base: self.base, door, actor, time });
+        if limit == self.base {
+            // What an edit was refused is what runs now.
+            self.refused_edit = None;
+        }
     }
 }
