@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -153,7 +153,7 @@ impl Wanted {
         let of_user = |user: &String| {
             connection.user.as_deref() == Some(user).filter(|user| !user.is_empty()).map(|u| &**u)
         };
-        let from_peer = |peer: &String| connection.peer == *peer || address(&connection.peer) == *peer;
+        let from_peer = |wanted: &String| is_from(&connection.peer, wanted);
         self.user.as_ref().is_none_or(of_user)
             && self.peer.as_ref().is_none_or(from_peer)
             && self.idle_over.is_none_or(|seconds| connection.idle_seconds > seconds)
@@ -184,6 +184,13 @@ fn compare(sort: ConnectionSort, one: &Connection, other: &Connection) -> std::c
 /// An address without its port.
 fn address(peer: &str) -> String {
     peer.parse::<SocketAddr>().map_or_else(|_| peer.to_owned(), |peer| peer.ip().to_string())
+}
+
+/// Whether `peer` is at `wanted`, an address with or without a port, however it is spelt.
+fn is_from(peer: &str, wanted: &str) -> bool {
+    let Ok(peer) = peer.parse::<SocketAddr>() else { return peer == wanted };
+    wanted.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == peer.ip())
+        || wanted.parse() == Ok(peer)
 }
 
 fn totals(connections: &[Connection]) -> (Vec<UserTotal>, Vec<PeerTotal>) {

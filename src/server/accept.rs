@@ -174,6 +174,8 @@ impl Acceptor {
         }
         match shared.services.limiter.try_acquire() {
             Ok(permit) => {
+                // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let id = shared.ids.fetch_add(1, Ordering::Relaxed);
                 Accepted::Client(Arrival { id, socket, peer, permit })
             }
