@@ -7,9 +7,11 @@
 //! - Its `Host` must be a name of this server. A page from `evil.example` whose name was rebound to
 //!   127.0.0.1 counts as same-origin for the browser, but still sends `Host: evil.example`. The
 //!   port is not looked at, since an SSH tunnel may have another one at its near end.
-//! - If it can change something, it must not come from a page of another origin. Most changes need
-//!   `Content-Type: application/json`, for which a browser asks permission first and gets none; but
-//!   an increase by the step, a reset and a reload have no body, and a page may send those unasked.
+//! - It must not come from a page of another origin. Most changes need `Content-Type: application/json`,
+//!   for which a browser asks permission first and gets none; but an increase by the step, a reset and a
+//!   reload have no body, and a page may send those unasked. And though the browser keeps answers from such a
+//!   page, many requests, or a few that never end, would take the places of those who may ask. Only a link
+//!   that a person has followed leads here from elsewhere.
 //!
 //! With a token, every request over TCP has to carry it, except to `/health`: a probe is to work
 //! without secrets, and what it hears is none; and except to the files of the page, which asks for it.
@@ -83,7 +85,7 @@ pub(super) async fn admit(
     let (parts, body) = request.into_parts();
     let answer = async {
         let body = read(&parts.headers, body).await?;
-        check_host(&parts, &gate.names, caller.local())?;
+        check_host(&parts, &gate.names, caller.local(), gate.token.borrow().is_some())?;
         check_origin(&parts)?;
         gate.check_token(&parts, caller).await?;
         timeout(ANSWER_TIME, next.run(Request::from_parts(parts, Body::from(body)))).await.map_err(|_| {
@@ -180,21 +182,23 @@ fn declared_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 fn check_origin(parts: &Parts) -> Result<(), ApiError> {
-    if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let own = text("host").map(|host| format!("http://{host}"));
+    let foreign_origin =
+        text("origin").is_some_and(|origin| own.is_none_or(|own| !own.eq_ignore_ascii_case(origin)));
+    // https://www.w3.org/TR/fetch-metadata/
+    let foreign_site = text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    if !foreign_origin && !foreign_site {
         return Ok(());
     }
-    let text = |name| parts.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
-    let own = text(header::HOST).map(|host| format!("http://{host}"));
-    let foreign_origin =
-        text(header::ORIGIN).is_some_and(|origin| own.is_none_or(|own| !own.eq_ignore_ascii_case(origin)));
-    let sec_fetch_site = text(header::HeaderName::from_static("sec-fetch-site"));
-    if foreign_origin || sec_fetch_site.is_some_and(|site| site != "same-origin" && site != "none") {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "web pages of another origin may not change anything here",
-        ));
-    }
-    Ok(())
+    let error = match parts.method {
+        Method::GET | Method::HEAD if text("sec-fetch-dest") == Some("document") => return Ok(()),
+        Method::GET | Method::HEAD | Method::OPTIONS => {
+            "web pages of another origin may not ask anything here"
+        }
+        _ => "web pages of another origin may not change anything here",
+    };
+    Err(ApiError::new(StatusCode::FORBIDDEN, error).and_close())
 }
 
 /// The token that a request carries, if it is one in the right way.

@@ -10,18 +10,24 @@ use super::failure::ApiError;
 
 /// The names of this server, apart from its addresses.
 #[derive(Debug)]
-pub(super) struct Names(Vec<String>);
+pub(super) struct Names {
+    /// Known for certain.
+    own: Vec<String>,
+    /// The machine's name without its domain. Under which domains others know it, it need not know itself.
+    short: String,
+}
 
 impl Names {
     /// `localhost` and the machine's own name, with and without its domain.
     pub(super) fn of_this_machine() -> Self {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let short = machine.split('.').next().unwrap_or_default().to_owned();
-        Self(vec!["localhost".to_owned(), machine, short])
+        Self { own: vec!["localhost".to_owned(), machine, short.clone()], short }
     }
 
-    /// Whether `host`, as it stands in a URL, is this server. Any loopback address is.
-    fn include(&self, host: &str, local: IpAddr) -> bool {
+    /// Whether `host`, as it stands in a URL, is this server. Any loopback address is. With `any_domain`, so is
+    /// the machine in whatever domain.
+    fn include(&self, host: &str, local: IpAddr, any_domain: bool) -> bool {
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let address: Option<IpAddr> = match bracketed {
             Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
@@ -31,14 +37,26 @@ impl Names {
             Some(address) => address.is_loopback() || address == local.to_canonical(),
             None => {
                 let host = host.strip_suffix('.').unwrap_or(host);
-                !host.is_empty() && self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
+                let is_short =
+                    || host.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&self.short));
+                !host.is_empty()
+                    && (self.own.iter().any(|name| name.eq_ignore_ascii_case(host))
+                        || any_domain && is_short())
             }
         }
     }
 }
 
 /// Whether a request was meant for this server.
-pub(super) fn check_host(parts: &Parts, names: &Names, local: IpAddr) -> Result<(), ApiError> {
+///
+/// Where it must carry a token, a page whose name was rebound to this machine gets nowhere: the machine may then
+/// be called by its name in any domain, as other machines do.
+pub(super) fn check_host(
+    parts: &Parts,
+    names: &Names,
+    local: IpAddr,
+    needs_token: bool,
+) -> Result<(), ApiError> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default(),
@@ -51,7 +69,7 @@ pub(super) fn check_host(parts: &Parts, names: &Names, local: IpAddr) -> Result<
     for host in [Some(host), parts.uri.authority().map(Authority::as_str)].into_iter().flatten() {
         let name = host_name(host)
             .ok_or_else(|| ApiError::bad_request("the Host header is not a host with or without a port"))?;
-        if !names.include(&name, local) {
+        if !names.include(&name, local, needs_token) {
             return Err(ApiError::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 format!("{name} is not a name of this server, localhost is"),
@@ -79,7 +97,7 @@ mod tests {
 
     #[test]
     fn own_names_and_addresses_are_included_and_nothing_else() {
-        let names = Names(vec!["localhost".into(), "db1.example".into(), "db1".into()]);
+        let names = db1();
         let local: IpAddr = "192.0.2.7".parse().unwrap();
         for host in [
             "localhost",
@@ -93,7 +111,7 @@ mod tests {
             "DB1.example",
             "[::ffff:127.0.0.1]",
         ] {
-            assert!(names.include(host, local), "{host}");
+            assert!(names.include(host, local, false), "{host}");
         }
         for host in [
             "",
@@ -108,8 +126,28 @@ mod tests {
             "db1.example.evil.example",
             "127.0.0.1.nip.io",
         ] {
-            assert!(!names.include(host, local), "{host}");
+            assert!(!names.include(host, local, false), "{host}");
         }
+    }
+
+    #[test]
+    fn who_needs_a_token_may_call_the_machine_by_its_name_in_any_domain() {
+        let local: IpAddr = "192.0.2.7".parse().unwrap();
+        for (host, is_ours) in [
+            ("db1", true),
+            ("DB1.monitoring.example.", true),
+            ("localhost", true),
+            ("db2.example", false),
+            ("db12.example", false),
+            ("example.db1", false),
+            ("192.0.2.8", false),
+        ] {
+            assert_eq!(db1().include(host, local, true), is_ours, "{host}");
+        }
+    }
+
+    fn db1() -> Names {
+        Names { own: vec!["localhost".into(), "db1.example".into(), "db1".into()], short: "db1".into() }
     }
 
     #[test]

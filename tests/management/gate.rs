@@ -95,10 +95,19 @@ async fn a_web_page_cannot_change_anything() {
             let error = "web pages of another origin may not change anything here";
             assert_eq!((reply.status, reply.error().as_str()), (403, error), "{headers:?}");
         }
-        let reply = server.ask("GET", "/stats", &headers, "").await;
-        assert_eq!(reply.status, 200);
-        assert_eq!(reply.header("access-control-allow-origin"), None, "the browser keeps it from the page");
+        for path in ["/stats", "/events", "/"] {
+            let reply = server.ask("GET", path, &headers, "").await;
+            let error = "web pages of another origin may not ask anything here";
+            assert_eq!((reply.status, reply.error().as_str()), (403, error), "{headers:?}");
+            assert_eq!(reply.header("connection"), Some("close"), "it takes nobody's place");
+            assert_eq!(reply.header("access-control-allow-origin"), None);
+        }
     }
+    let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
+    for path in ["/", "/metrics"] {
+        assert_eq!(server.ask("GET", path, &link, "").await.status, 200, "a link that was followed");
+    }
+    assert_eq!(server.ask("POST", "/limit/increase", &link, "").await.status, 403);
     assert_eq!(server.limiter.snapshot().limit, 1000);
     let own = ["Origin: http://localhost:10090", "Sec-Fetch-Site: same-origin"];
     assert_eq!(server.ask("POST", "/limit/increase", &own, "").await.status, 200);
