@@ -31,7 +31,7 @@ fn it_loads_without_an_error_and_asks_nobody_but_its_server() {
         "",
         "events",
         "series",
-        "history?limit=200",
+        "history?limit=1000",
         "config",
         "connections?limit=1",
         "page/page.js",

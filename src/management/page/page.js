@@ -64,7 +64,7 @@ async function readSeries() {
 }
 
 async function readHistory() {
-  history.replace((await get("/history?limit=200")).changes);
+  history.replace((await get("/history?limit=1000")).changes);
   changed();
 }
 
@@ -268,8 +268,14 @@ $("forget").addEventListener("click", () => {
   token.forget();
   location.reload();
 });
-// Without a token there is no way on; Escape would leave a page that does nothing.
+// Without a token there is no way on; Escape would leave a page that does nothing. A browser may close it all the same.
 $("ask").addEventListener("cancel", (event) => event.preventDefault());
+$("ask").addEventListener("close", () => token.get() || $("ask").showModal());
+// What cannot be a token cannot even be sent.
+$("token").addEventListener("input", () => {
+  const isToken = /^\s*[\x21-\x7e]+\s*$/.test($("token").value);
+  $("token").setCustomValidity(isToken ? "" : "A token is one word of letters, digits and signs, without spaces in it.");
+});
 for (const radio of document.querySelectorAll("#span input")) {
   radio.addEventListener("change", () => {
     course.show(Number(radio.value));

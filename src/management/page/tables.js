@@ -3,6 +3,8 @@
 import { moment, number, step } from "./words.js";
 
 const SHORT = 12;
+/** As many as the server keeps. */
+const KEPT = 1000;
 
 const element = (name, text, className) => {
   const made = document.createElement(name);
@@ -38,7 +40,7 @@ export class History {
   add(entry) {
     const text = JSON.stringify(entry);
     if (this.#entries.some((known) => JSON.stringify(known) === text)) return;
-    this.#entries = [entry, ...this.#entries].slice(0, 200);
+    this.#entries = [entry, ...this.#entries].slice(0, KEPT);
     this.#draw(entry);
   }
 
