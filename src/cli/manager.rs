@@ -1,6 +1,6 @@
 //! `shibudb manager`: the management API for hands and scripts.
 //!
-//! One command is one question to the server on this machine, and its answer on standard output.
+//! One command is one question to the server, which is on this machine unless told otherwise, and its answer on standard output.
 //! Nothing is decided here: numbers go to the server as they were typed, and its refusal comes back
 //! in its own words. What is printed is complete or nothing, so a script never reads half an answer.
 
@@ -11,6 +11,7 @@ mod table;
 mod watch;
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -39,8 +40,13 @@ pub struct ManagerArgs {
     #[arg(long, global = true, value_name = "PORT", value_parser = super::port)]
     management_port: Option<u16>,
 
+    /// Address of the management API, if it is not on this machine's 127.0.0.1
+    #[arg(long, global = true, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into(),
+          hide_default_value = true)]
+    host: IpAddr,
+
     /// Unix socket of the management API, instead of a port
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "management_port")]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with_all = ["management_port", "host"])]
     socket: Option<PathBuf>,
 
     /// File with the token that the server expects
@@ -168,12 +174,13 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
 /// # Errors
 /// [`ManagerError`]; nothing has been written then.
 pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) -> Result<(), ManagerError> {
-    let ManagerArgs { port, management_port, socket, token_file, json, command } = args;
+    let ManagerArgs { port, management_port, host, socket, token_file, json, command } = args;
+    let at = |port| Place::Network((host, port).into());
     let place = match (socket, management_port, port) {
         (Some(path), ..) => Place::Socket(path),
-        (None, Some(port), _) => Place::Port(port),
+        (None, Some(port), _) => at(port),
         (None, None, Some(port)) => {
-            Place::Port(port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?)
+            at(port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?)
         }
         (None, None, None) => return Err(ManagerError::Nowhere),
     };

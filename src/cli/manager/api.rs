@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +20,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to answer; longer than it gives itself.
 const ANSWER_TIME: Duration = Duration::from_secs(40);
 
-/// The longest answer that can be the API's, in bytes.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// The longest answer that is taken, in bytes: enough for all connections that can be listed, unless their users
+/// and spaces have very long names.
+const LONGEST_ANSWER: usize = 64 << 20;
 
-/// The management API of a server on this machine.
+/// The management API of a server.
 pub(super) struct Api {
     client: Client,
     place: Place,
@@ -32,7 +33,7 @@ pub(super) struct Api {
 /// Where it listens.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    Port(u16),
+    Network(SocketAddr),
     Socket(PathBuf),
 }
 
@@ -58,6 +59,12 @@ pub enum ApiError {
     /// Something answered, but not this API.
     #[error("what listens on {place} is not shibudb's management API")]
     Stranger {
+        /// The port or socket asked.
+        place: String,
+    },
+    /// Something answered, and went on and on.
+    #[error("the answer from {place} is longer than {} MiB; ask for less", LONGEST_ANSWER >> 20)]
+    Endless {
         /// The port or socket asked.
         place: String,
     },
@@ -93,7 +100,7 @@ impl Api {
             builder = builder.unix_socket(path.as_path());
         }
         let client = builder
-            // The server is on this machine, whatever HTTP_PROXY says about the rest of the world.
+            // The server is named by its address, whatever HTTP_PROXY says about the rest of the world.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIME)
@@ -149,8 +156,8 @@ impl Api {
         path: &str,
         body: Option<String>,
     ) -> Result<Answer<T>, ApiError> {
-        let url = match self.place {
-            Place::Port(port) => format!("http://{}:{port}{path}", Ipv4Addr::LOCALHOST),
+        let url = match &self.place {
+            Place::Network(address) => format!("http://{address}{path}"),
             Place::Socket(_) => format!("http://localhost{path}"),
         };
         let mut request = self.client.request(method, url);
@@ -163,7 +170,7 @@ impl Api {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST_ANSWER {
-                return Err(self.stranger());
+                return Err(ApiError::Endless { place: self.place.to_string() });
             }
         }
         let body = String::from_utf8(body).map_err(|_| self.stranger())?;
@@ -188,7 +195,8 @@ impl Api {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Port(port) => write!(f, "port {port}"),
+            Self::Network(address) if address.ip().is_loopback() => write!(f, "port {}", address.port()),
+            Self::Network(address) => write!(f, "{address}"),
             Self::Socket(path) => write!(f, "{}", path.display()),
         }
     }

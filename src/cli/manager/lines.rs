@@ -17,7 +17,7 @@ use crate::management::wire::{
 };
 
 /// Usage that is worth a look, in percent, if the server does not say.
-const WARN_PERCENT: f64 = 80.0;
+pub(super) const WARN_PERCENT: f64 = 80.0;
 
 pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: Colours) -> String {
     let CurrentLimit { current_limit, active_connections } = now;
@@ -45,12 +45,10 @@ pub(super) fn stats(stats: Stats, config: Option<&ConfigReport>, colours: Colour
 
 /// How a usage in percent looks.
 fn tightness(usage: f64, config: Option<&ConfigReport>) -> Style {
-    let of = |config: &ConfigReport| {
-        config.settings.iter().find(|setting| setting.key == "limits.warn_percent")?.value.as_f64()
-    };
+    let tight = config.and_then(|config| config.setting("limits.warn_percent")?.as_f64());
     if usage >= 100.0 {
         RED
-    } else if usage >= config.and_then(of).unwrap_or(WARN_PERCENT) {
+    } else if usage >= tight.unwrap_or(WARN_PERCENT) {
         AMBER
     } else {
         Style::new()

@@ -20,6 +20,13 @@ pub struct ConfigReport {
     pub last_reload: Option<LastReload>,
 }
 
+impl ConfigReport {
+    /// The value in force of the setting of this name, if there is one.
+    pub fn setting(&self, key: &str) -> Option<&Value> {
+        self.settings.iter().find(|setting| setting.key == key).map(|setting| &setting.value)
+    }
+}
+
 /// What the daemon knows of the configuration. The rest of a [`ConfigReport`] is looked up when it
 /// is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -11,10 +11,8 @@ use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Paragrap
 
 use super::look::{Look, SPAN, Sample, rates};
 use super::state::{Direction, Prompt, State};
+use crate::cli::manager::lines::WARN_PERCENT;
 use crate::management::wire::{HistoryEntry, Outcome};
-
-/// Usage from which it is shown as tight, in percent.
-const TIGHT: f64 = 80.0;
 
 /// The colours of the two lines, and of the words for them.
 const ACTIVE: Color = Color::Cyan;
@@ -53,7 +51,7 @@ fn numbers_of<'a>(state: &'a State, place: &str) -> Paragraph<'a> {
     };
     let usage = Style::from(if now.active >= now.limit {
         Color::Red
-    } else if now.usage() >= TIGHT {
+    } else if now.usage() >= look.warn_percent.unwrap_or(WARN_PERCENT) {
         Color::Yellow
     } else {
         Color::Green
@@ -231,6 +229,7 @@ mod tests {
             peers: vec![("2001:db8:1234:5678:9abc:def0:1234:5678".into(), 150)],
             drift: Some("Configured Limit: 100 (override: 200 set through api by 127.0.0.1:1)".into()),
             step: Some(50),
+            warn_percent: Some(70.0),
         };
         State { look, ..State::default() }
     }

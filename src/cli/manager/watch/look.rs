@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::super::api::{Api, ApiError};
@@ -40,6 +41,8 @@ pub(super) struct Look {
     pub(super) drift: Option<String>,
     /// By how much the keys change the limit.
     pub(super) step: Option<u64>,
+    /// From which usage on it is tight, in percent.
+    pub(super) warn_percent: Option<f64>,
 }
 
 /// The numbers of one second.
@@ -84,7 +87,6 @@ async fn look(api: &Api) -> Result<Look, ApiError> {
     let connections = api.get::<ConnectionList>("/connections?limit=1").await?.value;
     let config = api.get::<ConfigReport>("/config").await?.value;
     let named = |name: Option<String>| name.unwrap_or_else(|| "not logged in".to_owned());
-    let step = config.settings.iter().find(|setting| setting.key == "limits.signal_step");
     Ok(Look {
         samples: samples(&series),
         changes: history.changes,
@@ -92,7 +94,8 @@ async fn look(api: &Api) -> Result<Look, ApiError> {
         peers: connections.by_peer.into_iter().map(|of| (of.peer, of.connections)).collect(),
         drift: lines::configured_limit(&config.limit, config.limit.current)
             .map(|line| line.trim_end().to_owned()),
-        step: step.and_then(|step| step.value.as_u64()),
+        step: config.setting("limits.signal_step").and_then(Value::as_u64),
+        warn_percent: config.setting("limits.warn_percent").and_then(Value::as_f64),
     })
 }
 

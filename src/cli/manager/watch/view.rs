@@ -46,7 +46,9 @@ pub(super) async fn run(
                 None => return Ok(()),
                 Some(Event::Key(key)) => match state.press(key) {
                     Some(Action::Leave) => return Ok(()),
-                    Some(Action::Change(direction)) => change.set(Some(ask(api, direction)).into()),
+                    Some(Action::Change(direction)) => {
+                        change.set(Some(ask(api, direction, state.look.step)).into());
+                    },
                     None => {}
                 },
                 // A new size, at least: drawn anew.
@@ -62,13 +64,13 @@ pub(super) async fn run(
     }
 }
 
-/// A change by the configured step, and what the server says to it.
-async fn ask(api: &Api, direction: Direction) -> Result<String, String> {
+/// A change by the step that was shown, and what the server says to it.
+async fn ask(api: &Api, direction: Direction, step: Option<u64>) -> Result<String, String> {
     let path = match direction {
         Direction::Up => "/limit/increase",
         Direction::Down => "/limit/decrease",
     };
-    match api.post::<Message>(path, None).await {
+    match api.post::<Message>(path, step.map(|step| format!("{{\"amount\":{step}}}"))).await {
         Ok(answer) => Ok(answer.value.message),
         Err(error) => Err(error.to_string()),
     }
