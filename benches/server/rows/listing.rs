@@ -11,7 +11,7 @@ use crate::contender::{Contender, Shibudb};
 use crate::crowd;
 use crate::figures::{Figures, LISTED, LISTED_WORST, latencies, micros, record};
 use crate::http::Http;
-use crate::language::Greeting;
+use crate::language::Language;
 use crate::rounds::{Lane, Measured, SHIBUDB, Scale, interleave};
 
 /// The same while nobody looks.
@@ -26,7 +26,8 @@ const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn measure(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb { limit: HELD + 1000, ..Shibudb::default() }.start()?;
-    let held = crowd::hold(shibudb.address(), HELD, Greeting::SILENCE)?;
+    // Logged in, so that all of them are there.
+    let held = crowd::hold(shibudb.address(), HELD, Language::Shibudb.greeting())?;
     let lanes = vec![
         Lane::new(SHIBUDB, || {
             crowd::still_held(&held)?;
