@@ -578,13 +578,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager)
-            opts="-h --management-port --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload watch help"
+            opts="-h --management-port --host --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload watch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -604,13 +608,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__config)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -630,7 +638,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__connections)
-            opts="-h --user --peer --idle-over --sort --limit --management-port --socket --token-file --json --help"
+            opts="-h --user --peer --idle-over --sort --limit --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -660,6 +668,10 @@ _shibudb() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -676,13 +688,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__decrease)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -702,13 +718,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__health)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -938,13 +958,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__history)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -964,13 +988,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__increase)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -990,13 +1018,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__kill)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1016,13 +1048,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__limit)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1042,13 +1078,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__reload)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1068,13 +1108,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__reset)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1094,13 +1138,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__stats)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1120,13 +1168,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__status)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1146,13 +1198,17 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__watch)
-            opts="-h --management-port --socket --token-file --json --help"
+            opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

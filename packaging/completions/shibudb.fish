@@ -45,6 +45,7 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand stop" -s h -l help -d 'P
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -l config -d 'The file to check' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand check" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -l json -d 'Print the answer of the API as it is'
@@ -64,41 +65,49 @@ complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -a "watch" -d 'Watch connections, limit and changes: a live view on a terminal, else a line a second'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and not __fish_seen_subcommand_from status stats limit increase decrease health reset history connections kill config reload watch help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from stats" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from limit" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from increase" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from decrease" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from health" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from history" -l json -d 'Print the answer of the API as it is'
@@ -116,26 +125,31 @@ bytes_in\t''
 bytes_out\t''"
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l limit -d 'How many' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from connections" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -l json -d 'Print the answer of the API as it is'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from watch" -l management-port -d 'Port of the management API, if it is configured to be another' -r
+complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from watch" -l host -d 'Address of the management API, if it is not on this machine\'s 127.0.0.1' -r
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from watch" -l socket -d 'Unix socket of the management API, instead of a port' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from watch" -l token-file -d 'File with the token that the server expects' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand manager; and __fish_seen_subcommand_from watch" -l json -d 'Print the answer of the API as it is'

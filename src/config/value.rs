@@ -30,7 +30,8 @@ const REQUEST: &str = r#"a size from "1KiB" to "64MiB", such as "1MiB", or a num
 const INFLIGHT: &str = r#"a size from "1MiB" to "1TiB", such as "256MiB", or a number of bytes"#;
 const PATH: &str = r#"an absolute path such as "/srv/shibudb""#;
 const TOKEN_FILE: &str = r#"an absolute path such as "/etc/shibudb/management.token""#;
-const SOCKET: &str = r#"an absolute path of at most 107 bytes such as "/run/shibudb/management.sock""#;
+const SOCKET: &str =
+    r#"an absolute path of at most 107 bytes such as "/run/shibudb/service/management.sock""#;
 const MODE: &str = r#"permissions in octal from "0000" to "0777", such as "0660""#;
 const DURABILITY: &str = r#""always" or "1s""#;
 const LEVEL: &str = r#""error", "warn", "info", "debug" or "trace""#;

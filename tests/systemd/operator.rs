@@ -14,6 +14,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         the_commands_of_an_ordinary_day,
         the_readme_is_true,
         an_edit_with_sed_takes_effect,
+        the_shipped_management_socket_works_and_the_history_names_who_used_it,
+        a_server_that_is_to_listen_everywhere_does_after_a_restart,
         a_credential_is_the_admin_password
     ]
 }
@@ -62,6 +64,38 @@ fn an_edit_with_sed_takes_effect() {
     let machine = Machine::with_shibudb();
     machine.sh("sed -i 's/^#* *max_connections = .*/max_connections = 700/' /etc/shibudb/shibudb.toml");
     eventually("the edit is in force", SOON, || (limit(&machine) == "700").then_some(()));
+}
+
+fn the_shipped_management_socket_works_and_the_history_names_who_used_it() {
+    let machine = Machine::with_shibudb();
+    machine.sh("sed -i 's/^#socket = /socket = /' /etc/shibudb/shibudb.toml && systemctl restart shibudb");
+    let socket = machine.sh("sed -n 's/^socket = \"\\(.*\\)\"/\\1/p' /etc/shibudb/shibudb.toml");
+    let as_somebody = "setpriv --reuid=1234 --regid=\"$(id -g shibudb)\" --clear-groups";
+    machine.sh(&format!("{as_somebody} shibudb manager --socket {socket} limit 2000"));
+    assert_eq!(limit(&machine), "2000");
+    let actor = machine.sh("curl -s 'localhost:10090/history?limit=1' | jq -r .changes[0].actor");
+    assert!(actor.ends_with(" uid 1234"), "{actor}");
+    let stranger = "setpriv --reuid=1234 --regid=1234 --clear-groups";
+    let refused = machine.run(&format!("{stranger} shibudb manager --socket {socket} limit 3000"));
+    assert_eq!((refused.status, limit(&machine).as_str()), (Some(1), "2000"), "{refused:?}");
+}
+
+fn a_server_that_is_to_listen_everywhere_does_after_a_restart() {
+    let machine = Machine::with_shibudb();
+    // As the kernel writes them.
+    for (bind, listens) in [
+        ("0.0.0.0", "00000000:2382"),
+        ("127.0.0.1", "0100007F:2382"),
+        ("::", "00000000000000000000000000000000:2382"),
+    ] {
+        machine.sh(&format!("sed -i '0,/^bind = .*/s//bind = \"{bind}\"/' /etc/shibudb/shibudb.toml"));
+        machine.sh("systemctl restart shibudb");
+        machine.connect(9090).unwrap();
+        let listening =
+            machine.sh("awk '$4 == \"0A\" && $2 ~ /:2382$/ { print $2 }' /proc/net/tcp /proc/net/tcp6");
+        assert_eq!(listening, listens, "{bind}");
+        assert_eq!(machine.property("NRestarts"), "0");
+    }
 }
 
 fn a_credential_is_the_admin_password() {
