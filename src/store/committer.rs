@@ -237,7 +237,7 @@ impl Committer {
         }
         failure.retry_after = (failure.retry_after * 2).min(RETRY_INTERVAL_MAX);
         failure.retry_at = now + failure.retry_after;
-        if free_space(&self.shared) < ROOM_TO_RESUME {
+        if free_space(&self.shared) < ROOM_TO_RESUME + room_to_repair(&self.shared, failure.disk_full) {
             // Looking is cheap: whoever makes room shall not wait long.
             failure.retry_after = RETRY_INTERVAL;
             return Err(unavailable);
@@ -297,6 +297,16 @@ fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
 fn is_disk_full(error: &StoreError) -> bool {
     matches!(error, StoreError::Engine(error) if matches!(&**error, fjall::Error::Io(error)
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)))
+}
+
+/// How much free space the repair takes, if there is one to do: to begin without would only fill the disk, and
+/// keep readers waiting.
+fn room_to_repair(shared: &Shared, disk_full: bool) -> u64 {
+    if disk_full {
+        return 0;
+    }
+    // If the journals cannot be read, the repair will say why.
+    Engine::room_to_rewrite(&shared.dir).unwrap_or(0)
 }
 
 fn free_space(shared: &Shared) -> u64 {

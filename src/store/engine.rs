@@ -119,6 +119,11 @@ impl Engine {
         journal::rewrite_all(&folder(dir))
     }
 
+    /// How many bytes of room that needs beside what is there.
+    pub(super) fn room_to_rewrite(dir: &Path) -> io::Result<u64> {
+        journal::room_to_rewrite(&folder(dir))
+    }
+
     pub(super) fn get(&self, full_key: &[u8]) -> Result<Option<Value>, StoreError> {
         Ok(self.keys.get(full_key)?.map(Value))
     }

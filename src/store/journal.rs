@@ -53,6 +53,12 @@ pub(super) fn rewrite_all(folder: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// How many bytes of room [`rewrite_all`] needs beside what is there.
+pub(super) fn room_to_rewrite(folder: &Path) -> io::Result<u64> {
+    let sizes = journals(folder)?.into_iter().map(|(_, path)| data_len(&File::open(path)?));
+    sizes.collect::<io::Result<Vec<_>>>().map(|sizes| sizes.into_iter().max().unwrap_or(0))
+}
+
 /// Cuts off what a power failure has left of what was not synced, and keeps that in a file beside the
 /// journal. The engine must be closed.
 ///
@@ -106,7 +112,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Where the last data of the file end.
+/// Where the last data of the file end, in bytes.
 fn data_len(file: &File) -> io::Result<u64> {
     let mut len = 0;
     loop {
