@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::record::{self, User};
 use super::rules::{check_password, check_permissions, check_username};
 use super::{Account, AccountError, Accounts, NewUser, Permission, Role};
+use crate::store::StoreError;
+
+/// How often it is tried to store what could not be stored.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Accounts {
     /// Creates a user.
@@ -81,7 +86,8 @@ impl Accounts {
         let _changing = self.inner.changing.lock().await;
         let user = self.existing(username)?;
         self.check_not_last_admin(&user)?;
-        self.inner.store.system_delete(&record::key(username)).await?;
+        let deleted = self.inner.store.system_delete(&record::key(username)).await;
+        deleted.inspect_err(|error| self.doubt(username, error))?;
         self.users_mut().remove(username);
         self.inner.generation.fetch_add(1, Ordering::Release);
         Ok(())
@@ -91,11 +97,46 @@ impl Accounts {
     pub(super) async fn replace(&self, account: Account, hash: Arc<str>) -> Result<Arc<User>, AccountError> {
         let user = Arc::new(User::new(account, hash));
         let username = user.account.username.clone();
-        self.inner.store.system_put(&record::key(&username), user.to_value()?).await?;
+        let stored = self.inner.store.system_put(&record::key(&username), user.to_value()?).await;
+        stored.inspect_err(|error| self.doubt(&username, error))?;
         self.users_mut().insert(username, Arc::clone(&user));
         // After the change, so that whoever sees the number sees the change.
         self.inner.generation.fetch_add(1, Ordering::Release);
         Ok(user)
+    }
+
+    /// A change that was reported as failed may have reached the disk, and would come into force with the next
+    /// start. So what is in force is written until it is stored.
+    fn doubt(&self, username: &str, error: &StoreError) {
+        if matches!(error, StoreError::Closed) {
+            return;
+        }
+        let (accounts, username) = (self.clone(), username.to_owned());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+                let _changing = accounts.inner.changing.lock().await;
+                match accounts.store_as_it_is(&username).await {
+                    Ok(()) => {
+                        return tracing::info!(
+                            username,
+                            "what is in force of an account that could not be changed is stored"
+                        );
+                    }
+                    Err(AccountError::Store(StoreError::Closed)) => return,
+                    Err(error) => tracing::debug!(%error, username, "an account is still not stored"),
+                }
+            }
+        });
+    }
+
+    async fn store_as_it_is(&self, username: &str) -> Result<(), AccountError> {
+        let (store, key) = (&self.inner.store, record::key(username));
+        match self.user(username) {
+            Some(user) => store.system_put(&key, user.to_value()?).await?,
+            None => store.system_delete(&key).await?,
+        }
+        Ok(())
     }
 
     fn check_not_last_admin(&self, user: &User) -> Result<(), AccountError> {
