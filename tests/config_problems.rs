@@ -25,7 +25,8 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
     let level = r#"expected "error", "warn", "info", "debug" or "trace""#;
     let percent = "expected a whole number from 1 to 100";
     let token = r#"expected an absolute path such as "/etc/shibudb/management.token""#;
-    let socket = r#"expected an absolute path of at most 107 bytes such as "/run/shibudb/management.sock""#;
+    let socket =
+        r#"expected an absolute path of at most 107 bytes such as "/run/shibudb/service/management.sock""#;
     let mode = r#"expected permissions in octal from "0000" to "0777", such as "0660""#;
     let long = format!("\"{}\"", "9".repeat(100));
     let long_path = format!("\"/{}\"", "9".repeat(107));

@@ -227,3 +227,27 @@ fn requests_without_the_right_token_are_in_the_log_and_not_one_by_one() {
     assert!(log.contains("from 127.0.0.1, last from 127.0.0.1:"), "{log}");
     assert!(!log.contains("guess"), "{log}");
 }
+
+#[test]
+fn the_manager_reaches_a_server_that_listens_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = file(dir.path(), "token", "correct-horse\n", 0o600);
+    let config = format!("[management]\nbind = \"0.0.0.0\"\ntoken_file = {token:?}\n");
+    let server = Setup::new().config(config).start();
+    let token = token.display();
+    let output = server.manager(&format!("limit 70 --host 127.0.0.2 --token-file {token}"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Connection limit updated to 70\n", "{output:?}");
+    server.wait_for_log("actor=127.0.0.");
+
+    // In a domain that this machine need not know of.
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let short = name.split('.').next().unwrap();
+    let request = |host: &str| {
+        format!(
+            "GET /stats HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer correct-horse\r\n\r\n"
+        )
+    };
+    let status = |host: &str| http::send(server.management_port(), request(host).as_bytes()).status;
+    assert_eq!(status(&format!("{short}.monitoring.example:10090")), 200);
+    assert_eq!(status("monitoring.example"), 421);
+}

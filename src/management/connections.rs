@@ -251,7 +251,11 @@ mod tests {
         assert_eq!(chosen(&[("user", "b")]), Ok((vec![3, 4], 2)));
         assert_eq!(chosen(&[("user", "")]), Ok((vec![2], 1)));
         assert_eq!(chosen(&[("peer", "127.0.0.1")]), Ok((vec![1, 3, 4], 3)));
-        assert_eq!(chosen(&[("peer", "[::1]:2")]), Ok((vec![2], 1)));
+        for spelt in ["[::1]:2", "::1", "0:0::0:1"] {
+            assert_eq!(chosen(&[("peer", spelt)]), Ok((vec![2], 1)), "{spelt}");
+        }
+        assert_eq!(chosen(&[("peer", "::ffff:127.0.0.1")]), Ok((vec![1, 3, 4], 3)));
+        assert_eq!(chosen(&[("peer", "127.0.0.1:99")]), Ok((vec![], 0)));
         assert_eq!(chosen(&[("idle_over", "1")]), Ok((vec![1, 3], 2)));
         assert_eq!(chosen(&[("idle_over", "2.5s")]), Ok((vec![1], 1)));
         assert_eq!(chosen(&[("sort", "idle")]), Ok((vec![1, 3, 2, 4], 4)));

@@ -125,8 +125,7 @@ impl Setup {
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let ready = log.wait_for("ready: ");
-        let ports =
-            (port_after(&ready, "clients on 127.0.0.1:"), port_after(&ready, "management on 127.0.0.1:"));
+        let ports = (port_after(&ready, "clients on "), port_after(&ready, "management on "));
         (child, log, ports)
     }
 }
@@ -356,7 +355,9 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// The port of the address that follows `words`.
 fn port_after(line: &str, words: &str) -> u16 {
     let (_, rest) = line.split_once(words).unwrap();
-    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    let address = rest.split([',', ' ']).next().unwrap();
+    address.parse::<SocketAddr>().unwrap().port()
 }

@@ -14,6 +14,7 @@ use crate::harness::wait_until;
 
 /// Enter, as WebDriver types it.
 pub(crate) const ENTER: &str = "\u{E007}";
+pub(crate) const ESCAPE: &str = "\u{E00C}";
 pub(crate) const TAB: &str = "\u{E004}";
 
 /// By what an answer of WebDriver names an element.

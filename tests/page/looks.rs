@@ -1,6 +1,6 @@
 //! How it loads and how it lies on the screen.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::Setup;
 use crate::{address, look};
@@ -45,7 +45,12 @@ fn it_loads_without_an_error_and_asks_nobody_but_its_server() {
 fn it_fits_any_screen_in_light_and_dark() {
     let server = Setup::new().limit(1000).start();
     server.put("/limit", r#"{"limit":0}"#);
+    let long = "n".repeat(255);
+    let user = json!({"username": long, "password": "secret", "role": "user"});
+    server.admin().expect_ok(&json!({"type": "CREATE_USER", "new_user": user}), "USER_CREATED");
+    let _held = server.login(&long, "secret");
     let Some(browser) = look(&server) else { return };
+    browser.wait_for_text("#by-user td", &long);
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme);

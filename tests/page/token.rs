@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::browser::ENTER;
+use crate::browser::{ENTER, ESCAPE};
 use crate::harness::{Setup, wait_until};
 use crate::open;
 
@@ -20,6 +20,16 @@ fn the_page_asks_for_the_token_and_keeps_it_for_the_tab() {
     assert_eq!(browser.text("#limit"), "–", "the page itself holds no data");
 
     assert!(!server.log().contains("no token"), "to open the page is no intrusion: {}", server.log());
+
+    // Nor does the page go on without.
+    for _ in 0..2 {
+        browser.press(ESCAPE);
+    }
+    wait_until("the page still asks", is_asking);
+    browser.fill("#token", "battery\u{200b}staple");
+    browser.press(ENTER);
+    let objection = browser.run("return document.querySelector('#token').validationMessage");
+    assert!(objection.as_str().unwrap().starts_with("A token is one word"), "{objection}");
 
     browser.fill("#token", "battery-staple");
     browser.press(ENTER);
