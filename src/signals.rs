@@ -6,7 +6,8 @@
 //! No signal is lost while the process starts: [`hold`] blocks them as the very first thing, so
 //! that one sent before the handlers are in place stays pending, and [`Signals::install`] lets it
 //! through once they are. What the kernel does cannot be undone here: a second signal of the same
-//! kind that arrives before the first was delivered is merged with it.
+//! kind that arrives before the first was delivered is merged with it. Nor are more than a handful of one
+//! kind kept between two calls of [`Signals::next`], so whoever calls it waits for nothing else.
 
 use std::io;
 

@@ -7,6 +7,7 @@
 //! Every task is kept. One that ends before it was told to ends the daemon with an error, and
 //! systemd starts it again.
 
+mod arrivals;
 mod bind;
 mod build;
 mod connections;

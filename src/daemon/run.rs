@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::{self, Arrivals};
 use super::build::{self, Built, local};
 use super::connections::Served;
 use super::pid_file::PidFile;
@@ -22,13 +22,12 @@ use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, report, settings, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::config::Config;
-use crate::control::{Amount, Change, Control, Door, LimitRequest};
 use crate::logging;
 use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest};
 use crate::metrics::{self, Sources};
 use crate::series;
 use crate::server::{Server, Services};
-use crate::signals::{Action, Arrival, Signals};
+use crate::signals::Signals;
 use crate::systemd;
 use crate::watch::Watcher;
 
@@ -62,7 +61,7 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
 }
 
 /// Serves until told to stop, or until a task ends that should not.
-async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(), RunError> {
+async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), RunError> {
     let (address, management_address) =
         (local(&built.listeners.clients)?, local(&built.listeners.management)?);
     let watcher = Watcher::new(built.loaded.path.clone());
@@ -84,6 +83,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     };
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
+    let (mut arrivals, to_apply) = Arrivals::new(signals);
     let mut tasks = Tasks::default();
     let denials = Arc::default();
     let metrics = metrics::registry(Sources {
@@ -111,6 +111,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     let (listeners, _socket_file) = management_listeners(built.listeners.management, built.management_socket)
         .map_err(|error| RunError::System("serve management", error))?;
     tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, published));
+    tasks.spawn("signals", arrivals::apply(to_apply, built.control.clone(), reloads));
     tasks.spawn("first admin", first_admin_task(built.first_admin));
     tasks.spawn("management", management_task(listeners, api, over.clone()));
     let snapshot = built.limiter.snapshot();
@@ -125,26 +126,24 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
     systemd::ready(address.port(), management_address.port(), snapshot.limit, &status);
 
     // Not a task: while draining there is nothing left to prove.
-    let mut watchdog = pin!(watchdog::run(server.prober()));
-    let result = loop {
-        tokio::select! {
-            () = &mut watchdog => break Err(RunError::ended("watchdog", "it returned")),
-            arrival = signals.next() => match arrival {
-                Some(Arrival { action: Action::Stop, actor }) => {
-                    tracing::info!(%actor, "stopping, as asked by {actor}");
-                    break Ok(());
-                }
-                Some(arrival) => act(arrival, &built.control, &reloads).await,
-                None => break Err(RunError::ended("signals", "the stream is closed")),
-            },
-            fault = server.failure() => break Err(RunError::ended("server", fault)),
-            error = tasks.ended() => break Err(error),
-        }
+    let watchdog = watchdog::run(server.prober());
+    let result = tokio::select! {
+        () = watchdog => Err(RunError::ended("watchdog", "it returned")),
+        asked = arrivals.stop() => match asked {
+            Some(actor) => {
+                tracing::info!(%actor, "stopping, as asked by {actor}");
+                Ok(())
+            }
+            None => Err(RunError::ended("signals", "the stream is closed")),
+        },
+        fault = server.failure() => Err(RunError::ended("server", fault)),
+        error = tasks.ended() => Err(error),
     };
     let drain_timeout = settings.borrow().running.shutdown.drain_timeout;
     draining.cancel();
     systemd::stopping(&usage::draining(built.limiter.snapshot()));
-    drain(server, drain_timeout, &mut signals, clients).await;
+    drain(server, drain_timeout, &mut arrivals, clients).await;
+    drop(arrivals);
     over.cancel();
     tasks.end().await;
     if let Err(error) = built.store.close() {
@@ -155,7 +154,7 @@ async fn serve(built: Built, mut signals: Signals, clients: &Handle) -> Result<(
 }
 
 /// Stops accepting and lets connections finish; a second signal to stop ends it at once.
-async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients: &Handle) {
+async fn drain(server: Server, timeout: Duration, arrivals: &mut Arrivals, clients: &Handle) {
     let mut more_time = tokio::time::interval(ASK_FOR_TIME);
     let mut draining = clients.spawn(server.drain(timeout));
     loop {
@@ -170,31 +169,13 @@ async fn drain(server: Server, timeout: Duration, signals: &mut Signals, clients
                 return;
             }
             _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
-            arrival = signals.next() => if let Some(Arrival { action: Action::Stop, actor }) = arrival {
+            Some(actor) = arrivals.stop() => {
                 tracing::warn!(%actor, "stopping at once, as asked by {actor}");
                 draining.abort();
                 return;
             }
         }
     }
-}
-
-/// Does what a signal asks for, other than to stop.
-async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger>) {
-    let Arrival { action, actor } = arrival;
-    let change = match action {
-        Action::Raise => Change::Increase(Amount::Step),
-        Action::Lower => Change::Decrease(Amount::Step),
-        Action::Reload => {
-            // The task that listens lives as long as the daemon; if it has ended, so will the daemon.
-            reloads.send(Trigger::Request { door: Door::Signal, actor }).await.ok();
-            return;
-        }
-        Action::Stop => return,
-    };
-    // A refusal is logged and recorded by control; a signal has nobody else to tell.
-    let request = LimitRequest { change, door: Door::Signal, actor, if_revision: None };
-    control.change(request).await.ok();
 }
 
 /// Owns the settings: one reload after the other, whoever asks.

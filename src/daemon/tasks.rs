@@ -10,6 +10,9 @@ use super::RunError;
 /// How long tasks may take to finish what they are at when all is over.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How many of them end by themselves when all is over.
+const BY_THEMSELVES: usize = 2;
+
 /// The tasks, by name.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
@@ -33,11 +36,16 @@ impl Tasks {
         }
     }
 
-    /// Ends all of them. The first to end by itself, which is the management API once it is told
-    /// that all is over, may finish its answers.
+    /// Ends all of them. The first to end by themselves may finish what they are at: those are the management
+    /// API, with its answers, and the signals that were taken in, once they are told that all is over.
     pub(super) async fn end(&mut self) {
-        if timeout(GRACE, self.running.join_next()).await.is_err() {
-            tracing::debug!("the management API is still at work; it is ended");
+        let first = async {
+            for _ in 0..BY_THEMSELVES {
+                self.running.join_next().await;
+            }
+        };
+        if timeout(GRACE, first).await.is_err() {
+            tracing::debug!("a task is still at work; it is ended");
         }
         self.running.shutdown().await;
     }

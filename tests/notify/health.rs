@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
-
 use crate::ears::Ears;
 use crate::harness::{Server, Setup};
+use crate::threads::Stopped;
 
 /// What the unit's `WatchdogSec=` would be. A probe may take half of it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,9 +60,8 @@ fn a_stuck_store_sends_no_word() {
     sends_no_word_without(&ears, &server, "store-commit");
 }
 
-/// Stops all threads of one name where they are, as a deadlock would; the others go on.
 fn sends_no_word_without(ears: &Ears, server: &Server, name: &str) {
-    let stopped = stop_threads(server.pid(), name);
+    let stopped = Stopped::stop(server, name);
     // What was on its way when the threads stopped. Longer than systemd would wait, then.
     ears.listen(PATIENCE / 4);
     let said = ears.listen(PATIENCE);
@@ -74,24 +70,6 @@ fn sends_no_word_without(ears: &Ears, server: &Server, name: &str) {
     // The operator is heard all the same.
     assert_eq!(server.get("/health").status, 200);
 
-    for thread in stopped {
-        ptrace::detach(thread, None).unwrap();
-    }
+    stopped.go_on();
     ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
-}
-
-fn stop_threads(process: u32, name: &str) -> Vec<Pid> {
-    let mut stopped = Vec::new();
-    for entry in std::fs::read_dir(format!("/proc/{process}/task")).unwrap() {
-        let path = entry.unwrap().path();
-        if std::fs::read_to_string(path.join("comm")).unwrap().trim() == name {
-            let thread = Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
-            ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-            ptrace::interrupt(thread).unwrap();
-            waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-            stopped.push(thread);
-        }
-    }
-    assert!(!stopped.is_empty(), "no thread is called {name}");
-    stopped
 }

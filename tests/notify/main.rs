@@ -14,5 +14,7 @@ mod ears;
 mod handed_over;
 mod health;
 mod reload;
+mod signals;
 mod starting;
 mod status;
+mod threads;

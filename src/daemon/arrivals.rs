@@ -1,0 +1,68 @@
+//! Signals, from their arrival to their effect.
+//!
+//! They are taken in as they arrive, whatever the one before is waiting for: until they are, no more than a
+//! handful of each kind is kept, and the rest is lost. So they wait here, for a task that applies them in
+//! order. A signal to stop never waits.
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::reload::Trigger;
+use crate::control::{Actor, Amount, Change, Control, Door, LimitRequest};
+use crate::signals::{Action, Arrival, Signals};
+
+/// Takes signals in. Those that are not to stop are applied by [`apply`].
+pub(super) struct Arrivals {
+    signals: Signals,
+    waiting: UnboundedSender<Arrival>,
+}
+
+impl Arrivals {
+    pub(super) fn new(signals: Signals) -> (Self, UnboundedReceiver<Arrival>) {
+        let (waiting, to_apply) = mpsc::unbounded_channel();
+        (Self { signals, waiting }, to_apply)
+    }
+
+    /// Waits for a signal to stop and says who sent it; takes in the others meanwhile. `None` only if there
+    /// can be no more signals. Cancel safe.
+    pub(super) async fn stop(&mut self) -> Option<Actor> {
+        loop {
+            let arrival = self.signals.next().await?;
+            let Arrival { action, actor } = &arrival;
+            tracing::debug!(?action, %actor, "{actor} has sent a signal: {action:?}");
+            if arrival.action == Action::Stop {
+                return Some(arrival.actor);
+            }
+            // The task that applies them lives as long as the daemon; if it has ended, so will the daemon.
+            self.waiting.send(arrival).ok();
+        }
+    }
+}
+
+/// Does what the signals ask for, one after the other, until the [`Arrivals`] are dropped and all is done.
+pub(super) async fn apply(
+    mut waiting: UnboundedReceiver<Arrival>,
+    control: Control,
+    reloads: mpsc::Sender<Trigger>,
+) {
+    while let Some(arrival) = waiting.recv().await {
+        act(arrival, &control, &reloads).await;
+    }
+}
+
+/// Does what a signal asks for, other than to stop.
+async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger>) {
+    let Arrival { action, actor } = arrival;
+    let change = match action {
+        Action::Raise => Change::Increase(Amount::Step),
+        Action::Lower => Change::Decrease(Amount::Step),
+        Action::Reload => {
+            // As above, of the task that reloads.
+            reloads.send(Trigger::Request { door: Door::Signal, actor }).await.ok();
+            return;
+        }
+        Action::Stop => return,
+    };
+    // A refusal is logged and recorded by control; a signal has nobody else to tell.
+    let request = LimitRequest { change, door: Door::Signal, actor, if_revision: None };
+    control.change(request).await.ok();
+}
