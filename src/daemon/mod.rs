@@ -12,6 +12,7 @@ mod bind;
 mod build;
 mod connections;
 mod descriptors;
+mod drain;
 mod memory;
 mod pid_file;
 mod places;

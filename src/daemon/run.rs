@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::arrivals::{self, Arrivals};
 use super::build::{self, Built, local};
 use super::connections::Served;
+use super::drain::drain;
 use super::pid_file::PidFile;
 use super::published::Published;
 use super::reload::{Reloader, Trigger};
@@ -139,10 +140,9 @@ async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), R
         fault = server.failure() => Err(RunError::ended("server", fault)),
         error = tasks.ended() => Err(error),
     };
-    let drain_timeout = settings.borrow().running.shutdown.drain_timeout;
     draining.cancel();
     systemd::stopping(&usage::draining(built.limiter.snapshot()));
-    drain(server, drain_timeout, &mut arrivals, clients).await;
+    drain(server, settings, &mut arrivals, clients).await;
     drop(arrivals);
     over.cancel();
     tasks.end().await;
@@ -151,31 +151,6 @@ async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), R
     }
     tracing::info!("stopped");
     result
-}
-
-/// Stops accepting and lets connections finish; a second signal to stop ends it at once.
-async fn drain(server: Server, timeout: Duration, arrivals: &mut Arrivals, clients: &Handle) {
-    let mut more_time = tokio::time::interval(ASK_FOR_TIME);
-    let mut draining = clients.spawn(server.drain(timeout));
-    loop {
-        tokio::select! {
-            drained = &mut draining => {
-                match drained {
-                    Ok(drained) if drained.cut > 0 => tracing::warn!(connections = drained.cut,
-                        "{} connections were not done within {timeout:?} and were cut off", drained.cut),
-                    Ok(_) => tracing::info!("all connections are done"),
-                    Err(error) => tracing::error!(%error, "draining failed"),
-                }
-                return;
-            }
-            _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
-            Some(actor) = arrivals.stop() => {
-                tracing::warn!(%actor, "stopping at once, as asked by {actor}");
-                draining.abort();
-                return;
-            }
-        }
-    }
 }
 
 /// Owns the settings: one reload after the other, whoever asks.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -29,8 +28,8 @@ impl Server {
     }
 
     /// Stops accepting and lets sessions finish: idle ones are closed at once, requests in progress are
-    /// carried out and answered. What is left after `timeout` is cut off.
-    pub async fn drain(mut self, timeout: Duration) -> Drained {
+    /// carried out and answered. What is left when `time_is_up` is cut off.
+    pub async fn drain(mut self, time_is_up: impl Future<Output = ()>) -> Drained {
         self.stop_accepting().await;
         let drained = self.tell_all(Message::Drain);
         let all = async {
@@ -40,10 +39,13 @@ impl Server {
             }
         };
         let mut cut = 0;
-        if tokio::time::timeout(timeout, all).await.is_err() {
-            for connections in self.tell_all(Message::Cut) {
+        tokio::select! {
+            // Who is done in time is not cut off, however short it is.
+            biased;
+            () = all => {}
+            () = time_is_up => for connections in self.tell_all(Message::Cut) {
                 cut += connections.await.unwrap_or(0);
-            }
+            },
         }
         self.stop();
         let threads = std::mem::take(&mut self.threads);

@@ -123,7 +123,7 @@ impl House {
 
     pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
         let server = self.server.take().unwrap();
-        self.runtime.block_on(server.drain(timeout))
+        self.runtime.block_on(async { server.drain(tokio::time::sleep(timeout)).await })
     }
 }
 

@@ -1,0 +1,59 @@
+//! The end in good order: connections may finish, for as long as `drain_timeout` lets them.
+//!
+//! Operators are heard until it is over: signals are applied, and the config file is followed.
+
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::arrivals::Arrivals;
+use super::reload::Loaded;
+use super::run::{ASK_FOR_TIME, MORE_TIME};
+use crate::server::Server;
+use crate::systemd;
+
+/// Stops accepting and lets connections finish; a second signal to stop ends it at once.
+pub(super) async fn drain(
+    server: Server,
+    settings: watch::Receiver<Loaded>,
+    arrivals: &mut Arrivals,
+    clients: &Handle,
+) {
+    let mut more_time = tokio::time::interval(ASK_FOR_TIME);
+    let mut draining = clients.spawn(server.drain(time_is_up(Instant::now(), settings.clone())));
+    loop {
+        tokio::select! {
+            drained = &mut draining => {
+                match drained {
+                    Ok(drained) if drained.cut > 0 => {
+                        let timeout = settings.borrow().running.shutdown.drain_timeout;
+                        tracing::warn!(connections = drained.cut,
+                            "{} connections were not done within {timeout:?} and were cut off", drained.cut);
+                    }
+                    Ok(_) => tracing::info!("all connections are done"),
+                    Err(error) => tracing::error!(%error, "draining failed"),
+                }
+                return;
+            }
+            _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
+            Some(actor) = arrivals.stop() => {
+                tracing::warn!(%actor, "stopping at once, as asked by {actor}");
+                draining.abort();
+                return;
+            }
+        }
+    }
+}
+
+/// Returns `drain_timeout` after the drain has begun, as that setting is by then.
+async fn time_is_up(begun: Instant, mut settings: watch::Receiver<Loaded>) {
+    loop {
+        let timeout = settings.borrow_and_update().running.shutdown.drain_timeout;
+        tokio::select! {
+            () = sleep(timeout.saturating_sub(begun.elapsed())) => return,
+            Ok(()) = settings.changed() => {}
+        }
+    }
+}
