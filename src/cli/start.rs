@@ -115,7 +115,9 @@ fn wait_until_ready(socket: &UnixDatagram, child: &mut Child) -> io::Result<Said
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 if let Some(ended) = ended {
-                    let status = ended.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_FAILED);
+                    // One that was stopped before it was ready has ended well, and is not there all the same.
+                    let status = ended.code().and_then(|code| u8::try_from(code).ok());
+                    let status = status.filter(|&status| status != 0).unwrap_or(EXIT_FAILED);
                     return Ok(Said::Failed { reason: facts.remove(systemd::ERROR), status });
                 }
             }

@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod settings;
 mod starting;
+mod startup;
 mod tasks;
 mod unix_socket;
 mod usage;

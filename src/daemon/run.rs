@@ -8,16 +8,17 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::{self, Arrivals};
-use super::build::{self, Built, local};
+use super::build::{Built, local};
 use super::connections::Served;
 use super::drain::drain;
 use super::pid_file::PidFile;
 use super::published::Published;
 use super::reload::{Reloader, Trigger};
+use super::startup::{self, Start};
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, report, settings, usage, watchdog};
@@ -28,7 +29,8 @@ use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest};
 use crate::metrics::{self, Sources};
 use crate::series;
 use crate::server::{Server, Services};
-use crate::signals::Signals;
+use crate::signals::{Arrival, Signals};
+use crate::store::Store;
 use crate::systemd;
 use crate::watch::Watcher;
 
@@ -50,8 +52,22 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
     }
     let pid_file = options.pid_file.as_deref().map(take_pid_file).transpose()?;
     let clients = client_runtime()?;
-    let (built, control_thread) = build::build(options, log, clients.handle())?;
-    let result = operators.block_on(serve(built, signals, clients.handle()));
+    let (mut arrivals, to_apply) = Arrivals::new(signals);
+    let start = operators.block_on(startup::start(options, log, clients.handle().clone(), &mut arrivals))?;
+    let (result, control_thread) = match start {
+        Start::Ready(built, control_thread) => {
+            let serving = serve(*built, arrivals, to_apply, clients.handle());
+            (operators.block_on(serving), control_thread)
+        }
+        Start::NotWanted(built, control_thread) => {
+            close(built.store);
+            (Ok(()), control_thread)
+        }
+        Start::GivenUp => {
+            clients.shutdown_background();
+            return Ok(());
+        }
+    };
     clients.shutdown_timeout(RUNTIME_GRACE);
     // Its last handle went with the tasks that held it.
     if control_thread.join().is_err() {
@@ -62,7 +78,12 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
 }
 
 /// Serves until told to stop, or until a task ends that should not.
-async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), RunError> {
+async fn serve(
+    built: Built,
+    mut arrivals: Arrivals,
+    to_apply: UnboundedReceiver<Arrival>,
+    clients: &Handle,
+) -> Result<(), RunError> {
     let (address, management_address) =
         (local(&built.listeners.clients)?, local(&built.listeners.management)?);
     let watcher = Watcher::new(built.loaded.path.clone());
@@ -84,7 +105,6 @@ async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), R
     };
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, triggers) = mpsc::channel(RELOADS);
-    let (mut arrivals, to_apply) = Arrivals::new(signals);
     let mut tasks = Tasks::default();
     let denials = Arc::default();
     let metrics = metrics::registry(Sources {
@@ -146,11 +166,15 @@ async fn serve(built: Built, signals: Signals, clients: &Handle) -> Result<(), R
     drop(arrivals);
     over.cancel();
     tasks.end().await;
-    if let Err(error) = built.store.close() {
+    close(built.store);
+    result
+}
+
+fn close(store: Store) {
+    if let Err(error) = store.close() {
         tracing::error!(%error, "the store could not be closed in good order");
     }
     tracing::info!("stopped");
-    result
 }
 
 /// Owns the settings: one reload after the other, whoever asks.

@@ -10,6 +10,7 @@ mod harness;
 
 mod colours;
 mod drain;
+mod early;
 mod ears;
 mod handed_over;
 mod health;

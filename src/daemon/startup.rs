@@ -1,0 +1,60 @@
+//! Building everything while signals are heard: opening the store may take minutes, or hang with its disk.
+
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::arrivals::Arrivals;
+use super::build::{self, Built};
+use super::{Options, RunError};
+use crate::logging::Log;
+use crate::systemd;
+
+/// What a start has come to.
+pub(super) enum Start {
+    /// All is there, to be served; and the control thread.
+    Ready(Box<Built>, JoinHandle<()>),
+    /// All is there, but whoever started it has thought better of it.
+    NotWanted(Box<Built>, JoinHandle<()>),
+    /// It was not waited for. Its thread is still at it, and ends with the process.
+    GivenUp,
+}
+
+/// Builds, on a thread of its own. Asked to stop, it finishes that first, so that the end is in good order; a
+/// second time, it does not.
+pub(super) async fn start(
+    options: Options,
+    log: Log,
+    clients: Handle,
+    arrivals: &mut Arrivals,
+) -> Result<Start, RunError> {
+    let (done, mut result) = oneshot::channel();
+    let build = move || {
+        // Nobody waits for what was given up.
+        done.send(build::build(options, log, &clients)).ok();
+    };
+    // Not of a runtime, which would wait for it at the end.
+    thread::Builder::new()
+        .name("start".into())
+        .spawn(build)
+        .map_err(|error| RunError::System("start a thread", error))?;
+    let mut wanted = true;
+    loop {
+        tokio::select! {
+            built = &mut result => {
+                let (built, control) = built.map_err(|_| RunError::ended("the start", "it panicked"))??;
+                let built = Box::new(built);
+                return Ok(if wanted { Start::Ready(built, control) } else { Start::NotWanted(built, control) });
+            }
+            Some(actor) = arrivals.stop() => if wanted {
+                wanted = false;
+                tracing::info!(%actor, "stopping once the start is over, as asked by {actor}");
+                systemd::stopping("stopping once the start is over");
+            } else {
+                tracing::warn!(%actor, "stopping at once, as asked by {actor}");
+                return Ok(Start::GivenUp);
+            },
+        }
+    }
+}
