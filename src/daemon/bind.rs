@@ -2,13 +2,16 @@
 //!
 //! A socket may have been handed over: by a socket unit, or by the run before this one, which had
 //! systemd keep it. It is taken if it is for the address that is configured, so that no connection
-//! is refused across a restart; if not, it is closed, and systemd is told to forget it.
+//! is refused across a restart; if not, it is closed, and systemd is told to forget it. Systemd does so when it
+//! gets round to it, and until then its own copy would be in the way of an address that overlaps; so what this
+//! server has had kept stops listening, in every copy, before the new address is bound.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::{Shutdown, shutdown};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
@@ -136,6 +139,12 @@ impl Handed {
     fn take(&mut self, purpose: Purpose, wanted: SocketAddr) -> Option<TcpListener> {
         let mut taken = None;
         let ours = self.0.extract_if(.., |inherited| purpose.is_called(&inherited.name)).collect::<Vec<_>>();
+        // A socket unit's socket is kept, too, once it is taken. It goes on listening: the unit watches it.
+        let of_unit: Vec<_> = ours
+            .iter()
+            .filter(|inherited| inherited.name == purpose.unit)
+            .filter_map(|inherited| inherited.listener.local_addr().ok())
+            .collect();
         for Inherited { name, listener } in ours {
             match listener.local_addr() {
                 Ok(address) if address == wanted && taken.is_none() && is_usable(&listener) => {
@@ -146,6 +155,9 @@ impl Handed {
                     tracing::warn!(%address, %wanted, name,
                         "a socket for {address} was handed over, but {wanted} is configured; it is closed");
                     systemd::forget(&name);
+                    if name == purpose.kept_as && !of_unit.contains(&address) {
+                        stop_listening(&listener);
+                    }
                 }
                 // The same socket from the socket unit and from the store.
                 _ => {}
@@ -164,6 +176,13 @@ impl Purpose {
 /// Whether connections can come in, as opposed to a socket that is a connection itself.
 fn is_listening(listener: &TcpListener) -> bool {
     socket_acceptconn(listener).unwrap_or(false)
+}
+
+/// Takes the port from under every copy of a socket, whoever holds it.
+fn stop_listening(listener: &TcpListener) {
+    if let Err(error) = shutdown(listener, Shutdown::Both) {
+        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more");
+    }
 }
 
 /// Whether a socket can be listened on without waiting.

@@ -56,6 +56,26 @@ fn a_socket_at_another_address_is_closed_and_forgotten() {
 }
 
 #[test]
+fn a_socket_that_systemd_has_not_forgotten_yet_is_not_in_the_way_of_the_new_one() {
+    let kept = Handed::new("clients");
+    let (old, _copy) = (kept.address, kept.socket.try_clone().unwrap());
+    let port = old.port();
+    let server = kept.start_with(&format!("bind = \"0.0.0.0\"\nport = {port}\n"));
+    server.log.wait_for(&format!("ready: clients on 0.0.0.0:{port}"));
+    TcpStream::connect(old).unwrap();
+}
+
+#[test]
+fn a_socket_of_a_unit_goes_on_listening_for_the_unit() {
+    let unit = Handed::new("shibudb.socket");
+    let (address, copy) = (unit.address, TcpListener::from(unit.socket.try_clone().unwrap()));
+    let server = unit.start(free_port());
+    server.log.wait_for("ready: ");
+    let _client = TcpStream::connect(address).unwrap();
+    copy.accept().unwrap();
+}
+
+#[test]
 fn a_socket_of_an_unknown_name_is_closed() {
     let kept = Handed::new("somebody-else");
     let old = kept.address;
@@ -100,9 +120,13 @@ impl Handed {
 
     /// As systemd would: as descriptor 3, for a process that is told so by its own number.
     fn start(self, port: u16) -> Server {
+        self.start_with(&format!("port = {port}\n"))
+    }
+
+    fn start_with(self, settings: &str) -> Server {
         let (home, ears) = (tempfile::tempdir().unwrap(), Ears::new());
         let config = home.path().join("shibudb.toml");
-        fs::write(&config, format!("port = {port}\n")).unwrap();
+        fs::write(&config, settings).unwrap();
         let script = "exec env LISTEN_PID=$$ LISTEN_FDS=1 \"$@\" 3<&0 </dev/null";
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh", &format!("LISTEN_FDNAMES={}", self.name)]);
