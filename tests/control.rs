@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use shibudb::control::{
     Actor, Amount, BaseSource, Ceiling, Change, ConfigureOutcome, Configured, Control, Door, LimitChange,
-    LimitRefusal, LimitRequest, Outcome, Settings,
+    LimitRefusal, LimitRequest, Outcome, Reread, Settings,
 };
 use shibudb::limiter::{Limiter, Permit, Snapshot};
 
@@ -64,9 +64,19 @@ impl Room {
         self.change(Change::Set(limit)).await.unwrap()
     }
 
+    /// The file is saved, and says this.
     async fn file(&self, limit: Option<u32>) -> ConfigureOutcome {
+        self.read(limit, Reread::Found).await
+    }
+
+    /// Somebody asks for a reload, and the file says this.
+    async fn reload(&self, limit: Option<u32>) -> ConfigureOutcome {
+        self.read(limit, Reread::Asked).await
+    }
+
+    async fn read(&self, limit: Option<u32>, reread: Reread) -> ConfigureOutcome {
         let file = limit.and_then(NonZeroU32::new);
-        self.control.configure(file, Actor::File(PathBuf::from("/etc/shibudb.toml"))).await.unwrap()
+        self.control.configure(file, reread, Actor::File(PathBuf::from("/etc/shibudb.toml"))).await.unwrap()
     }
 
     fn limit(&self) -> u32 {
@@ -189,7 +199,7 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     let reason = room.control.standing().refused_edit.unwrap().reason;
     assert_eq!(reason, "750 connections are active");
     // A reload of the same file tries again, and may be refused again.
-    assert_eq!(refused(room.file(Some(500)).await), (500, words.into()));
+    assert_eq!(refused(room.reload(Some(500)).await), (500, words.into()));
     // A reset tries as well; the base is what the operator configured.
     assert_eq!(room.change(Change::Reset).await.unwrap_err().to_string(), words);
     assert_eq!(room.standing(), (1000, 500, None, Some(500)));
@@ -198,11 +208,50 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     assert_eq!(room.standing(), (900, 500, Some(900), Some(500)));
     held.truncate(400);
     assert!(matches!(
-        room.file(Some(500)).await,
+        room.reload(Some(500)).await,
         ConfigureOutcome::Applied(LimitChange { old: 900, new: 500, active: 400, .. })
     ));
     assert_eq!(room.standing(), (500, 500, None, None));
     assert_eq!(room.file(Some(500)).await, ConfigureOutcome::Unchanged);
+}
+
+/// The file says 500, which was refused as 750 connections were active; now there are 300.
+#[tokio::test]
+async fn a_refused_edit_is_tried_again_only_if_nothing_was_set_since_or_if_asked_for() {
+    use Reread::{Asked, Found};
+    /// What is set before the file is read; why it is, and what it says; limit, override, refused edit at the end.
+    type Case = (&'static [Change], Reread, Option<u32>, (u32, Option<u32>, Option<u32>));
+    #[rustfmt::skip]
+    let cases: &[Case] = &[
+        // Nothing was set since.
+        (&[], Found, Some(500), (500, None, None)),
+        (&[], Asked, Some(500), (500, None, None)),
+        // What was set stays when the file is only saved, and the refusal stays visible.
+        (&[Change::Set(2000)], Found, Some(500), (2000, Some(2000), Some(500))),
+        (&[Change::Increase(Amount::Step)], Found, Some(500), (1100, Some(1100), Some(500))),
+        (&[Change::Set(2000)], Asked, Some(500), (500, None, None)),
+        // Another value is another edit.
+        (&[Change::Set(2000)], Found, Some(600), (600, None, None)),
+        (&[Change::Set(2000)], Found, None, (1000, None, None)),
+        // What is refused itself sets nothing.
+        (&[Change::Set(0)], Found, Some(500), (500, None, None)),
+        // It was fulfilled meanwhile, and what was set after that has nothing to do with it.
+        (&[Change::Reset, Change::Set(2000)], Found, Some(500), (2000, Some(2000), None)),
+        (&[Change::Set(500), Change::Set(2000)], Asked, Some(500), (2000, Some(2000), None)),
+    ];
+    for (changes, reread, file, expected) in cases {
+        let room = Room::new(None, Some(1000));
+        let mut held = room.hold(750);
+        assert!(matches!(room.file(Some(500)).await, ConfigureOutcome::Refused { .. }));
+        held.truncate(300);
+        for change in *changes {
+            // A refusal is a case of its own.
+            drop(room.change(*change).await);
+        }
+        room.read(*file, *reread).await;
+        let (limit, _, override_, refused) = room.standing();
+        assert_eq!((limit, override_, refused), *expected, "{changes:?} {reread:?} {file:?}");
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,15 @@ pub struct Configured {
     pub file: Option<NonZeroU32>,
 }
 
+/// Why the config file was read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// It was found to have changed.
+    Found,
+    /// Somebody asked for it.
+    Asked,
+}
+
 /// What became of `max_connections` in a config file that was read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigureOutcome {
@@ -175,7 +184,7 @@ pub struct Control {
 #[derive(Debug)]
 enum Command {
     Change(LimitRequest, oneshot::Sender<Result<LimitChange, LimitRefusal>>),
-    Configure(Option<NonZeroU32>, Actor, oneshot::Sender<ConfigureOutcome>),
+    Configure(Option<NonZeroU32>, Reread, Actor, oneshot::Sender<ConfigureOutcome>),
     Settings(Settings, oneshot::Sender<()>),
 }
 
@@ -216,17 +225,19 @@ impl Control {
     }
 
     /// Tells what `max_connections` in the config file is now. Acts only if that value has changed,
-    /// or if it was refused before.
+    /// or if it was refused before: then always if somebody asked for it, and else only if the limit has
+    /// not been set since.
     ///
     /// # Errors
     /// [`LimitRefusal::ShuttingDown`]; other refusals are a [`ConfigureOutcome`].
     pub async fn configure(
         &self,
         file: Option<NonZeroU32>,
+        reread: Reread,
         actor: Actor,
     ) -> Result<ConfigureOutcome, LimitRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Configure(file, actor, reply), answer).await
+        self.send(Command::Configure(file, reread, actor, reply), answer).await
     }
 
     /// Changes this room's own settings.

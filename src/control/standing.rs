@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Configured, Door};
+use super::{Configured, Door, Reread};
 
 /// The limit when nobody configured one.
 pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
@@ -29,6 +29,8 @@ pub struct Standing {
     pub override_: Option<Override>,
     /// An edit of the file that could not be applied.
     pub refused_edit: Option<RefusedEdit>,
+    /// Whether a door other than config and startup has set the limit since the last edit.
+    pub(super) set_since_edit: bool,
     /// The value in the file, as last read.
     pub(super) file: Option<NonZeroU32>,
     /// The value on the command line.
@@ -86,14 +88,18 @@ impl Standing {
             base_source,
             override_: None,
             refused_edit: None,
+            set_since_edit: false,
             file: configured.file,
             command_line: configured.command_line,
         }
     }
 
-    /// Whether the file's value asks for something: it changed, or it was refused before.
-    pub(super) fn is_news(&self, file: Option<NonZeroU32>) -> bool {
-        self.file != file || self.refused_edit.is_some()
+    /// Whether the file's value asks for something: it changed, or it was refused before. What was set
+    /// since it was refused stays unless somebody asks for the file: saving it without changing the value
+    /// is no such wish.
+    pub(super) fn is_news(&self, file: Option<NonZeroU32>, reread: Reread) -> bool {
+        let may_try_again = reread == Reread::Asked || !self.set_since_edit;
+        self.file != file || self.refused_edit.is_some() && may_try_again
     }
 
     /// The file's value has changed: it becomes the base, above the command line. A value taken out
@@ -108,6 +114,7 @@ impl Standing {
         self.base = edited.base;
         self.base_source = edited.base_source;
         self.refused_edit = None;
+        self.set_since_edit = false;
     }
 
     /// The base is the limit now.
@@ -118,6 +125,7 @@ impl Standing {
 
     /// A door other than config and startup has set the limit.
     pub(super) fn set_at_run_time(&mut self, limit: u32, door: Door, actor: String, time: Timestamp) {
+        self.set_since_edit = true;
         self.override_ =
             (limit != self.base).then_some(Override { limit, base: self.base, door, actor, time });
         if limit == self.base {

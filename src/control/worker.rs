@@ -18,7 +18,8 @@ use super::override_file::OverrideFile;
 use super::standing::Standing;
 use super::{
     Actor, Amount, BaseSource, Ceiling, Change, Command, ConfigureOutcome, Configured, Door, History,
-    LimitChange, LimitRefusal, LimitRequest, Outcome, Override, Record, RefusedEdit, Settings, StartError,
+    LimitChange, LimitRefusal, LimitRequest, Outcome, Override, Record, RefusedEdit, Reread, Settings,
+    StartError,
 };
 use crate::limiter::{Applied, Limiter, Refusal};
 
@@ -99,7 +100,9 @@ impl Worker {
         while let Some(command) = inbox.blocking_recv() {
             match command {
                 Command::Change(request, reply) => answer(reply, self.change(request)),
-                Command::Configure(file, actor, reply) => answer(reply, self.configure(file, actor)),
+                Command::Configure(file, reread, actor, reply) => {
+                    answer(reply, self.configure(file, reread, actor));
+                }
                 Command::Settings(settings, reply) => {
                     self.apply_settings(settings);
                     answer(reply, ());
@@ -145,8 +148,8 @@ impl Worker {
         }
     }
 
-    fn configure(&mut self, file: Option<NonZeroU32>, actor: Actor) -> ConfigureOutcome {
-        if !self.standing.borrow().is_news(file) {
+    fn configure(&mut self, file: Option<NonZeroU32>, reread: Reread, actor: Actor) -> ConfigureOutcome {
+        if !self.standing.borrow().is_news(file, reread) {
             return ConfigureOutcome::Unchanged;
         }
         self.standing.send_modify(|standing| standing.edit(file));

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::settings::{self, CommandLine};
 use super::usage;
 use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
-use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal};
+use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal, Reread};
 use crate::logging::Log;
 use crate::management::{Token, TokenError};
 use crate::systemd;
@@ -126,14 +126,14 @@ impl Reloader {
             None => Err(ReloadError::BeingWritten(loaded.path.clone())),
         };
         let comparable = text.as_ref().map(Vec::clone).map_err(ToString::to_string);
-        let (door, actor) = match trigger {
+        let (reread, door, actor) = match trigger {
             Trigger::Hint if comparable == loaded.text => return None,
-            Trigger::Hint => (Door::Config, Actor::File(loaded.path.clone())),
-            Trigger::Request { door, actor } => (door, actor),
+            Trigger::Hint => (Reread::Found, Door::Config, Actor::File(loaded.path.clone())),
+            Trigger::Request { door, actor } => (Reread::Asked, door, actor),
         };
         systemd::reloading();
         self.loaded.send_modify(|loaded| loaded.text = comparable);
-        let result = self.apply(&loaded, text).await;
+        let result = self.apply(&loaded, text, reread).await;
         let last = LastReload {
             time: Timestamp::now(),
             door,
@@ -162,6 +162,7 @@ impl Reloader {
         &self,
         loaded: &Loaded,
         text: Result<Vec<u8>, ReloadError>,
+        reread: Reread,
     ) -> Result<Reloaded, ReloadError> {
         let text = text?;
         let file = if text.is_empty() && loaded.may_be_absent() {
@@ -192,7 +193,7 @@ impl Reloader {
             loaded.token = token;
         });
         // The record names the file, whoever had it read: the file is what asks for the limit.
-        let limit = self.control.configure(limit, Actor::File(loaded.path.clone())).await?;
+        let limit = self.control.configure(limit, reread, Actor::File(loaded.path.clone())).await?;
         Ok(Reloaded { changed, waiting, limit })
     }
 }

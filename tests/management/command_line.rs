@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use shibudb::cli::colours::Colours;
 use shibudb::cli::manager::{ManagerArgs, ManagerError, run};
-use shibudb::control::Actor;
+use shibudb::control::{Actor, Reread};
 use shibudb::management::ReloadRefusal;
 use shibudb::management::wire::{
     ChangedSetting, LastReload, LoadedConfig, RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source,
@@ -136,7 +136,7 @@ async fn status_and_config_tell_why_the_limit_is_not_the_configured_one() {
     assert!(server.manager("config").await.unwrap().ends_with(&line));
 
     let _held = server.occupy(750);
-    server.control.configure(500.try_into().ok(), Actor::Default).await.unwrap();
+    server.control.configure(500.try_into().ok(), Reread::Found, Actor::Default).await.unwrap();
     let status = server.manager("status").await.unwrap();
     assert!(status.ends_with("\nConfigured Limit: 500 (refused: 750 connections are active)\n"), "{status}");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use shibudb::control::{Actor, Change, Door, LimitRequest};
+use shibudb::control::{Actor, Change, Door, LimitRequest, Reread};
 use shibudb::management::ReloadRefusal;
 use shibudb::management::wire::{
     ChangedSetting, History, LastReload, LoadedConfig, RefusedSetting, ReloadOutcome, ReloadReport, Setting,
@@ -152,7 +152,7 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
     assert_eq!(config["settings"][1]["source"], "override");
 
     let _held = server.occupy(750);
-    server.control.configure(500.try_into().ok(), Actor::Default).await.unwrap();
+    server.control.configure(500.try_into().ok(), Reread::Found, Actor::Default).await.unwrap();
     let config: Value = serde_json::from_str(&server.get("/config").await.body).unwrap();
     assert_eq!(config["limit"]["refused"], json!({"limit":500,"reason":"750 connections are active"}));
     assert_eq!(config["limit"]["base"], 500);
