@@ -73,7 +73,8 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
 /// Watches usage for as long as the daemon runs, and records it. What the last reload left behind is shown
 /// too.
 ///
-/// `shown` is the status that systemd has been told already; it hears only of another one.
+/// `shown` is the status that systemd has been told already; it hears only of another one, or again after a
+/// reload, which may have put its failure in that place.
 pub(crate) async fn watch(
     limiter: Limiter,
     loaded: watch::Receiver<Loaded>,
@@ -82,6 +83,7 @@ pub(crate) async fn watch(
     drain: CancellationToken,
 ) {
     let mut alarm = Alarm::default();
+    let mut shown_after = None;
     series.record(Sample::take(&limiter, Timestamp::now()));
     // In the middle of each second, so that a tick that comes a little early or late is still in its own.
     let mut ticks = interval_at(Instant::now() + until_half_past(Timestamp::now()), LOOK);
@@ -90,20 +92,20 @@ pub(crate) async fn watch(
         ticks.tick().await;
         series.record(Sample::take(&limiter, Timestamp::now()));
         let snapshot = limiter.snapshot();
-        let (threshold, problem) = {
+        let (threshold, last_reload) = {
             let loaded = loaded.borrow();
-            let problem = loaded.last_reload.as_ref().and_then(|last| last.result.clone().err());
-            (loaded.running.limits.warn_percent, problem)
+            (loaded.running.limits.warn_percent, loaded.last_reload.clone())
         };
         tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
-        let status = match problem {
+        let status = match last_reload.as_ref().and_then(|last| last.result.as_ref().err()) {
             _ if drain.is_cancelled() => draining(snapshot),
-            Some(error) => format!("{}; {}", status(snapshot), self::problem(error)),
+            Some(error) => format!("{}; {}", status(snapshot), problem(error)),
             None => status(snapshot),
         };
-        if status != shown {
+        if status != shown || last_reload != shown_after {
             systemd::status(&status);
             shown = status;
+            shown_after = last_reload;
         }
     }
 }

@@ -29,6 +29,9 @@ fn a_broken_file_is_ready_again_with_its_reason() {
     // The reason stays in sight, beside the usage, until a good file comes.
     let wanted = format!("0/1000 connections (0.0 %); {reason}");
     ears.hear("the reason", |message| message.get("STATUS") == Some(&wanted));
+    // And so it does when the same file is refused once more.
+    assert_eq!(reload(&ears, &server).get("STATUS"), Some(reason));
+    ears.hear("the usage again", |message| message.get("STATUS") == Some(&wanted));
     server.write_config("max_connections = 500\n");
     ears.hear("its end", |message| message.get("STATUS") == Some("0/500 connections (0.0 %)"));
 }
