@@ -48,6 +48,18 @@ fn what_was_answered_ok_is_there_after_a_kill() {
 }
 
 #[test]
+fn the_warning_that_a_limit_cannot_be_had_names_the_one_in_force() {
+    let mut server = Setup::new().limit(50_000).open_files(1000).start();
+    let most = server.limit();
+    server.wait_for_log(&format!("more than this process can hold; starting with {most} "));
+    server.set_limit(500);
+    assert!(server.stop().success());
+    server.start_again();
+    assert_eq!(server.limit(), 500);
+    server.wait_for_log("more than this process can hold; starting with 500 ");
+}
+
+#[test]
 fn asked_to_stop_it_ends_its_idle_sessions_and_itself() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Setup::new().start();

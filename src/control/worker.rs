@@ -81,7 +81,7 @@ impl Worker {
             history_file,
             override_file,
         };
-        worker.warn_beyond_ceiling();
+        worker.warn_beyond_ceiling(first);
         let attempt = Attempt { door: Door::Startup, actor, wanted: Some(first.get().into()) };
         worker.applied(&attempt, old, Applied { old: first.get(), new: first.get(), active: 0 }, |_, _| {});
         Ok((worker, limiter))
@@ -256,16 +256,17 @@ impl Worker {
         }
     }
 
-    fn warn_beyond_ceiling(&self) {
+    /// Says that the configured limit cannot be had, and what the server starts with: the most it can hold, or
+    /// a stored override.
+    fn warn_beyond_ceiling(&self, first: NonZeroU32) {
         let (base, ceiling) = (self.standing.borrow().base, self.ceiling);
         if base > ceiling.connections.get() {
             tracing::warn!(
                 configured = base,
                 ceiling = ceiling.connections,
                 open_files = ceiling.open_files,
-                "max_connections = {base} is more than this process can hold; starting with {} \
+                "max_connections = {base} is more than this process can hold; starting with {first} \
                  (open-file limit {}; raise LimitNOFILE= in the unit, or `ulimit -n`)",
-                ceiling.connections,
                 ceiling.open_files
             );
         }
