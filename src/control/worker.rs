@@ -177,7 +177,7 @@ impl Worker {
         let persist_changed = self.settings.persist != settings.persist;
         self.settings = settings;
         if persist_changed {
-            self.store_override();
+            self.store_override(&self.standing.borrow());
         }
     }
 
@@ -194,12 +194,12 @@ impl Worker {
         update: impl FnOnce(&mut Standing, Timestamp),
     ) -> LimitChange {
         let time = Timestamp::now();
-        self.standing.send_modify(|standing| {
-            standing.revision += 1;
-            update(standing, time);
-        });
-        self.store_override();
-        let revision = self.standing.borrow().revision;
+        let mut standing = self.standing.borrow().clone();
+        standing.revision += 1;
+        update(&mut standing, time);
+        let revision = standing.revision;
+        self.store_override(&standing);
+        self.standing.send_replace(standing);
         let Applied { new, active, .. } = applied;
         let record = self.record(attempt, time, old, active, Outcome::Applied);
         self.history_file.append(&self.history, record);
@@ -245,10 +245,9 @@ impl Worker {
         Record { time, revision, door: attempt.door, actor, old, new: attempt.wanted, active, outcome }
     }
 
-    /// Brings the stored override in line with the one in force. A failure does not undo the change:
-    /// it is in force, and only the next start will not know of it.
-    fn store_override(&self) {
-        let standing = self.standing.borrow();
+    /// Brings the stored override in line with this one. A failure does not undo the change: it is in force,
+    /// and only the next start will not know of it.
+    fn store_override(&self, standing: &Standing) {
         let wanted = standing.override_.as_ref().filter(|_| self.settings.persist);
         if let Err(error) = self.override_file.write(wanted) {
             tracing::error!(path = %self.override_file.path().display(), %error,
