@@ -58,7 +58,7 @@ pub struct Record {
     pub door: Door,
     /// Who asked, in words.
     pub actor: String,
-    /// The limit before; absent at the first start.
+    /// The limit before; absent at a start, which has none before it.
     pub old: Option<u32>,
     /// The limit wanted, and if applied the limit since. Absent when no limit can be named, as with
     /// a reset that a revision mismatch refused.

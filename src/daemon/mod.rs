@@ -1,8 +1,8 @@
 //! Builds everything, binds, tells systemd, owns the tasks, reloads, drains.
 //!
-//! There are two runtimes. Clients have one with a worker for each core. Whatever an operator needs
-//! (management, signals, the config file, status) has this thread for itself, so that no number of
-//! busy clients can lock the operator out.
+//! There are two runtimes. Sessions have threads of their own and need neither; what takes its time for clients
+//! (logins, administration) has one with a single worker. Whatever an operator needs (management, signals, the
+//! config file, status) has this thread for itself, so that no number of busy clients can lock the operator out.
 //!
 //! Every task is kept. One that ends before it was told to ends the daemon with an error, and
 //! systemd starts it again.

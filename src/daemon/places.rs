@@ -1,8 +1,8 @@
 //! Where files are: config, data, run-time state.
 //!
-//! The command line comes first, then the config file, then what systemd prepared
-//! (`StateDirectory=`, `RuntimeDirectory=`), then the places of the user: the system's for root, the
-//! XDG directories for anyone else.
+//! Data goes where the command line says, else the config file, else to what systemd prepared
+//! (`StateDirectory=`), else to the place of the user: the system's for root, the XDG directories for anyone
+//! else. Run-time state always goes to the place of the user: only `start` leaves any.
 
 use std::path::{Path, PathBuf};
 

@@ -184,7 +184,7 @@ pub struct HistoryEntry {
     pub door: String,
     /// Who asked.
     pub actor: String,
-    /// The limit before; `null` at the first start.
+    /// The limit before; `null` at a start.
     pub old: Option<u32>,
     /// The limit wanted, and if applied the limit since; `null` if none could be named.
     pub new: Option<i64>,
