@@ -3,6 +3,11 @@
 
 mod harness;
 
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use harness::{Setup, Signal};
@@ -74,4 +79,29 @@ fn asked_to_stop_it_ends_its_idle_sessions_and_itself() {
         server.admin();
         assert!(server.stop().success());
     }
+}
+
+#[test]
+fn a_management_request_that_never_ends_does_not_keep_the_log_from_what_is_left_to_say() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    fs::write(&file, "open-sesame\n").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let mut server =
+        Setup::new().config(format!("[management]\ntoken_file = {:?}\n", file.display().to_string())).start();
+    // The first is told at once, the second in a while.
+    for _ in 0..2 {
+        assert_eq!(server.get("/limit").status, 401);
+    }
+    let mut stuck = TcpStream::connect(("127.0.0.1", server.management_port())).unwrap();
+    let head = "PUT /limit HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer open-sesame\r\n\
+        Content-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    stuck.write_all(head.as_bytes()).unwrap();
+    // It waits for the body.
+    let mut answer = [0; 12];
+    stuck.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+
+    assert!(server.stop().success());
+    server.wait_for_log("1 more to the management API was refused");
 }

@@ -6,9 +6,11 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::RunError;
+use crate::management;
 
-/// How long tasks may take to finish what they are at when all is over.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long tasks may take to finish what they are at when all is over: longer than the management API lets its
+/// requests take, so that it is never ended from here.
+const GRACE: Duration = management::FAREWELL.saturating_add(Duration::from_secs(1));
 
 /// How many of them end by themselves when all is over.
 const BY_THEMSELVES: usize = 2;

@@ -79,7 +79,7 @@ pub use denials::{Denials, Denied, Reason};
 pub use failure::ApiError;
 pub use listener::{Listener, Places};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
-pub use serve::serve;
+pub use serve::{FAREWELL, serve};
 pub use token::{Token, TokenError};
 
 /// What the API reports on, and whom it asks for changes. A cheap handle.

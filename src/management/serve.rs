@@ -43,8 +43,9 @@ const LONGEST_HEAD: usize = 32 * 1024;
 /// How long to wait for descriptors when there are none.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long requests that are being answered may take once the server has been told to stop.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long requests that are being answered may take once the server has been told to stop. Whoever runs
+/// [`serve`] waits for it for longer: the API is to end by itself, and say what it has left to say.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Answers requests until `shutdown`, then finishes those that have begun.
 ///
