@@ -14,24 +14,28 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use super::{EXIT_FAILED, Failure, StartArgs, failed, say};
-use crate::daemon::{self, Running, pid_file_path, runtime_dir};
+use crate::daemon::{self, Running, pid_file_path, runtime_dirs};
 use crate::systemd;
 
 /// How often we look whether the child is still there while we wait for its word.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
-    let runtime_dir = runtime_dir().map_err(failed)?;
-    fs::create_dir_all(&runtime_dir)
-        .map_err(|error| failed(format!("cannot create {}: {error}", runtime_dir.display())))?;
-    let pid_file = pid_file_path(&runtime_dir, args.port);
-    let unreadable = |error| failed(format!("cannot read {}: {error}", pid_file.display()));
-    if let Some(running) = Running::find(&pid_file).map_err(unreadable)? {
-        return Err(failed(format!(
-            "shibudb is already running on port {} (PID {}); `shibudb stop {}` ends it",
-            args.port, running.pid, args.port
-        )));
+    let runtime_dirs = runtime_dirs().map_err(failed)?;
+    for dir in &runtime_dirs {
+        let pid_file = pid_file_path(dir, args.port);
+        let unreadable = |error| failed(format!("cannot read {}: {error}", pid_file.display()));
+        if let Some(running) = Running::find(&pid_file).map_err(unreadable)? {
+            return Err(failed(format!(
+                "shibudb is already running on port {} (PID {}); `shibudb stop {}` ends it",
+                args.port, running.pid, args.port
+            )));
+        }
     }
+    let runtime_dir = &runtime_dirs[0];
+    fs::create_dir_all(runtime_dir)
+        .map_err(|error| failed(format!("cannot create {}: {error}", runtime_dir.display())))?;
+    let pid_file = pid_file_path(runtime_dir, args.port);
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
     daemon::make_private_dir(&data_dir).map_err(failed)?;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Failure, failed, say};
-use crate::daemon::{Running, pid_file_path, runtime_dir};
+use crate::daemon::{Running, pid_file_path, runtime_dirs};
 
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
@@ -17,10 +17,10 @@ pub(super) struct StopArgs {
 }
 
 pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
-    let directory = runtime_dir().map_err(failed)?;
+    let directories = runtime_dirs().map_err(failed)?;
     let (port, server) = match args.port {
-        Some(port) => (port, find(&directory, port)?),
-        None => only_one(&directory)?,
+        Some(port) => (port, find(&directories, port)?),
+        None => only_one(&directories)?,
     };
     server.terminate().map_err(|error| failed(format!("cannot stop process {}: {error}", server.pid)))?;
     say(format_args!("Stopping shibudb on port {port} (PID {}); open connections may finish", server.pid));
@@ -29,12 +29,15 @@ pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn find(directory: &Path, port: u16) -> Result<Running, Failure> {
-    look(directory, port)?.ok_or_else(|| {
-        failed(format!(
-            "no shibudb is running that `shibudb start {port}` began; a systemd service is stopped with `systemctl stop shibudb`"
-        ))
-    })
+fn find(directories: &[PathBuf], port: u16) -> Result<Running, Failure> {
+    for directory in directories {
+        if let Some(server) = look(directory, port)? {
+            return Ok(server);
+        }
+    }
+    Err(failed(format!(
+        "no shibudb is running that `shibudb start {port}` began; a systemd service is stopped with `systemctl stop shibudb`"
+    )))
 }
 
 fn look(directory: &Path, port: u16) -> Result<Option<Running>, Failure> {
@@ -42,11 +45,14 @@ fn look(directory: &Path, port: u16) -> Result<Option<Running>, Failure> {
     Running::find(&path).map_err(|error| failed(format!("cannot read {}: {error}", path.display())))
 }
 
-fn only_one(directory: &Path) -> Result<(u16, Running), Failure> {
+fn only_one(directories: &[PathBuf]) -> Result<(u16, Running), Failure> {
     let mut running = Vec::new();
-    for port in ports(directory)? {
-        running.extend(look(directory, port)?.map(|server| (port, server)));
+    for directory in directories {
+        for port in ports(directory)? {
+            running.extend(look(directory, port)?.map(|server| (port, server)));
+        }
     }
+    running.sort_unstable_by_key(|(port, _)| *port);
     match (running.pop(), running.as_slice()) {
         (None, _) => Err(failed("no shibudb is running that `shibudb start` began")),
         (Some(one), []) => Ok(one),
@@ -57,7 +63,7 @@ fn only_one(directory: &Path) -> Result<(u16, Running), Failure> {
     }
 }
 
-/// The ports that PID files stand for, in order.
+/// The ports that PID files stand for.
 fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -71,6 +77,5 @@ fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
             path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         ports.extend(port.filter(|_| path.extension().is_some_and(|extension| extension == "pid")));
     }
-    ports.sort_unstable();
     Ok(ports)
 }

@@ -44,7 +44,7 @@ use crate::systemd;
 pub use bind::BindError;
 pub use build::{data_dir_for, make_private_dir};
 pub use pid_file::{Running, path as pid_file_path};
-pub use places::{DEFAULT_CONFIG, NoPlace, runtime_dir};
+pub use places::{DEFAULT_CONFIG, NoPlace, runtime_dirs};
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]

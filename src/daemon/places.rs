@@ -37,18 +37,29 @@ pub(super) fn data_dir(named: Option<&Path>) -> Result<PathBuf, NoPlace> {
     state_home().ok_or(NoPlace { what: "data" })
 }
 
-/// Where `start` leaves word of what it has begun.
+/// Where `start` leaves word of what it has begun, first; then where else it may have, started by the same user
+/// from another environment. One that cron runs has no `XDG_RUNTIME_DIR`, and a login has.
 ///
 /// # Errors
 /// [`NoPlace`] for a user without a home directory.
-pub fn runtime_dir() -> Result<PathBuf, NoPlace> {
-    if rustix::process::geteuid().is_root() {
-        return Ok("/run/shibudb".into());
+pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return Ok(vec!["/run/shibudb".into()]);
     }
-    BaseDirs::new()
-        .and_then(|base| base.runtime_dir().map(|dir| dir.join("shibudb")))
-        .or_else(|| state_home().map(|dir| dir.join("run")))
-        .ok_or(NoPlace { what: "the PID file" })
+    let runtime = BaseDirs::new().and_then(|base| base.runtime_dir().map(Path::to_owned));
+    let dirs = runtime_dirs_of(user.as_raw(), runtime, state_home());
+    if dirs.is_empty() { Err(NoPlace { what: "the PID file" }) } else { Ok(dirs) }
+}
+
+fn runtime_dirs_of(user: u32, runtime: Option<PathBuf>, state_home: Option<PathBuf>) -> Vec<PathBuf> {
+    let in_state = state_home.map(|dir| dir.join("run"));
+    match (runtime, in_state) {
+        (Some(runtime), in_state) => [runtime.join("shibudb")].into_iter().chain(in_state).collect(),
+        // Where a login has it, on a system with systemd.
+        (None, Some(in_state)) => vec![in_state, format!("/run/user/{user}/shibudb").into()],
+        (None, None) => Vec::new(),
+    }
 }
 
 fn state_home() -> Option<PathBuf> {
@@ -59,4 +70,24 @@ fn state_home() -> Option<PathBuf> {
 fn prepared(variable: &str) -> Option<PathBuf> {
     let list = std::env::var_os(variable)?;
     std::env::split_paths(&list).next().filter(|path| path.is_absolute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_started_from_another_environment_is_looked_for() {
+        let state = || Some("/home/u/.local/state/shibudb".into());
+        let (of_login, of_cron) = ("/run/user/1000/shibudb", "/home/u/.local/state/shibudb/run");
+        for (runtime, state, expected) in [
+            (Some("/run/user/1000"), state(), vec![of_login, of_cron]),
+            (None, state(), vec![of_cron, of_login]),
+            (Some("/run/user/1000"), None, vec![of_login]),
+            (None, None, vec![]),
+        ] {
+            let dirs = runtime_dirs_of(1000, runtime.map(PathBuf::from), state);
+            assert_eq!(dirs, expected.into_iter().map(PathBuf::from).collect::<Vec<_>>(), "{runtime:?}");
+        }
+    }
 }
