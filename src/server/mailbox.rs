@@ -73,6 +73,8 @@ struct Inbox {
     messages: Vec<Message>,
     /// Its worker waits, or is about to.
     asleep: bool,
+    /// Its worker has ended.
+    closed: bool,
 }
 
 /// The promise of a [`Finished`]. Broken, if dropped, so that nobody waits in vain.
@@ -107,8 +109,14 @@ impl Mailbox {
         &self.waker
     }
 
+    /// Sends a message. It is dropped if the worker has ended, and with it what somebody may wait for.
     pub(super) fn send(&self, message: Message) {
         let mut inbox = self.inbox();
+        if inbox.closed {
+            // First, since what a message carries is not to be dropped under the lock.
+            drop(inbox);
+            return drop(message);
+        }
         inbox.messages.push(message);
         let wake = std::mem::take(&mut inbox.asleep);
         drop(inbox);
@@ -129,6 +137,16 @@ impl Mailbox {
         let mut inbox = self.inbox();
         inbox.asleep = false;
         std::mem::swap(&mut inbox.messages, read);
+    }
+
+    /// Drops all messages, those to come as well: nobody will read them, and whoever waits for an answer is to
+    /// know that.
+    pub(super) fn close(&self) {
+        let mut inbox = self.inbox();
+        inbox.closed = true;
+        let unread = std::mem::take(&mut inbox.messages);
+        drop(inbox);
+        drop(unread);
     }
 
     pub(super) fn load(&self) -> usize {
@@ -169,6 +187,8 @@ impl Drop for Promise {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
     use super::*;
 
     #[test]
@@ -192,5 +212,18 @@ mod tests {
             [Message::Finished(_, Finished::Abandoned), Message::Finished(_, Finished::Administered(..))]
         ));
         assert!(mailbox.fall_asleep());
+    }
+
+    #[test]
+    fn nobody_waits_for_the_answer_of_a_worker_that_has_ended() {
+        let mailbox = Mailbox::new().unwrap();
+        let (early, mut unread) = oneshot::channel();
+        mailbox.send(Message::Drain(early));
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Empty));
+        mailbox.close();
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
+        let (late, mut unread) = oneshot::channel();
+        mailbox.send(Message::Cut(late));
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
     }
 }

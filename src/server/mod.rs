@@ -178,11 +178,12 @@ impl Server {
         });
         let (sender, ended) = mpsc::unbounded_channel();
         let mut server = Self { shared, address, threads: Vec::new(), ended };
-        for number in 0..server.shared.mailboxes.len() {
+        for (number, mailbox) in server.shared.mailboxes.clone().into_iter().enumerate() {
             let worker = Worker::new(number, &server.shared, acceptor.take())?;
             let sender = sender.clone();
             let run = move || {
                 let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                mailbox.close();
                 let error = match ended {
                     Ok(Ok(())) => ServeError::Ended,
                     Ok(Err(error)) => ServeError::Accept(error),
@@ -246,51 +247,4 @@ fn workers() -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::TcpStream;
-    use std::num::NonZeroU32;
-
-    use super::*;
-    use crate::auth::HashCost;
-    use crate::store::Durability;
-
-    /// A request that makes its session panic.
-    pub(super) const FATAL: &[u8] = b"panic";
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() {
-        let dir = tempfile::tempdir().unwrap();
-        let one = NonZeroU32::MIN;
-        let limiter = Limiter::new(one.saturating_add(1), one.saturating_add(1)).unwrap();
-        let store = Store::open(dir.path(), Durability::Always).unwrap();
-        let accounts = Accounts::open(store.clone(), HashCost { memory_kib: 8, passes: 1 }).unwrap();
-        accounts.ensure_admin(Some("secret"), dir.path()).await.unwrap();
-        let settings = ClientSettings {
-            login_timeout: Duration::from_secs(60),
-            idle_timeout: None,
-            max_request: 1024,
-            max_inflight: 1 << 20,
-        };
-        let (_settings, settings) = watch::channel(settings);
-        let services = Services { limiter: limiter.clone(), store, accounts, settings };
-        let server = Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), services).unwrap();
-        let login = || {
-            let mut stream = BufReader::new(TcpStream::connect(server.address()).unwrap());
-            stream.get_mut().write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
-            let mut answer = String::new();
-            stream.read_line(&mut answer).unwrap();
-            assert!(answer.contains("OK"), "{answer}");
-            stream
-        };
-        let (mut doomed, mut other) = (login(), login());
-        doomed.get_mut().write_all(&[FATAL, b"\n"].concat()).unwrap();
-        assert_eq!(doomed.read(&mut [0; 9]).unwrap(), 0, "it is closed");
-        drop(login());
-        other.get_mut().write_all(b"x\n").unwrap();
-        let mut answer = String::new();
-        other.read_line(&mut answer).unwrap();
-        assert!(answer.contains("ERROR"), "{answer}");
-        assert_eq!(server.counters().read().panicked, 1);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! However a connection ends, its place is free afterwards.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -91,7 +92,20 @@ fn a_drain_ends_idle_clients_at_once_and_closes_the_port() {
         client.expect_end();
     }
     assert_eq!(house.active(), 0);
-    assert!(std::net::TcpStream::connect(house.address).is_err());
+    assert!(TcpStream::connect(house.address).is_err());
+}
+
+#[test]
+fn accepting_can_be_stopped_while_it_is_paused() {
+    // Of the descriptors there are four beside those of the clients.
+    let mut house = House::with_ceiling(1, 1, DEFAULTS, 1);
+    let mut inside = house.admin_in_space();
+    let _turned_away: Vec<_> = (0..10).map(|_| TcpStream::connect(house.address).unwrap()).collect();
+    wait_until("there is no descriptor for the next", || house.server().lingering() == 4);
+    house.stop_accepting();
+    inside.put("still", "served");
+    assert_eq!(house.drain(PATIENCE), Drained { cut: 0 });
+    inside.expect_end();
 }
 
 #[test]

@@ -49,12 +49,16 @@ impl House {
     }
 
     pub(crate) fn with_workers(limit: u32, settings: ClientSettings, workers: usize) -> Self {
+        Self::with_ceiling(limit, 100_000, settings, workers)
+    }
+
+    pub(crate) fn with_ceiling(limit: u32, ceiling: u32, settings: ClientSettings, workers: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
         let limiter =
-            Limiter::new(NonZeroU32::new(limit).unwrap(), NonZeroU32::new(100_000).unwrap()).unwrap();
+            Limiter::new(NonZeroU32::new(limit).unwrap(), NonZeroU32::new(ceiling).unwrap()).unwrap();
         let store = Store::open(dir.path(), Durability::Always).unwrap();
         let accounts = Accounts::open(store.clone(), HashCost { memory_kib: 8, passes: 1 }).unwrap();
         runtime.block_on(accounts.ensure_admin(Some("secret"), dir.path())).unwrap();
@@ -121,9 +125,15 @@ impl House {
         self.runtime.block_on(self.server().prober().probe()).unwrap();
     }
 
+    pub(crate) fn stop_accepting(&mut self) {
+        let stopped = self.server.as_mut().unwrap().stop_accepting();
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, stopped).await }).expect("it stops");
+    }
+
     pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
         let server = self.server.take().unwrap();
-        self.runtime.block_on(async { server.drain(tokio::time::sleep(timeout)).await })
+        let drain = async { tokio::time::timeout(timeout + PATIENCE, server.drain(tokio::time::sleep(timeout))).await };
+        self.runtime.block_on(drain).expect("it ends")
     }
 }
 

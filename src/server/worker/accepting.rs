@@ -33,6 +33,16 @@ impl Worker {
         Ok(())
     }
 
+    /// Closes the listener.
+    pub(super) fn stop_accepting(&mut self) -> io::Result<()> {
+        match self.acceptor.take() {
+            // Its closing alone would not do: the listener may be open in whoever has handed it over.
+            Some(acceptor) if acceptor.paused_until().is_none() => self.readiness.forget(acceptor.listener()),
+            // In a pause it is not watched.
+            _ => Ok(()),
+        }
+    }
+
     /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
     fn assign(&mut self, arrival: Arrival) {
         let mut chosen = &self.mailbox;

@@ -21,9 +21,7 @@ impl Worker {
             Message::Finished(token, finished) => self.finished(token, finished),
             Message::Probe(socket) => self.pass_on(socket),
             Message::StopAccepting(stopped) => {
-                if let Some(acceptor) = self.acceptor.take() {
-                    self.readiness.forget(acceptor.listener())?;
-                }
+                self.stop_accepting()?;
                 stopped.send(()).ok();
             }
             Message::Drain(drained) => {
@@ -46,7 +44,7 @@ impl Worker {
                 reply.send(self.end(id)).ok();
             }
             Message::Stop => {
-                self.acceptor = None;
+                self.stop_accepting()?;
                 self.end_all_that(|_| true);
                 self.stopping = true;
             }

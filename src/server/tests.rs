@@ -1,0 +1,106 @@
+//! Of the whole server, what cannot be brought about from outside.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::num::NonZeroU32;
+
+use tempfile::TempDir;
+
+use super::mailbox::Message;
+use super::*;
+use crate::auth::HashCost;
+use crate::store::Durability;
+
+/// A request that makes its session panic.
+pub(super) const FATAL: &[u8] = b"panic";
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server for `limit` clients, with an admin whose password is `secret`.
+async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let limit = NonZeroU32::new(limit).unwrap();
+    let limiter = Limiter::new(limit, limit).unwrap();
+    let store = Store::open(dir.path(), Durability::Always).unwrap();
+    let accounts = Accounts::open(store.clone(), HashCost { memory_kib: 8, passes: 1 }).unwrap();
+    accounts.ensure_admin(Some("secret"), dir.path()).await.unwrap();
+    let settings = ClientSettings {
+        login_timeout: Duration::from_secs(60),
+        idle_timeout: None,
+        max_request: 1024,
+        max_inflight: 1 << 20,
+    };
+    // Nobody changes them: the sender may go.
+    let (_, settings) = watch::channel(settings);
+    let services = Services { limiter, store, accounts, settings };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    (Server::start_with(listener, services, workers).unwrap(), dir)
+}
+
+fn login(server: &Server) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = BufReader::new(stream);
+    stream.get_mut().write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
+    let answer = answer(&mut stream);
+    assert!(answer.contains("OK"), "{answer}");
+    stream
+}
+
+fn answer(stream: &mut BufReader<TcpStream>) -> String {
+    let mut answer = String::new();
+    stream.read_line(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() {
+    let (server, _dir) = serve(2, 1).await;
+    let (mut doomed, mut other) = (login(&server), login(&server));
+    doomed.get_mut().write_all(&[FATAL, b"\n"].concat()).unwrap();
+    assert_eq!(doomed.read(&mut [0; 9]).unwrap(), 0, "it is closed");
+    drop(login(&server));
+    other.get_mut().write_all(b"x\n").unwrap();
+    let answer = answer(&mut other);
+    assert!(answer.contains("ERROR"), "{answer}");
+    assert_eq!(server.counters().read().panicked, 1);
+}
+
+/// The second of two workers ends too early.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_worker_that_has_ended() {
+    let (mut server, _dir) = serve(10, 2).await;
+    let (first, second) = (login(&server), login(&server));
+    let roster = server.roster();
+    assert_eq!(roster.connections().await.len(), 2);
+    server.shared.mailboxes[1].send(Message::Stop);
+    assert!(matches!(server.failure().await, ServeError::Ended));
+
+    let all = async {
+        let stayed = roster.connections().await;
+        assert_eq!(stayed.len(), 1, "the other worker's");
+        assert_eq!(roster.end(0).await, None);
+        assert!(server.prober().probe().await.is_err());
+        assert_eq!(server.shared.services.limiter.snapshot().active, 1);
+        server.drain(PATIENCE).await
+    };
+    let drained = tokio::time::timeout(2 * PATIENCE, all).await.expect("nothing waits for ever");
+    assert_eq!(drained, Drained { cut: 0 });
+    for mut client in [first, second] {
+        assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
+    let (mut server, _dir) = serve(10, 2).await;
+    let clients = [login(&server), login(&server)];
+    server.shared.mailboxes[0].send(Message::Stop);
+    assert!(matches!(server.failure().await, ServeError::Ended));
+    let drained = tokio::time::timeout(2 * PATIENCE, server.drain(PATIENCE)).await;
+    assert_eq!(drained.expect("it does not wait for ever"), Drained { cut: 0 });
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
+    }
+}
