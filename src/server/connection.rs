@@ -115,8 +115,11 @@ pub(super) enum Turn {
 pub(super) enum End {
     /// The client closed the connection, or it broke.
     Closed,
-    /// It was ended from outside: overdue, by an operator, or because the server is shutting down.
+    /// It was ended between requests, by an operator or because the server is shutting down. The client is to
+    /// read all answers that it was sent.
     Ended,
+    /// The client was overdue, or time is up: whatever it was doing.
+    Cut,
     /// The client was told why, and is to read it.
     Refused,
     /// What it has waited for has panicked.

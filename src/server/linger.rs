@@ -3,7 +3,8 @@
 //! A socket that is closed while the client's input is unread, or before it comes in, answers with a
 //! reset, and a reset can destroy the line that was sent before it. So the sending side is shut, and the
 //! socket is kept until the client has closed its side: for [`LONGEST`], and at most
-//! [`MAX_LINGERING`] of them; beyond that they are closed at once.
+//! [`MAX_LINGERING`] of them; beyond that they are closed at once. Those of connections that the server ends in
+//! good order are all kept, as many as there were: no client can make them more.
 //!
 //! There is no task, no timer and no readiness registration per socket: whoever adds a socket looks after
 //! two that have waited longest, and the sweep after all. Each worker has its own; only their number is
@@ -19,11 +20,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-/// How many sockets linger at once, at most. The descriptors are to be reckoned with.
+/// How many sockets linger at once, at most, of clients that were refused. The descriptors are to be reckoned
+/// with.
 pub const MAX_LINGERING: usize = 1024;
 
 /// How long a client may take to close its side.
-const LONGEST: Duration = Duration::from_secs(1);
+pub(super) const LONGEST: Duration = Duration::from_secs(1);
 
 /// As long as fewer are waiting there is no hurry, and those added last are hardly done yet.
 const UNHURRIED: usize = 128;
@@ -75,6 +77,16 @@ impl Linger {
         }
     }
 
+    /// Ends a connection in good order: closes its socket as soon as the client has seen all that was sent. It
+    /// needs no descriptor that the connection did not have, so there is no bound on how many they are.
+    pub(super) fn end(&mut self, socket: OwnedFd, now: Instant) {
+        // If it fails, the connection is gone.
+        if shutdown(&socket, Shutdown::Write).is_ok() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            self.waiting.push_back(Lingering { socket, until: now + LONGEST });
+        }
+    }
+
     /// Whether nothing lingers here.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
@@ -118,5 +130,41 @@ impl Lingering {
             }
         }
         now >= self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pairs(number: usize) -> (Vec<UnixStream>, Vec<OwnedFd>) {
+        let pair = || {
+            let (client, socket) = UnixStream::pair().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (client, socket.into())
+        };
+        (0..number).map(|_| pair()).unzip()
+    }
+
+    #[test]
+    fn of_the_refused_some_linger_and_of_the_ended_all() {
+        let (now, count) = (Instant::now(), Arc::default());
+        let mut linger = Linger::new(Arc::clone(&count));
+        let (mut clients, sockets) = pairs(MAX_LINGERING + 10);
+        sockets.into_iter().for_each(|socket| linger.farewell(socket, b"no", now));
+        assert_eq!(count.load(Ordering::Relaxed), MAX_LINGERING);
+        let (more, sockets) = pairs(10);
+        clients.extend(more);
+        sockets.into_iter().for_each(|socket| linger.end(socket, now));
+        assert_eq!(count.load(Ordering::Relaxed), MAX_LINGERING + 10);
+
+        clients.truncate(5);
+        linger.sweep(now);
+        assert_eq!(count.load(Ordering::Relaxed), 5, "the others have hung up");
+        linger.sweep(now + LONGEST);
+        assert!(linger.is_empty());
+        assert_eq!(count.load(Ordering::Relaxed), 0);
     }
 }

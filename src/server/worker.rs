@@ -77,7 +77,8 @@ pub(super) struct Worker {
     now: Instant,
     draining: Option<oneshot::Sender<()>>,
     drains: bool,
-    stopping: bool,
+    /// Until when sockets may linger that do so when the thread is to end.
+    stopping: Option<Instant>,
 }
 
 impl Worker {
@@ -115,7 +116,7 @@ impl Worker {
             now,
             draining: None,
             drains: false,
-            stopping: false,
+            stopping: None,
         })
     }
 
@@ -125,7 +126,7 @@ impl Worker {
     /// The listener is of no use any more, or the system does not say what is ready.
     pub(super) fn run(mut self) -> io::Result<()> {
         let (mut messages, mut events) = (Vec::new(), Events::new());
-        while !(self.stopping && self.linger.is_empty()) {
+        while !self.stopping.is_some_and(|until| self.linger.is_empty() || self.now >= until) {
             let timeout = self.timeout();
             self.readiness.wait(&mut events, timeout)?;
             self.now = Instant::now();
@@ -145,6 +146,8 @@ impl Worker {
             self.resume_accepting()?;
             if self.now >= self.next_tick {
                 self.tick();
+            } else if self.stopping.is_some() {
+                self.linger.sweep(self.now);
             }
             if self.connections.is_empty()
                 && let Some(drained) = self.draining.take()
@@ -164,7 +167,7 @@ impl Worker {
         let until = |then: Instant| then.saturating_duration_since(self.now);
         let pause = self.acceptor.as_ref().and_then(Acceptor::paused_until).map(until);
         let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
-        let stopping = self.stopping.then_some(STOPPING_PAUSE);
+        let stopping = self.stopping.map(|_| STOPPING_PAUSE);
         let ticks = !self.connections.is_empty()
             || self.has_room_to_give_back()
             || !self.linger.is_empty()
@@ -258,11 +261,12 @@ impl Worker {
         match end {
             // Who lingers takes no place from others.
             End::Refused => self.linger.keep(socket, self.now),
+            End::Ended => self.linger.end(socket, self.now),
             End::Failed => {
                 self.recorder.panic();
                 tracing::error!(%peer, "a session panicked: its connection is closed");
             }
-            End::Closed | End::Ended => {}
+            End::Closed | End::Cut => {}
         }
         tracing::debug!(%peer, ?end, "a connection ended");
     }
@@ -273,7 +277,7 @@ impl Worker {
         let settings = self.settings;
         let now = self.coarse_now();
         let memory_is_short = !self.shared.budget.has_room(self.spendable());
-        self.end_all_that(|connection| {
+        self.end_all_that(End::Cut, |connection| {
             let overdue = connection.is_overdue(&settings, memory_is_short, now);
             if overdue {
                 tracing::debug!(peer = %connection.peer(), "the client took too long");

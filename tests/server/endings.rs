@@ -149,6 +149,14 @@ fn a_drain_lets_requests_in_progress_finish() {
 }
 
 #[test]
+fn whoever_is_drained_with_more_to_say_reads_all_answers_and_an_end_of_file() {
+    let mut house = House::new(10);
+    let (mut client, _) = house.slow_login();
+    assert_eq!(house.drain(PATIENCE), Drained { cut: 0 });
+    client.expect_welcome_answers_and_end();
+}
+
+#[test]
 fn who_does_not_read_its_answers_is_cut_off_when_the_time_is_up() {
     let mut house = House::new(10);
     let mut client = house.admin_in_space();

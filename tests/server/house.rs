@@ -86,6 +86,31 @@ impl House {
         client
     }
 
+    /// A client whose login is being checked, with far more behind it than the server reads at once; and the
+    /// number of its connection.
+    pub(crate) fn slow_login(&self) -> (Client, u64) {
+        let user = json!({"username": "slow", "password": "secret"});
+        self.admin().expect_ok(&json!({"type": "CREATE_USER", "new_user": user}), "USER_CREATED");
+        // After so many logins that failed, the next from this address waits for its turn.
+        for number in 0..14 {
+            let answer = self.connect().ask(&json!({"username": "slow", "password": number.to_string()}));
+            assert_eq!(answer, error("authentication failed"));
+        }
+        let mut client = self.connect();
+        let requests = "{\"type\":\"LIST_SPACES\"}\n".repeat(4000);
+        client.send(format!("{user}\n{requests}"));
+        let address = client.stream.get_ref().local_addr().unwrap();
+        let mut id = 0;
+        wait_until("its login is being checked", || {
+            let found = self.roster().into_iter().find(|connection| connection.peer == address);
+            found.is_some_and(|connection| {
+                id = connection.id;
+                connection.requests == 1
+            })
+        });
+        (client, id)
+    }
+
     pub(crate) fn admin(&self) -> Client {
         self.login("admin", "secret")
     }
@@ -170,6 +195,19 @@ impl Client {
 
     pub(crate) fn put(&mut self, key: &str, value: &str) {
         self.expect_ok(&json!({"type": "PUT", "key": key, "value": value}), "OK");
+    }
+
+    /// It is welcomed, its first requests are answered, and then the connection ends in good order, whatever
+    /// else it has sent.
+    #[track_caller]
+    pub(crate) fn expect_welcome_answers_and_end(&mut self) {
+        assert_eq!(self.answer()["user"]["username"], "slow");
+        let mut answered = 0;
+        while let Some(answer) = self.line() {
+            assert!(answer.contains("spaces"), "{answer}");
+            answered += 1;
+        }
+        assert!((1..4000).contains(&answered), "{answered} requests were answered");
     }
 
     #[track_caller]

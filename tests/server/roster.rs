@@ -49,6 +49,14 @@ fn one_is_ended_and_the_others_stay() {
 }
 
 #[test]
+fn whoever_is_ended_with_more_to_say_reads_all_answers_and_an_end_of_file() {
+    let house = House::new(10);
+    let (mut client, id) = house.slow_login();
+    assert_eq!(house.end(id), Some(Ended::AfterItsRequest));
+    client.expect_welcome_answers_and_end();
+}
+
+#[test]
 fn a_request_that_is_being_worked_on_is_answered_first() {
     let house = House::new(10);
     let mut typist = house.admin();

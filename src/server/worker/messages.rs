@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::super::connection::{Connection, End};
+use super::super::linger::LONGEST;
 use super::super::mailbox::Message;
 use super::super::probe;
 use super::super::roster::Ended;
@@ -27,11 +28,11 @@ impl Worker {
             Message::Drain(drained) => {
                 self.drains = true;
                 self.draining = Some(drained);
-                self.end_all_that(Connection::end);
+                self.end_all_that(End::Ended, Connection::end);
             }
             Message::Cut(cut) => {
                 let connections = self.connections.len();
-                self.end_all_that(|_| true);
+                self.end_all_that(End::Cut, |_| true);
                 cut.send(connections).ok();
             }
             Message::List(reply) => {
@@ -45,21 +46,21 @@ impl Worker {
             }
             Message::Stop => {
                 self.stop_accepting()?;
-                self.end_all_that(|_| true);
-                self.stopping = true;
+                self.end_all_that(End::Cut, |_| true);
+                self.stopping = Some(self.now + LONGEST);
             }
         }
         Ok(())
     }
 
-    pub(super) fn end_all_that(&mut self, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
+    pub(super) fn end_all_that(&mut self, end: End, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
         let ending: Vec<_> = self
             .connections
             .iter_mut()
             .filter_map(|(index, connection)| is_to_end(connection).then_some(index))
             .collect();
         for index in ending {
-            self.remove(index, End::Ended);
+            self.remove(index, end);
         }
     }
 
