@@ -3,7 +3,8 @@
 //! What a connection keeps between two turns — the beginning of a request, writes that are being
 //! committed, answers that the client has not read — is charged here. When all is spent, reading
 //! pauses: the kernel holds what clients send, then the clients themselves, and nothing is dropped. So
-//! that it goes on at all, one connection at a time may always complete the request it has begun.
+//! that it goes on at all, one connection at a time may always complete the request it has begun. That
+//! favour is for one request: however much more the connection has to say, it is the next one's then.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -50,11 +51,13 @@ impl Budget {
         self.favoured.load(Ordering::Relaxed) == 0
     }
 
-    /// Ends the favour, if it is this connection's.
-    pub(super) fn unfavour(&self, connection: u64) {
-        if self.favoured.load(Ordering::Relaxed) == connection {
+    /// Ends the favour, if it is this connection's. Whether it was.
+    pub(super) fn unfavour(&self, connection: u64) -> bool {
+        let favoured = self.favoured.load(Ordering::Relaxed) == connection;
+        if favoured {
             self.favoured.store(0, Ordering::Relaxed);
         }
+        favoured
     }
 
     fn favour(&self, connection: u64) -> bool {
@@ -78,9 +81,9 @@ mod tests {
         assert!(!budget.may_read(100, 1, false), "nobody begins");
         assert!(budget.may_read(100, 2, true) && budget.may_read(100, 2, true));
         assert!(!budget.may_read(100, 3, true));
-        budget.unfavour(3);
+        assert!(!budget.unfavour(3));
         assert!(!budget.may_read(100, 3, true), "it was not its own");
-        budget.unfavour(2);
+        assert!(budget.unfavour(2));
         assert!(budget.may_read(100, 3, true));
         budget.recharge(100, 99);
         assert!(budget.may_read(100, 1, false));

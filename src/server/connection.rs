@@ -47,6 +47,8 @@ pub(super) struct Connection {
     ending: bool,
     /// It will get a turn without being noticed: there is more to read, or it waits for memory.
     queued: bool,
+    /// It has completed a request since it has last read. If it was favoured for that, others come first now.
+    has_completed: bool,
     /// Whether room to send is watched for as well.
     watched_for_room: bool,
     client: Client,
@@ -136,6 +138,7 @@ impl Connection {
             hung_up: false,
             ending: false,
             queued: false,
+            has_completed: false,
             watched_for_room: false,
             client: Client::new(settings.max_request),
             id,
@@ -260,6 +263,7 @@ impl Connection {
                 self.requests += handled as u64;
                 if handled > 0 {
                     self.since = desk.now;
+                    self.has_completed = true;
                 }
                 let reads_on = matches!(step, Step::Read);
                 match step {
@@ -297,7 +301,9 @@ impl Connection {
                 return Ok(Turn::Again);
             }
             let has_begun = self.work.as_ref().is_some_and(|work| !work.input.is_empty());
-            if !desk.budget.may_read(desk.spendable, self.id, has_begun) {
+            // Only now, when the request that it was for is answered, and holds no memory any more.
+            let was_favoured = self.give_favour_back(desk.budget);
+            if !desk.budget.may_read(desk.spendable, self.id, has_begun && !was_favoured) {
                 // What it holds without need, the favour among it, is what others may be waiting for.
                 self.rest(desk);
                 return Ok(Turn::Starved { has_begun });
@@ -330,7 +336,10 @@ impl Connection {
     /// Keeps nothing that is not needed while the client is silent.
     fn rest(&mut self, desk: &mut Desk<'_>) {
         match &mut self.work {
-            Some(work) if !work.input.is_empty() => work.compact(),
+            Some(work) if !work.input.is_empty() => {
+                work.compact();
+                self.give_favour_back(desk.budget);
+            }
             _ => {
                 if let Some(work) = self.work.take() {
                     desk.budget.recharge(work.charged, 0);
@@ -339,6 +348,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Ends the favour if the request that it was for is completed. Whether it did.
+    fn give_favour_back(&mut self, budget: &Budget) -> bool {
+        std::mem::take(&mut self.has_completed) && budget.unfavour(self.id)
     }
 
     /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.

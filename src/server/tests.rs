@@ -1,7 +1,7 @@
 //! Of the whole server, what cannot be brought about from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroU32;
 
 use tempfile::TempDir;
@@ -54,6 +54,14 @@ fn answer(stream: &mut BufReader<TcpStream>) -> String {
     answer
 }
 
+async fn wait_until(server: &Server, what: &str, condition: impl Fn(&[ConnectionInfo]) -> bool) {
+    let start = Instant::now();
+    while !condition(&server.roster().connections().await) {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() {
     let (server, _dir) = serve(2, 1).await;
@@ -103,4 +111,31 @@ async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
     for mut client in clients {
         assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
     }
+}
+
+/// One goes on and on, and never stops between two requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_memory_is_short_whoever_pipelines_lets_the_others_go_on() {
+    let (server, _dir) = serve(10, 1).await;
+    let (mut endless, mut other) = (login(&server), login(&server));
+    let logins: Vec<_> =
+        server.roster().connections().await.iter().map(|connection| connection.bytes_in).collect();
+    for client in [&mut endless, &mut other] {
+        client.get_mut().write_all(b"the beginning of ").unwrap();
+    }
+    wait_until(&server, "both have begun", |all| {
+        all.iter().all(|connection| !logins.contains(&connection.bytes_in))
+    })
+    .await;
+    server.shared.budget.recharge(0, 1 << 30);
+    let mut answers = endless.get_ref().try_clone().unwrap();
+    let mut requests = endless.get_ref().try_clone().unwrap();
+    let writing = thread::spawn(move || while requests.write_all(&b"one\nand ".repeat(1000)).is_ok() {});
+    let reading = thread::spawn(move || io::copy(&mut answers, &mut io::sink()).ok());
+    wait_until(&server, "one goes on", |all| all.iter().any(|connection| connection.requests > 5000)).await;
+    other.get_mut().write_all(b"a request\n").unwrap();
+    assert!(answer(&mut other).contains("ERROR"));
+    endless.get_ref().shutdown(Shutdown::Both).unwrap();
+    writing.join().unwrap();
+    reading.join().unwrap();
 }
