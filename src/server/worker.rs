@@ -23,7 +23,7 @@ use super::buffers::Pool;
 use super::commits::Commits;
 use super::connection::{Connection, Desk, End, Turn};
 use super::counters::Recorder;
-use super::linger::Linger;
+use super::linger::{BUSY_PAUSE, Linger};
 use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
 use super::starved::Starved;
@@ -148,6 +148,8 @@ impl Worker {
                 self.tick();
             } else if self.stopping.is_some() {
                 self.linger.sweep(self.now);
+            } else {
+                self.linger.look_after_busy(self.now);
             }
             if self.connections.is_empty()
                 && let Some(drained) = self.draining.take()
@@ -168,13 +170,14 @@ impl Worker {
         let pause = self.acceptor.as_ref().and_then(Acceptor::paused_until).map(until);
         let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
         let stopping = self.stopping.map(|_| STOPPING_PAUSE);
+        let busy = self.linger.is_busy().then_some(BUSY_PAUSE);
         let ticks = !self.connections.is_empty()
             || self.has_room_to_give_back()
             || !self.linger.is_empty()
             || !self.pool.is_empty()
             || self.shared.turned_away.is_going_on();
         let tick = ticks.then(|| until(self.next_tick));
-        [pause, starved, stopping, tick].into_iter().flatten().min()
+        [pause, starved, stopping, busy, tick].into_iter().flatten().min()
     }
 
     fn notice(&mut self, event: Event) -> io::Result<()> {

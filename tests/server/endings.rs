@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shibudb::server::{ClientSettings, Drained};
 
-use crate::house::{DEFAULTS, House, PATIENCE, wait_until};
+use crate::house::{DEFAULTS, House, PATIENCE, error, wait_until};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -146,6 +146,18 @@ fn a_drain_lets_requests_in_progress_finish() {
     let answered = reading.join().unwrap();
     assert!(answered > 0 && answered <= sent);
     assert_eq!(house.active(), 0);
+}
+
+#[test]
+fn whoever_sends_far_too_long_a_line_and_reads_only_then_is_told_so() {
+    let house = House::new(10);
+    let mut client = house.admin();
+    client.stream.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+    client.send("x".repeat(8 * DEFAULTS.max_request));
+    assert_eq!(client.answer(), error("request too long: a line may have at most 1048576 bytes"));
+    client.expect_end();
+    drop(client);
+    wait_until("nothing lingers", || house.server().lingering() == 0);
 }
 
 #[test]
