@@ -130,6 +130,20 @@ fn who_is_deleted_may_do_nothing_more_also_when_made_anew() {
 }
 
 #[test]
+fn a_session_ends_with_its_account_though_there_is_another_of_that_name() {
+    let (server, mut admin, mut zoe) = with_zoe();
+    admin.expect_ok(&set_permissions("zoe", &json!({"s": "write"})), "USER_ROLE_UPDATED");
+    admin.expect_ok(&set_password("zoe", "changed"), "USER_PASSWORD_UPDATED");
+    zoe.expect_ok(&put("k"), "OK");
+    admin.expect_ok(&delete("zoe"), "USER_DELETED");
+    admin.expect_ok(&create("zoe", "other", "admin"), "USER_CREATED");
+    // It has asked for nothing while there was no account.
+    assert_eq!(zoe.ask(&get("k")), error("authentication failed"));
+    zoe.expect_end();
+    server.login("zoe", "other").expect_ok(&put("k"), "OK");
+}
+
+#[test]
 fn names_and_passwords_are_of_any_language_and_have_limits() {
     let (mut server, mut admin, _zoe) = with_zoe();
     let long_name = "大".repeat(85);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct Account {
     pub role: Role,
     /// What it may do, by name of space. Admins need none.
     pub permissions: BTreeMap<String, Permission>,
+    /// The number of the account in this process. Changes keep it; one that is created later under the same
+    /// name has another.
+    pub(super) serial: u64,
 }
 
 /// What a user may do beyond its permissions.
@@ -51,6 +55,18 @@ pub struct NewUser {
 }
 
 impl Account {
+    /// A new account, other than all that there have been.
+    pub fn new(username: String, role: Role, permissions: BTreeMap<String, Permission>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { username, role, permissions, serial: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Whether this is the same account, perhaps changed meanwhile. The name does not tell: its user may have been
+    /// deleted and another one created.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.serial == other.serial
+    }
+
     /// Whether it may read the space of that name.
     pub fn may_read(&self, space: &str) -> bool {
         // Write includes read, so any permission will do.

@@ -32,7 +32,7 @@ impl Accounts {
         if self.user(&username).is_some() {
             return Err(AccountError::UserExists);
         }
-        self.replace(Account { username, role, permissions }, hash.into()).await.map(drop)
+        self.replace(Account::new(username, role, permissions), hash.into()).await.map(drop)
     }
 
     /// Gives a user a new password. It counts from the next login; open sessions stay.

@@ -110,8 +110,7 @@ impl PreparedAdmin {
     /// [`FirstAdminError`] if it could not be written.
     pub async fn create(self) -> Result<FirstAdmin, FirstAdminError> {
         let hash = self.accounts.inner.hasher.hash(&self.password).await.map_err(AccountError::from)?;
-        let account =
-            Account { username: USERNAME.to_owned(), role: Role::Admin, permissions: BTreeMap::new() };
+        let account = Account::new(USERNAME.to_owned(), Role::Admin, BTreeMap::new());
         self.accounts.replace(account, hash.into()).await?;
         Ok(self.outcome)
     }

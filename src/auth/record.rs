@@ -47,7 +47,7 @@ impl User {
         let Some(username) = key.strip_prefix(PREFIX) else { return Ok(None) };
         let username = str::from_utf8(username).map_err(|_| DAMAGED)?.to_owned();
         let Record { hash, role, permissions } = serde_json::from_slice(value).map_err(|_| DAMAGED)?;
-        Ok(Some(Self::new(Account { username, role, permissions }, hash.into())))
+        Ok(Some(Self::new(Account::new(username, role, permissions), hash.into())))
     }
 }
 

@@ -51,7 +51,7 @@ fn user(item: &Item<'_>, name: Option<&str>, left_out: &mut Vec<LeftOut>) -> Res
         Some(Value::Object(permissions)) => known_permissions(&username, permissions, left_out),
         Some(_) => return Err("its permissions are not an object of read or write by space".into()),
     };
-    Ok(FoundUser { account: Account { username, role, permissions }, hash })
+    Ok(FoundUser { account: Account::new(username, role, permissions), hash })
 }
 
 fn known_permissions(

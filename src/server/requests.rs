@@ -177,13 +177,15 @@ impl Client {
 }
 
 impl User {
-    /// Reads the account again if any has changed. `false` if it is gone.
+    /// Reads the account again if any has changed. `false` if it is gone, be there another of its name.
     fn refresh(&mut self, services: &Services) -> bool {
         let generation = services.accounts.generation();
         if generation != self.generation {
             match services.accounts.account(&self.account.username) {
-                Some(account) => (self.account, self.generation) = (account, generation),
-                None => return false,
+                Some(account) if account.is_same(&self.account) => {
+                    (self.account, self.generation) = (account, generation);
+                }
+                _ => return false,
             }
         }
         true
