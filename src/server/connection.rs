@@ -23,6 +23,7 @@ use super::budget::Budget;
 use super::buffers::{Fill, Pool, Work};
 use super::commits::Commits;
 use super::counters::{LoginOutcome, Recorder};
+use super::linger::LONGEST;
 use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
 use super::requests::{Client, Step};
@@ -191,6 +192,15 @@ impl Connection {
     pub(super) fn end(&mut self) -> bool {
         self.ending = true;
         self.state == State::Listening
+    }
+
+    /// Whether nothing is lost when it is closed at once: the client has had its time to read all answers, and has
+    /// said nothing since.
+    pub(super) fn is_quiet(&self, now: Ticks) -> bool {
+        self.state == State::Listening
+            && !self.readable
+            && self.work.is_none()
+            && now.since(self.since) > Ticks::count(LONGEST)
     }
 
     /// Whether the client has kept us waiting for too long.

@@ -3,8 +3,9 @@
 //! A socket that is closed while the client's input is unread, or before it comes in, answers with a
 //! reset, and a reset can destroy the line that was sent before it. So the sending side is shut, and the
 //! socket is kept until the client has closed its side: as long as it has sent something within [`LONGEST`],
-//! though not for ever, and at most [`MAX_LINGERING`] of them; beyond that they are closed at once. Those of connections that the server ends in
-//! good order are all kept, as many as there were: no client can make them more.
+//! though not for ever, and at most [`MAX_LINGERING`] of them; beyond that they are closed at once. Those of
+//! connections that the server ends in good order are all kept, as many as there were: no client can make them
+//! more.
 //!
 //! There is no task, no timer and no readiness registration per socket: whoever adds a socket looks after
 //! two that have waited longest, and the sweep after all. Those that were found to be sending are looked after

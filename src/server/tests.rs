@@ -91,7 +91,7 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
         assert_eq!(roster.end(0).await, None);
         assert!(server.prober().probe().await.is_err());
         assert_eq!(server.shared.services.limiter.snapshot().active, 1);
-        server.drain(PATIENCE).await
+        server.drain(tokio::time::sleep(PATIENCE)).await
     };
     let drained = tokio::time::timeout(2 * PATIENCE, all).await.expect("nothing waits for ever");
     assert_eq!(drained, Drained { cut: 0 });
@@ -106,7 +106,7 @@ async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
     let clients = [login(&server), login(&server)];
     server.shared.mailboxes[0].send(Message::Stop);
     assert!(matches!(server.failure().await, ServeError::Ended));
-    let drained = tokio::time::timeout(2 * PATIENCE, server.drain(PATIENCE)).await;
+    let drained = tokio::time::timeout(2 * PATIENCE, server.drain(tokio::time::sleep(PATIENCE))).await;
     assert_eq!(drained.expect("it does not wait for ever"), Drained { cut: 0 });
     for mut client in clients {
         assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);

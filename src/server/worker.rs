@@ -258,12 +258,14 @@ impl Worker {
 
     fn remove(&mut self, index: usize, end: End) {
         let Some(connection) = self.connections.try_remove(index) else { return };
-        let peer = connection.peer();
+        let (peer, is_quiet) = (connection.peer(), connection.is_quiet(self.coarse_now()));
         let socket = connection.close(&self.shared.budget, &mut self.pool);
         self.mailbox.take_load();
         match end {
             // Who lingers takes no place from others.
             End::Refused => self.linger.keep(socket, self.now),
+            // A drain need not wait for those who have slept for long, and may be many.
+            End::Ended if is_quiet => {}
             End::Ended => self.linger.end(socket, self.now),
             End::Failed => {
                 self.recorder.panic();

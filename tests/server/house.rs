@@ -157,7 +157,9 @@ impl House {
 
     pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
         let server = self.server.take().unwrap();
-        let drain = async { tokio::time::timeout(timeout + PATIENCE, server.drain(tokio::time::sleep(timeout))).await };
+        let drain = async {
+            tokio::time::timeout(timeout + PATIENCE, server.drain(tokio::time::sleep(timeout))).await
+        };
         self.runtime.block_on(drain).expect("it ends")
     }
 }

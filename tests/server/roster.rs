@@ -49,6 +49,17 @@ fn one_is_ended_and_the_others_stay() {
 }
 
 #[test]
+fn whoever_has_slept_for_long_is_not_waited_for() {
+    let house = House::with_workers(10, DEFAULTS, 1);
+    let mut client = house.admin();
+    let connection = || house.roster().pop().unwrap();
+    wait_until("it has slept for long", || connection().idle > Duration::from_millis(1500));
+    assert_eq!(house.end(connection().id), Some(Ended::Now));
+    assert_eq!(house.server().lingering(), 0);
+    client.expect_end();
+}
+
+#[test]
 fn whoever_is_ended_with_more_to_say_reads_all_answers_and_an_end_of_file() {
     let house = House::new(10);
     let (mut client, id) = house.slow_login();
