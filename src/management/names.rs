@@ -11,9 +11,9 @@ use super::failure::ApiError;
 /// The names of this server, apart from its addresses.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// Known for certain.
-    own: Vec<String>,
-    /// The machine's name without its domain. Under which domains others know it, it need not know itself.
+    /// The machine's name, with its domain if it knows that.
+    full: String,
+    /// The same without its domain. Under which domains others know it, it need not know itself.
     short: String,
 }
 
@@ -22,7 +22,7 @@ impl Names {
     pub(super) fn of_this_machine() -> Self {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let short = machine.split('.').next().unwrap_or_default().to_owned();
-        Self { own: vec!["localhost".to_owned(), machine, short.clone()], short }
+        Self { full: machine, short }
     }
 
     /// Whether `host`, as it stands in a URL, is this server. Any loopback address is. With `any_domain`, so is
@@ -37,11 +37,11 @@ impl Names {
             Some(address) => address.is_loopback() || address == local.to_canonical(),
             None => {
                 let host = host.strip_suffix('.').unwrap_or(host);
-                let is_short =
-                    || host.split('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&self.short));
+                let is_known =
+                    ["localhost", &self.full, &self.short].map(|name| name.eq_ignore_ascii_case(host));
+                let first = host.split('.').next().unwrap_or_default();
                 !host.is_empty()
-                    && (self.own.iter().any(|name| name.eq_ignore_ascii_case(host))
-                        || any_domain && is_short())
+                    && (is_known.contains(&true) || any_domain && first.eq_ignore_ascii_case(&self.short))
             }
         }
     }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn db1() -> Names {
-        Names { own: vec!["localhost".into(), "db1.example".into(), "db1".into()], short: "db1".into() }
+        Names { full: "db1.example".into(), short: "db1".into() }
     }
 
     #[test]
