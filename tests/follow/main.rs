@@ -6,6 +6,7 @@
 mod broken;
 mod conflict;
 mod half_written;
+mod hanging;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod killed;

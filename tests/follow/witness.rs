@@ -1,19 +1,16 @@
 //! What these tests look at, and the surroundings that some of them need.
 
 use std::env;
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::harness::{Server, skipped, wait_until};
+use crate::harness::{Server, wait_until};
+pub(crate) use crate::harness::{again_beneath, is_inside};
 
 /// How long after the last write an edit may take to be in force.
 pub(crate) const PROMISE: Duration = Duration::from_secs(1);
-
-/// Set for a test that runs itself again in other surroundings.
-const INSIDE: &str = "SHIBUDB_TEST_INSIDE";
 
 /// Waits until the limit is this, and holds the server to its promise by its own clock: a test that
 /// is slow to look is not the server's fault. `written` is when the last write had ended.
@@ -65,33 +62,6 @@ pub(crate) fn manager(server: &Server, words: &str) -> String {
 pub(crate) fn configured(server: &Server) -> Option<String> {
     let status = manager(server, "status");
     status.lines().find(|line| line.starts_with("Configured Limit:")).map(str::to_owned)
-}
-
-/// Whether this process is the one in other surroundings.
-pub(crate) fn is_inside() -> bool {
-    env::var_os(INSIDE).is_some()
-}
-
-/// Runs the test `name` again beneath the command line `wrapper`. False, with one line, if that
-/// cannot be had here.
-pub(crate) fn again_beneath(wrapper: &[&str], name: &str) -> bool {
-    let beneath = || {
-        let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]);
-        command
-    };
-    if !beneath().arg("true").status().is_ok_and(|status| status.success()) {
-        skipped(&format!("{name} beneath {wrapper:?}, which cannot be had"));
-        return false;
-    }
-    let status = beneath()
-        .arg(env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name} failed beneath {wrapper:?}");
-    true
 }
 
 /// Numbers that look random and can be had again: splitmix64. The seed is printed.

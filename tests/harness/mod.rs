@@ -13,7 +13,9 @@
 //! the test has failed, its log is shown.
 #![allow(dead_code, unused_imports, reason = "every test file uses its own part of it")]
 
+mod beneath;
 mod client;
+pub(crate) mod hanging_fs;
 pub(crate) mod http;
 mod log;
 mod terminal;
@@ -29,7 +31,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
+pub(crate) use beneath::{again_beneath, is_inside};
 pub(crate) use client::Client;
+pub(crate) use hanging_fs::HangingFs;
 pub(crate) use http::Reply;
 pub(crate) use log::Log;
 pub(crate) use rustix::process::Signal;

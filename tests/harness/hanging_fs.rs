@@ -1,0 +1,178 @@
+//! A file system that stops answering when it is told to, as a network file system does whose server is gone.
+//!
+//! It shows a directory of the test's own under another path: a FUSE file system, served by a thread of the test.
+//! While it is frozen, whoever makes a system call on it waits, and can only be killed. The test itself works on
+//! [`HangingFs::source`], which never hangs.
+//!
+//!     if !is_inside() {
+//!         again_beneath(&hanging_fs::WORLD, NAME);
+//!         return;
+//!     }
+//!     let fs = HangingFs::new();
+//!     fs::write(fs.source().join("shibudb.toml"), "max_connections = 500\n").unwrap();
+//!     // ... a server that uses fs.path().join("shibudb.toml") ...
+//!     fs.freeze();
+//!     fs.wait_for_waiters();
+//!     fs.thaw();
+//!
+//! Changes in the source are not announced by inotify on the path, which is so on a network file system too.
+//! When it is dropped, all who still wait get an error.
+
+mod requests;
+mod wire;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tempfile::TempDir;
+
+use self::requests::Requests;
+use super::wait_until;
+
+/// What a test has to run beneath that mounts one: the mount is its own, and gone with it.
+pub(crate) const WORLD: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
+
+/// How long the serving thread waits for a request before it looks whether it is to end.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// A mounted file system.
+pub(crate) struct HangingFs {
+    home: TempDir,
+    device: Arc<File>,
+    gate: Arc<Gate>,
+    server: Option<JoinHandle<()>>,
+}
+
+/// What the serving thread is to do.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frozen: bool,
+    over: bool,
+}
+
+impl HangingFs {
+    /// Mounts one over an empty directory.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["source", "path"] {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+        }
+        let device =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/fuse");
+        let device = Arc::new(device.unwrap());
+        let status = Command::new("mount")
+            .args(["--internal-only", "-t", "fuse", "hanging"])
+            .arg(home.path().join("path"))
+            .args(["-o", "fd=0,rootmode=40000,user_id=0,group_id=0,allow_other"])
+            .stdin(Stdio::from(device.try_clone().unwrap()))
+            .status();
+        assert!(status.unwrap().success(), "cannot mount a FUSE file system");
+        let gate = Arc::default();
+        let server = thread::spawn({
+            let (device, gate) = (Arc::clone(&device), Arc::clone(&gate));
+            let requests = Requests::on(home.path().join("source"));
+            move || serve(&device, &gate, requests)
+        });
+        Self { home, device, gate, server: Some(server) }
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.home.path().join("path")
+    }
+
+    /// The directory that it shows, for the test.
+    pub(crate) fn source(&self) -> PathBuf {
+        self.home.path().join("source")
+    }
+
+    /// Answers nobody from now on.
+    pub(crate) fn freeze(&self) {
+        self.gate.lock().frozen = true;
+    }
+
+    /// Answers again, also those who wait already.
+    pub(crate) fn thaw(&self) {
+        self.gate.lock().frozen = false;
+        self.gate.changed.notify_all();
+    }
+
+    /// Waits until somebody waits for an answer. To be called while it is frozen.
+    #[track_caller]
+    pub(crate) fn wait_for_waiters(&self) {
+        wait_until("somebody waits for the file system", || is_readable(&self.device, &Timespec::default()));
+    }
+}
+
+impl Drop for HangingFs {
+    fn drop(&mut self) {
+        let path = self.path();
+        self.gate.lock().over = true;
+        self.gate.changed.notify_all();
+        if let Some(server) = self.server.take() {
+            server.join().ok();
+        }
+        // Lazily: whoever holds a file of it is no reason to fail.
+        Command::new("umount").args(["--internal-only", "--lazy"]).arg(&path).status().ok();
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+/// Answers requests. While it is frozen none is even read, so that whoever made it can be killed: the kernel
+/// lets nobody go whose request is being worked on.
+fn serve(device: &File, gate: &Gate, mut requests: Requests) {
+    let mut buffer = vec![0; wire::LARGEST_REQUEST];
+    loop {
+        let readable = is_readable(device, &TICK);
+        let state = gate.lock();
+        let state = gate.changed.wait_while(state, |state| state.frozen && !state.over).unwrap();
+        if state.over {
+            return;
+        }
+        // `state` is held until the answer is out: after `freeze` has returned, nobody gets one.
+        if !readable {
+            continue;
+        }
+        match (&*device).read(&mut buffer) {
+            Ok(length) => {
+                if let Some(answer) = requests.answer(&buffer[..length]) {
+                    // Whoever asked may have been killed meanwhile.
+                    (&*device).write_all(&answer).ok();
+                }
+            }
+            // Taken back by whoever made it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {}
+            // Unmounted.
+            Err(_) => return,
+        }
+    }
+}
+
+fn is_readable(device: &File, patience: &Timespec) -> bool {
+    let mut polled = [PollFd::new(device, PollFlags::IN)];
+    poll(&mut polled, Some(patience)).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether such file systems can be had here.
+pub(crate) fn exist() -> bool {
+    Path::new("/dev/fuse").exists()
+}
