@@ -1,4 +1,4 @@
-//! Requests, logins, and sessions that failed.
+//! Requests, logins, and how connections ended.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ impl Collector for Requests {
         encode_requests(&mut encoder, &counts.requests)?;
         encode_durations(&mut encoder, &counts.requests)?;
         encode_logins(&mut encoder, &counts)?;
+        encode_endings(&mut encoder, &counts)?;
         let panics = "Sessions that ended in a panic: faults of the server";
         counter(&mut encoder, "session_panics", None, panics, counts.panicked)
     }
@@ -69,6 +70,17 @@ fn encode_logins(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::R
     let mut logins = encoder.encode_descriptor("logins", "Logins, by outcome", None, MetricType::Counter)?;
     for (outcome, count) in [("ok", counts.logins), ("denied", counts.logins_denied)] {
         logins.encode_family(&[("outcome", outcome)])?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+    }
+    Ok(())
+}
+
+fn encode_endings(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+    let help = "Connections that ended, by reason";
+    let mut closed = encoder.encode_descriptor("connections_closed", help, None, MetricType::Counter)?;
+    for (ending, count) in &counts.endings {
+        closed
+            .encode_family(&[("reason", ending.name())])?
+            .encode_counter::<NoLabelSet, _, f64>(count, None)?;
     }
     Ok(())
 }

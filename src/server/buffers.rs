@@ -10,6 +10,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::store::Write;
 
+use super::endings::Ending;
 use super::tally::Tally;
 use super::ticks::Ticks;
 
@@ -34,8 +35,8 @@ pub(super) struct Work {
     pub(super) output: Vec<u8>,
     /// How much of `output` has been sent.
     pub(super) sent: usize,
-    /// After `output` the connection ends.
-    pub(super) last: bool,
+    /// Why the connection ends after `output`, if it does.
+    pub(super) last: Option<Ending>,
     /// Writes not yet submitted. Their answers come after all that is in `output`.
     pub(super) writes: Vec<Write>,
     /// How many writes are being committed.
@@ -81,7 +82,7 @@ pub(super) enum Fill {
     /// Nothing was there.
     Nothing,
     /// The client will send no more, or the connection is broken.
-    Closed,
+    Closed(Ending),
 }
 
 /// Work that is not in use, of one worker.
@@ -106,12 +107,12 @@ impl Input {
         loop {
             let room = self.bytes.capacity() - self.bytes.len();
             return match recv(&socket, spare_capacity(&mut self.bytes), RecvFlags::empty()) {
-                Ok((_, 0)) => Fill::Closed,
+                Ok((_, 0)) => Fill::Closed(Ending::Client),
                 Ok((_, read)) if read < room => Fill::Drained,
                 Ok(_) => Fill::More,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => Fill::Nothing,
-                Err(_) => Fill::Closed,
+                Err(error) => Fill::Closed(Ending::of(error)),
             };
         }
     }
@@ -199,7 +200,7 @@ impl Pool {
         output.clear();
         writes.clear();
         tally.clear();
-        (*sent, *last, *submitted, *in_flight, *charged) = (0, false, 0, 0, 0);
+        (*sent, *last, *submitted, *in_flight, *charged) = (0, None, 0, 0, 0);
         *heard = Ticks::default();
         self.spare.push(work);
     }
@@ -256,10 +257,10 @@ mod tests {
         used.input = input(b"secret\nmore");
         assert_eq!(used.input.line(99), Line::Complete(b"secret"));
         used.output.push(1);
-        (used.last, used.sent) = (true, 1);
+        (used.last, used.sent) = (Some(Ending::Protocol), 1);
         pool.give(used);
         let mut again = pool.take();
-        assert!(again.input.is_empty() && again.output.is_empty() && !again.last && again.sent == 0);
+        assert!(again.input.is_empty() && again.output.is_empty() && again.last.is_none() && again.sent == 0);
         assert_eq!(again.input.line(9), Line::Partial);
         again.output.reserve(LARGEST_KEPT + 1);
         pool.give(again);

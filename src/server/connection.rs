@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use tokio::runtime::Handle;
 
+use crate::auth::Account;
 use crate::limiter::Permit;
 
 use super::accept::Arrival;
@@ -23,6 +24,7 @@ use super::budget::Budget;
 use super::buffers::{Fill, Pool, Work};
 use super::commits::Commits;
 use super::counters::{LoginOutcome, Recorder};
+use super::endings::Ending;
 use super::linger::LONGEST;
 use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
@@ -110,23 +112,7 @@ pub(super) enum Turn {
         has_begun: bool,
     },
     /// It is over.
-    Over(End),
-}
-
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// The client closed the connection, or it broke.
-    Closed,
-    /// It was ended between requests, by an operator or because the server is shutting down. The client is to
-    /// read all answers that it was sent.
-    Ended,
-    /// The client was overdue, or time is up: whatever it was doing.
-    Cut,
-    /// The client was told why, and is to read it.
-    Refused,
-    /// What it has waited for has panicked.
-    Failed,
+    Over(Ending),
 }
 
 impl Connection {
@@ -162,6 +148,11 @@ impl Connection {
         self.peer
     }
 
+    /// Who the client is, if it has logged in.
+    pub(super) fn account(&self) -> Option<&Arc<Account>> {
+        self.client.account()
+    }
+
     pub(super) fn socket(&self) -> &OwnedFd {
         &self.socket
     }
@@ -191,6 +182,11 @@ impl Connection {
     /// Ends the connection when it is between requests, which may be now.
     pub(super) fn end(&mut self) -> bool {
         self.ending = true;
+        self.is_between_requests()
+    }
+
+    /// Whether nothing that was read waits for its answer.
+    pub(super) fn is_between_requests(&self) -> bool {
         self.state == State::Listening
     }
 
@@ -203,19 +199,30 @@ impl Connection {
             && now.since(self.since) > Ticks::count(LONGEST)
     }
 
-    /// Whether the client has kept us waiting for too long.
-    pub(super) fn is_overdue(&self, settings: &ClientSettings, memory_is_short: bool, now: Ticks) -> bool {
-        let longest = match self.state {
-            State::Awaiting => None,
+    /// Why the connection is to be ended now, if the client has kept us waiting for too long.
+    pub(super) fn overdue(
+        &self,
+        settings: &ClientSettings,
+        memory_is_short: bool,
+        now: Ticks,
+    ) -> Option<Ending> {
+        let (longest, ending) = match self.state {
+            State::Awaiting => return None,
             // It is us who do not read.
-            State::Listening if self.readable => None,
-            State::Sending => Some(STALLED),
-            State::Listening if self.client.account().is_none() => Some(settings.login_timeout),
-            State::Listening => settings.idle_timeout,
+            State::Listening if self.readable => return None,
+            State::Sending => (Some(STALLED), Ending::NotReading),
+            State::Listening if self.client.account().is_none() => {
+                (Some(settings.login_timeout), Ending::LoginTimeout)
+            }
+            State::Listening if self.work.is_some() => (settings.idle_timeout, Ending::TooSlow),
+            State::Listening => (settings.idle_timeout, Ending::IdleTimeout),
         };
         // The tick may have been nearly over when the waiting began: one more, so that nobody is early.
-        longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest))
-            || (memory_is_short && self.has_stalled(now))
+        if longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest)) {
+            Some(ending)
+        } else {
+            (memory_is_short && self.has_stalled(now)).then_some(Ending::TooSlow)
+        }
     }
 
     /// Whether the client has stopped in the middle of a request.
@@ -252,7 +259,7 @@ impl Connection {
         socket
     }
 
-    fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, End> {
+    fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, Ending> {
         if self.state == State::Awaiting {
             return Ok(Turn::Waits);
         }
@@ -286,8 +293,8 @@ impl Connection {
                         continue;
                     }
                     Step::Read | Step::Send => {}
-                    Step::Close => {
-                        work.last = true;
+                    Step::Close(ending) => {
+                        work.last = Some(ending);
                         if self.client.account().is_none() {
                             desk.recorder.login(LoginOutcome::Denied);
                         }
@@ -300,8 +307,11 @@ impl Connection {
                     break;
                 }
             }
-            if self.ending || desk.draining {
-                return Err(End::Ended);
+            if self.ending {
+                return Err(Ending::Killed);
+            }
+            if desk.draining {
+                return Err(Ending::Drained);
             }
             if !self.readable {
                 self.rest(desk);
@@ -324,14 +334,14 @@ impl Connection {
     }
 
     /// Reads once.
-    fn read(&mut self, desk: &mut Desk<'_>) -> Result<(), End> {
+    fn read(&mut self, desk: &mut Desk<'_>) -> Result<(), Ending> {
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         let before = work.input.len();
         match work.input.fill(&self.socket) {
             Fill::More => {}
             Fill::Drained => self.readable = self.hung_up,
             Fill::Nothing => self.readable = false,
-            Fill::Closed => return Err(End::Closed),
+            Fill::Closed(ending) => return Err(ending),
         }
         work.heard = desk.now;
         work.tally.begin(desk.woken);
@@ -366,7 +376,7 @@ impl Connection {
     }
 
     /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.
-    fn send(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<bool, End> {
+    fn send(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<bool, Ending> {
         let sent = self.send_what_fits(token, desk);
         if let Some(work) = &mut self.work {
             work.tally.count(desk.recorder);
@@ -374,10 +384,11 @@ impl Connection {
         sent
     }
 
-    fn send_what_fits(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, End> {
+    fn send_what_fits(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, Ending> {
         let Some(work) = &mut self.work else { return Ok(true) };
         // Announcing more makes the last line and the end of file travel in one segment.
-        let flags = if work.last { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let flags =
+            if work.last.is_some() { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         while let Some(rest @ [_, ..]) = work.output.get(work.sent..) {
             match send(&self.socket, rest, flags) {
                 Ok(sent) => {
@@ -391,21 +402,23 @@ impl Connection {
                         (self.state, self.since) = (State::Sending, desk.now);
                     }
                     if !self.watched_for_room {
-                        desk.readiness.watch_for_room(&self.socket, token.key()).map_err(|_| End::Closed)?;
+                        desk.readiness
+                            .watch_for_room(&self.socket, token.key())
+                            .map_err(|_| Ending::Failed)?;
                         self.watched_for_room = true;
                     }
                     return Ok(false);
                 }
-                Err(_) => return Err(End::Closed),
+                Err(error) => return Err(Ending::of(error)),
             }
         }
         work.output.clear();
         work.sent = 0;
         self.state = State::Listening;
-        if work.last {
+        if let Some(ending) = work.last {
             // Otherwise the last segment would wait for more. If it fails, the connection is gone.
-            shutdown(&self.socket, Shutdown::Write).map_err(|_| End::Closed)?;
-            return Err(End::Refused);
+            shutdown(&self.socket, Shutdown::Write).map_err(Ending::of)?;
+            return Err(ending);
         }
         Ok(true)
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::protocol::{Refusal, RequestKind};
 
+use super::endings::Ending;
+
 /// The bounds of the histograms, in nanoseconds: each about three times the one before, from 10 µs to 10 s.
 /// The last bucket, which has none, is for what took longer.
 const BOUNDS: [u64; 13] = [
@@ -86,6 +88,8 @@ pub struct Counts {
     pub logins: u64,
     /// Logins that were refused.
     pub logins_denied: u64,
+    /// Connections that ended, by each reason there can be.
+    pub endings: Vec<(Ending, u64)>,
     /// Requests, by each type and outcome there can be.
     pub requests: Vec<Timing>,
 }
@@ -107,6 +111,7 @@ pub struct Timing {
 struct Block {
     panicked: AtomicU64,
     logins: [AtomicU64; 2],
+    endings: [AtomicU64; Ending::ALL.len()],
     requests: [Slot; TIMINGS],
 }
 
@@ -122,6 +127,7 @@ impl Counters {
         let block = Arc::new(Block {
             panicked: AtomicU64::new(0),
             logins: Default::default(),
+            endings: Default::default(),
             requests: std::array::from_fn(|_| Slot::default()),
         });
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&block));
@@ -152,6 +158,7 @@ impl Counters {
             panicked: sum(&|block| &block.panicked),
             logins: sum(&|block| &block.logins[LoginOutcome::Ok as usize]),
             logins_denied: sum(&|block| &block.logins[LoginOutcome::Denied as usize]),
+            endings: Ending::ALL.map(|ending| (ending, sum(&|block| &block.endings[ending as usize]))).into(),
             requests: all.map(timing).collect(),
         }
     }
@@ -172,6 +179,11 @@ impl Recorder {
     /// Counts a login.
     pub fn login(&mut self, outcome: LoginOutcome) {
         add(&self.block.logins[outcome as usize], 1);
+    }
+
+    /// Counts a connection that ended.
+    pub fn ended(&mut self, ending: Ending) {
+        add(&self.block.endings[ending as usize], 1);
     }
 
     /// Counts a session that ended in a panic.
@@ -247,11 +259,16 @@ mod tests {
         second.login(LoginOutcome::Ok);
         second.login(LoginOutcome::Denied);
         second.panic();
+        first.ended(Ending::Killed);
+        second.ended(Ending::Killed);
+        second.ended(Ending::Failed);
         first.requests(&[FOUND, FOUND, INVALID], Duration::from_millis(2));
         second.requests(&[FOUND], Duration::from_secs(1));
         drop(second);
         let counts = counters.read();
         assert_eq!((counts.logins, counts.logins_denied, counts.panicked), (2, 1, 1));
+        let ended: Vec<_> = counts.endings.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(ended, [&(Ending::Killed, 2), &(Ending::Failed, 1)]);
         assert_eq!(timing(&counts, FOUND).count(), 3);
         assert_eq!(timing(&counts, FOUND).took, Duration::from_millis(1004));
         assert_eq!(timing(&counts, INVALID).count(), 1);

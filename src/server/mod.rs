@@ -22,6 +22,7 @@ mod commits;
 mod connection;
 mod counters;
 mod drain;
+mod endings;
 mod full;
 mod linger;
 mod mailbox;
@@ -51,6 +52,7 @@ use crate::store::Store;
 
 use accept::Acceptor;
 use budget::Budget;
+use endings::Endings;
 use full::Summary;
 use mailbox::Mailbox;
 use worker::Worker;
@@ -58,6 +60,7 @@ use worker::Worker;
 pub(crate) use accept::KEPT_FOR_REJECTIONS;
 pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOutcome, Timing};
 pub use drain::Drained;
+pub use endings::Ending;
 pub use linger::MAX_LINGERING;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};
@@ -126,6 +129,7 @@ struct Shared {
     /// Sockets that linger, of all workers.
     lingering: Arc<AtomicUsize>,
     turned_away: Summary,
+    endings: Endings,
     probe: probe::Expected,
     /// One for each worker.
     mailboxes: Vec<Arc<Mailbox>>,
@@ -170,6 +174,7 @@ impl Server {
             budget: Budget::new(),
             lingering: Arc::default(),
             turned_away: Summary::default(),
+            endings: Endings::default(),
             probe: probe::Expected::default(),
             mailboxes,
             ids: AtomicU64::new(1),

@@ -9,6 +9,7 @@ use crate::store::{MAX_KEY_LEN, Outcome, Space, StoreError, Value, Write};
 use super::Services;
 use super::buffers::{Line, Work};
 use super::counters::RequestOutcome;
+use super::endings::Ending;
 use super::tally::Tally;
 
 /// Answers beyond this are sent before the next request is looked at, so that a client which asks for
@@ -48,8 +49,8 @@ pub(super) enum Step {
     LogIn(Login),
     /// Carry out what may take its time.
     Administer(Box<AdminRequest>),
-    /// Send the answers and close the connection.
-    Close,
+    /// Send the answers and close the connection, for this reason.
+    Close(Ending),
 }
 
 /// A request that could be handled at once.
@@ -104,7 +105,7 @@ impl Client {
                         tally.answer(RequestKind::Invalid, RequestOutcome::Error);
                     }
                     Reply::from(Refusal::LineTooLong { limit: longest }).render(output);
-                    break Step::Close;
+                    break Step::Close(Ending::Protocol);
                 }
                 Line::TooLong => break Step::Commit,
             };
@@ -116,7 +117,7 @@ impl Client {
                     Some(login) => break Step::LogIn(login),
                     None => {
                         Reply::from(Refusal::AuthenticationFailed).render(output);
-                        break Step::Close;
+                        break Step::Close(Ending::LoginDenied);
                     }
                 }
             };
@@ -127,7 +128,7 @@ impl Client {
                 let kind = Request::parse(line).map_or(RequestKind::Invalid, |request| request.kind());
                 tally.answer(kind, RequestOutcome::Denied);
                 Reply::from(Refusal::AuthenticationFailed).render(output);
-                break Step::Close;
+                break Step::Close(Ending::AccountRemoved);
             }
             #[cfg(test)]
             assert_ne!(line, super::tests::FATAL, "a panic on request");

@@ -21,8 +21,9 @@ use crate::store::{Outcome, StoreError};
 use super::accept::Acceptor;
 use super::buffers::Pool;
 use super::commits::Commits;
-use super::connection::{Connection, Desk, End, Turn};
+use super::connection::{Connection, Desk, Turn};
 use super::counters::Recorder;
+use super::endings::{self, Ending, Manner};
 use super::linger::{BUSY_PAUSE, Linger};
 use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
@@ -38,6 +39,9 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Ticks between two summaries of rejections: one second.
 const TICKS_A_SUMMARY: u32 = 4;
+
+/// Ticks between two summaries of endings.
+const TICKS_TO_ENDINGS: u32 = (endings::INTERVAL.as_millis() / TICK.as_millis()) as u32;
 
 /// Until it is looked again whether there is memory for those that wait: other workers give some back, too.
 const STARVED_PAUSE: Duration = Duration::from_millis(5);
@@ -175,7 +179,8 @@ impl Worker {
             || self.has_room_to_give_back()
             || !self.linger.is_empty()
             || !self.pool.is_empty()
-            || self.shared.turned_away.is_going_on();
+            || self.shared.turned_away.is_going_on()
+            || self.shared.endings.is_going_on();
         let tick = ticks.then(|| until(self.next_tick));
         [pause, starved, stopping, busy, tick].into_iter().flatten().min()
     }
@@ -244,8 +249,8 @@ impl Worker {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
             Ok(Turn::Starved { has_begun }) => self.starved.push(token, has_begun),
-            Ok(Turn::Over(end)) => self.remove(token.index as usize, end),
-            Err(_) => self.remove(token.index as usize, End::Failed),
+            Ok(Turn::Over(ending)) => self.remove(token.index as usize, ending),
+            Err(_) => self.remove(token.index as usize, Ending::Failed),
         }
         if self.commits.is_full() {
             self.submit();
@@ -256,24 +261,27 @@ impl Worker {
         self.commits.submit(&self.shared.services.store, &self.mailbox);
     }
 
-    fn remove(&mut self, index: usize, end: End) {
+    fn remove(&mut self, index: usize, ending: Ending) {
         let Some(connection) = self.connections.try_remove(index) else { return };
         let (peer, is_quiet) = (connection.peer(), connection.is_quiet(self.coarse_now()));
+        if ending == Ending::Failed {
+            self.recorder.panic();
+            tracing::error!(%peer, "a session panicked: its connection is closed");
+        }
+        let user = connection.account().map(|account| account.username.as_str());
+        self.shared.endings.note(ending, peer, user);
+        // Before its place is free, so that whoever sees that it is finds it counted.
+        self.recorder.ended(ending);
         let socket = connection.close(&self.shared.budget, &mut self.pool);
         self.mailbox.take_load();
-        match end {
+        match ending.manner() {
+            Manner::AtOnce => {}
             // Who lingers takes no place from others.
-            End::Refused => self.linger.keep(socket, self.now),
+            Manner::AfterLastLine => self.linger.keep(socket, self.now),
             // A drain need not wait for those who have slept for long, and may be many.
-            End::Ended if is_quiet => {}
-            End::Ended => self.linger.end(socket, self.now),
-            End::Failed => {
-                self.recorder.panic();
-                tracing::error!(%peer, "a session panicked: its connection is closed");
-            }
-            End::Closed | End::Cut => {}
+            Manner::AfterAnswers if is_quiet => {}
+            Manner::AfterAnswers => self.linger.end(socket, self.now),
         }
-        tracing::debug!(%peer, ?end, "a connection ended");
     }
 
     fn tick(&mut self) {
@@ -282,13 +290,7 @@ impl Worker {
         let settings = self.settings;
         let now = self.coarse_now();
         let memory_is_short = !self.shared.budget.has_room(self.spendable());
-        self.end_all_that(End::Cut, |connection| {
-            let overdue = connection.is_overdue(&settings, memory_is_short, now);
-            if overdue {
-                tracing::debug!(peer = %connection.peer(), "the client took too long");
-            }
-            overdue
-        });
+        self.end_those(|connection| connection.overdue(&settings, memory_is_short, now));
         self.linger.sweep(self.now);
         self.pool.trim();
         if self.has_room_to_give_back() {
@@ -297,6 +299,9 @@ impl Worker {
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_A_SUMMARY) {
             self.shared.turned_away.log();
+        }
+        if self.number == 0 && self.ticks.is_multiple_of(TICKS_TO_ENDINGS) {
+            self.shared.endings.log();
         }
     }
 

@@ -262,3 +262,63 @@ fn history_that_could_not_be_written() {
         assert!(said.ends_with(line), "{said}");
     }
 }
+
+#[test]
+fn connections_that_ended_by_reason_each_once_and_told_in_the_log() {
+    let server = Setup::new()
+        .limit(20)
+        .config("[client]\nlogin_timeout = \"500ms\"\nidle_timeout = \"2s\"\nmax_request = \"1KiB\"\n")
+        .start();
+    let closed = |reason: &str| {
+        Scrape::of(&server).value(&format!("shibudb_connections_closed_total{{reason=\"{reason}\"}}"))
+    };
+    let mut long = server.admin();
+    long.send("x".repeat(2000));
+    assert!(long.line().unwrap().contains("request too long"));
+    let killed = server.admin();
+    let address = killed.stream.get_ref().local_addr().unwrap().to_string();
+    let listed = server.get("/connections").json();
+    let entry = listed["connections"].as_array().unwrap().iter().find(|entry| entry["peer"] == address);
+    let path = format!("/connections/{}", entry.unwrap()["id"]);
+    assert_eq!(
+        server
+            .send_raw(format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+            .status,
+        200
+    );
+    let mut denied = server.connect();
+    assert!(say(&mut denied, r#"{"username":"admin","password":"wrong"}"#).contains("authentication failed"));
+    drop(server.admin());
+    let mut begun = server.admin();
+    begun.send("{");
+    let (silent, idle) = ([server.connect(), server.connect()], server.admin());
+    server.wait_until_active(0);
+    for (reason, connections) in [
+        ("client", 1.0),
+        ("unreachable", 0.0),
+        ("login_denied", 1.0),
+        ("login_timeout", 2.0),
+        ("idle_timeout", 1.0),
+        ("too_slow", 1.0),
+        ("protocol", 1.0),
+        ("killed", 1.0),
+    ] {
+        assert_eq!(closed(reason), connections, "{reason}");
+    }
+    let scrape = Scrape::of(&server);
+    let accepted = scrape.value("shibudb_connections_accepted_total");
+    assert_eq!(scrape.sum("shibudb_connections_closed_total"), accepted);
+    let peer = idle.stream.get_ref().local_addr().unwrap();
+    server.wait_for_log(&format!(
+        "closed the connection of {peer}: the client sent nothing for client.idle_timeout (idle_timeout)"
+    ));
+    for told in ["closed the connection of", "(login_timeout)", "(too_slow)", "(protocol)"] {
+        server.wait_for_log(told);
+    }
+    assert_eq!(
+        server.log().matches("(login_timeout)").count(),
+        1,
+        "the second is counted for a line of its own"
+    );
+    drop(silent);
+}

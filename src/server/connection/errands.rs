@@ -9,9 +9,10 @@ use crate::store::{Outcome, StoreError};
 
 use super::super::admin::{administer, with_profile};
 use super::super::counters::LoginOutcome;
+use super::super::endings::Ending;
 use super::super::mailbox::{Finished, Promise, Token};
 use super::super::requests::answer_writes;
-use super::{Connection, Desk, End, State, Turn};
+use super::{Connection, Desk, State, Turn};
 
 /// Room for so many writes is kept.
 const SPARE_WRITES: usize = 16;
@@ -34,7 +35,7 @@ impl Connection {
             }
             Finished::LoggedIn(Ok(account), generation) => self.let_in(account, generation, desk),
             Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
-            Finished::Abandoned => return Turn::Over(End::Failed),
+            Finished::Abandoned => return Turn::Over(Ending::Failed),
         }
         self.turn(token, desk)
     }
@@ -105,7 +106,7 @@ impl Connection {
         desk.recorder.login(LoginOutcome::Denied);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
-        work.last = true;
+        work.last = Some(Ending::LoginDenied);
         self.state = State::Sending;
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::accept::{Accepted, Arrival};
 use super::super::connection::Connection;
+use super::super::endings::Ending;
 use super::super::mailbox::{Message, Token};
 use super::{BATCH, LISTENER, Worker};
 
@@ -72,6 +73,7 @@ impl Worker {
                 entry.insert(connection);
             }
             Err(error) => {
+                self.recorder.ended(Ending::Failed);
                 self.mailbox.take_load();
                 tracing::warn!(peer = %connection.peer(), %error, "cannot watch a connection: it is closed");
             }

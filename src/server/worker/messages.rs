@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::super::connection::{Connection, End};
+use super::super::connection::Connection;
+use super::super::endings::Ending;
 use super::super::linger::LONGEST;
 use super::super::mailbox::Message;
 use super::super::probe;
@@ -28,11 +29,11 @@ impl Worker {
             Message::Drain(drained) => {
                 self.drains = true;
                 self.draining = Some(drained);
-                self.end_all_that(End::Ended, Connection::end);
+                self.end_those(|connection| connection.is_between_requests().then_some(Ending::Drained));
             }
             Message::Cut(cut) => {
                 let connections = self.connections.len();
-                self.end_all_that(End::Cut, |_| true);
+                self.end_those(|_| Some(Ending::DrainTimeout));
                 cut.send(connections).ok();
             }
             Message::List(reply) => {
@@ -46,21 +47,22 @@ impl Worker {
             }
             Message::Stop => {
                 self.stop_accepting()?;
-                self.end_all_that(End::Cut, |_| true);
+                self.end_those(|_| Some(Ending::DrainTimeout));
                 self.stopping = Some(self.now + LONGEST);
             }
         }
         Ok(())
     }
 
-    pub(super) fn end_all_that(&mut self, end: End, mut is_to_end: impl FnMut(&mut Connection) -> bool) {
+    /// Ends all connections for which there is a reason.
+    pub(super) fn end_those(&mut self, mut reason: impl FnMut(&mut Connection) -> Option<Ending>) {
         let ending: Vec<_> = self
             .connections
             .iter_mut()
-            .filter_map(|(index, connection)| is_to_end(connection).then_some(index))
+            .filter_map(|(index, connection)| Some((index, reason(connection)?)))
             .collect();
-        for index in ending {
-            self.remove(index, end);
+        for (index, ending) in ending {
+            self.remove(index, ending);
         }
     }
 
@@ -70,7 +72,7 @@ impl Worker {
         if !connection.end() {
             return Some(Ended::AfterItsRequest);
         }
-        self.remove(index, End::Ended);
+        self.remove(index, Ending::Killed);
         Some(Ended::Now)
     }
 

@@ -1,0 +1,236 @@
+//! Why connections end: the reasons, as metrics and the log name them, and the lines in the log.
+//!
+//! An ending that an operator may want to know of is logged: the first of its kind at once and with the
+//! client's address, the others as a number every [`INTERVAL`], so that a storm does not flood the log.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// Between two lines about endings of one kind.
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ending {
+    /// The client closed or reset it.
+    Client,
+    /// The client's machine, or the way to it, is gone.
+    Unreachable,
+    /// The login was refused, and the client was told.
+    LoginDenied,
+    /// There was no login in time.
+    LoginTimeout,
+    /// The client was silent for too long.
+    IdleTimeout,
+    /// A request came in too slowly, or not to its end.
+    TooSlow,
+    /// The client did not read its answers.
+    NotReading,
+    /// The client sent what this protocol does not allow, and was told.
+    Protocol,
+    /// The account of the session was deleted, and the client was told.
+    AccountRemoved,
+    /// An operator ended it.
+    Killed,
+    /// The server is shutting down; the connection was between requests.
+    Drained,
+    /// The server is shutting down, and the time for it was up.
+    DrainTimeout,
+    /// A fault of this program.
+    Failed,
+}
+
+/// How the socket is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// At once, whatever the client is doing.
+    AtOnce,
+    /// The client was sent a last line, and is to read it.
+    AfterLastLine,
+    /// The client is to read all answers that it was sent.
+    AfterAnswers,
+}
+
+/// Endings for the log.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    kinds: [Burst; Ending::ALL.len()],
+}
+
+/// Endings of one kind: the first, then the number of others until there was none for a whole [`INTERVAL`].
+#[derive(Debug, Default)]
+struct Burst {
+    going_on: AtomicBool,
+    /// Whether it began in the interval that is passing.
+    just_begun: AtomicBool,
+    unlogged: AtomicU64,
+}
+
+impl Ending {
+    /// All of them, in their order.
+    pub const ALL: [Self; 13] = [
+        Self::Client,
+        Self::Unreachable,
+        Self::LoginDenied,
+        Self::LoginTimeout,
+        Self::IdleTimeout,
+        Self::TooSlow,
+        Self::NotReading,
+        Self::Protocol,
+        Self::AccountRemoved,
+        Self::Killed,
+        Self::Drained,
+        Self::DrainTimeout,
+        Self::Failed,
+    ];
+
+    /// The name in metrics and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Unreachable => "unreachable",
+            Self::LoginDenied => "login_denied",
+            Self::LoginTimeout => "login_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::TooSlow => "too_slow",
+            Self::NotReading => "not_reading",
+            Self::Protocol => "protocol",
+            Self::AccountRemoved => "account_removed",
+            Self::Killed => "killed",
+            Self::Drained => "drained",
+            Self::DrainTimeout => "drain_timeout",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Why, by what reading from or writing to the socket has said.
+    pub(super) fn of(error: Errno) -> Self {
+        match error {
+            Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN => {
+                Self::Unreachable
+            }
+            _ => Self::Client,
+        }
+    }
+
+    pub(super) fn manner(self) -> Manner {
+        match self {
+            Self::LoginDenied | Self::Protocol | Self::AccountRemoved => Manner::AfterLastLine,
+            Self::Killed | Self::Drained => Manner::AfterAnswers,
+            Self::Client
+            | Self::Unreachable
+            | Self::LoginTimeout
+            | Self::IdleTimeout
+            | Self::TooSlow
+            | Self::NotReading
+            | Self::DrainTimeout
+            | Self::Failed => Manner::AtOnce,
+        }
+    }
+
+    /// What an operator reads about it. `None` if it is no news, or is logged elsewhere.
+    fn sentence(self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable => Some("the client's machine did not answer"),
+            Self::LoginTimeout => Some("the client had not logged in within client.login_timeout"),
+            Self::IdleTimeout => Some("the client sent nothing for client.idle_timeout"),
+            Self::TooSlow => Some("a request came in too slowly"),
+            Self::NotReading => Some("the client did not read its answers"),
+            Self::Protocol => Some("the client sent what the protocol does not allow"),
+            Self::AccountRemoved => Some("the account was deleted"),
+            Self::Client
+            | Self::LoginDenied
+            | Self::Killed
+            | Self::Drained
+            | Self::DrainTimeout
+            | Self::Failed => None,
+        }
+    }
+}
+
+impl Endings {
+    /// Notes that a connection has ended.
+    pub(super) fn note(&self, ending: Ending, peer: SocketAddr, user: Option<&str>) {
+        let reason = ending.name();
+        tracing::debug!(%peer, user, reason, "a connection ended");
+        if let Some(sentence) = ending.sentence()
+            && self.kinds[ending as usize].begins()
+        {
+            tracing::info!(%peer, user, reason, "closed the connection of {peer}: {sentence} ({reason})");
+        }
+    }
+
+    /// Whether there is something to be logged, or may be within the interval.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.going_on.load(Ordering::Relaxed))
+    }
+
+    /// Logs what was noted since the last call. To be called every [`INTERVAL`].
+    pub(super) fn log(&self) {
+        for (ending, kind) in Ending::ALL.into_iter().zip(&self.kinds) {
+            if let (Some(sentence), connections @ 1..) = (ending.sentence(), kind.take()) {
+                let reason = ending.name();
+                tracing::info!(connections, reason, "closed {connections} more: {sentence} ({reason})");
+            }
+        }
+    }
+}
+
+impl Burst {
+    /// Counts one. Whether it is the first.
+    fn begins(&self) -> bool {
+        if self.going_on.swap(true, Ordering::Relaxed) {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        self.just_begun.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// How many others there were since the last call.
+    fn take(&self) -> u64 {
+        if !self.going_on.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let just_begun = self.just_begun.swap(false, Ordering::Relaxed);
+        let others = self.unlogged.swap(0, Ordering::Relaxed);
+        if others == 0 && !just_begun {
+            self.going_on.store(false, Ordering::Relaxed);
+        }
+        others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_number_and_a_name_of_its_own() {
+        for (number, ending) in Ending::ALL.into_iter().enumerate() {
+            assert_eq!(ending as usize, number);
+            let namesakes = Ending::ALL.iter().filter(|other| other.name() == ending.name());
+            assert_eq!(namesakes.count(), 1, "{}", ending.name());
+        }
+    }
+
+    #[test]
+    fn the_first_is_told_then_numbers_until_it_is_quiet() {
+        let burst = Burst::default();
+        assert_eq!(burst.take(), 0);
+        assert!(burst.begins());
+        assert!(!burst.begins());
+        assert!(!burst.begins());
+        assert_eq!(burst.take(), 2);
+        assert!(!burst.begins(), "it goes on");
+        assert_eq!(burst.take(), 1);
+        assert_eq!(burst.take(), 0);
+        assert!(burst.begins(), "it was quiet");
+        assert_eq!(burst.take(), 0);
+        assert!(!burst.begins(), "one more in the interval after the first");
+    }
+}
