@@ -164,7 +164,7 @@ async fn import_space(
     step: &mut impl FnMut(Step<'_>),
 ) -> Result<SpaceReport, ImportError> {
     let name = &found.name;
-    match store.create_space(name, found.wal).await {
+    match store.import_space(name, found.wal).await {
         Ok(()) | Err(SpaceError::AlreadyExists) => {}
         Err(source) => return Err(ImportError::Space { name: name.clone(), source }),
     }

@@ -12,6 +12,8 @@
 //! - [`control`]: the only way to change the limit
 //! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
+//! - `names`: what may be called what, and how text of clients is shown
+//! - `private`: files that belong to this user alone
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
 
@@ -25,6 +27,8 @@ pub mod limiter;
 pub mod logging;
 pub mod management;
 pub mod metrics;
+mod names;
+mod private;
 pub mod protocol;
 pub mod series;
 pub mod server;

@@ -149,12 +149,10 @@ fn names_and_passwords_are_of_any_language_and_have_limits() {
     let long_name = "大".repeat(85);
     let long_password = "🔑".repeat(256);
     let users = [
-        ("Jürgen 大 👩‍🚀 \"quoted\" \\ and so on", "pässwörd\n\0🔑 "),
+        ("Jürgen 大 👩 \"quoted\" \\ and so on", "pässwörd\n\0🔑 "),
         ("ユーザー", "пароль"),
         (long_name.as_str(), long_password.as_str()),
-        // Not the same as with the letter in one piece: names are compared as they are.
         ("e\u{301}", "decomposed"),
-        ("é", "composed"),
     ];
     for (username, password) in users {
         admin.expect_ok(&create(username, password, "user"), "USER_CREATED");
@@ -167,11 +165,17 @@ fn names_and_passwords_are_of_any_language_and_have_limits() {
         let profile = format!("Username: {username} | Role: user | Permissions: None");
         admin.expect_ok(&json!({"type": "GET_USER", "data": username}), &profile);
     }
+    // Not the same as with the letter in one piece: names are compared as they are, and two that look alike are refused.
     refused_login(&server, "é", "decomposed");
     for (username, password, told) in [
         ("", "p", "user name must not be empty"),
         (&*"n".repeat(256), "p", "user name must not exceed 255 bytes"),
-        ("a\nb", "p", "user name must not contain control characters"),
+        ("a\nb", "p", "user name must consist of visible characters"),
+        ("a\u{202e}", "p", "user name must consist of visible characters"),
+        ("👩‍🚀", "p", "user name must consist of visible characters"),
+        ("a ", "p", "user name must not start or end with white space"),
+        ("é", "p", "user name can be mistaken for \"e\u{301}\", which exists"),
+        ("zo\u{435}", "p", "user name can be mistaken for \"zoe\", which exists"),
         ("u", "", "password must not be empty"),
         ("u", &*"p".repeat(1025), "password must not exceed 1024 bytes"),
     ] {

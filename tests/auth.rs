@@ -62,7 +62,7 @@ async fn users_survive_a_restart_and_no_password_is_stored() {
     let dir = tempfile::tempdir().unwrap();
     let permissions =
         BTreeMap::from([("a".to_owned(), Permission::Read), ("b".to_owned(), Permission::Write)]);
-    let (name, password) = ("Jürgen 大 👩‍🚀 \"quoted\"", "pässwörd\n\0🔑");
+    let (name, password) = ("Jürgen 大 👩 \"quoted\"", "pässwörd\n\0🔑");
     {
         let (store, accounts) = open(dir.path(), CHEAP);
         let new = NewUser { permissions: permissions.clone(), ..user(name, password, Role::User) };
@@ -150,7 +150,11 @@ async fn refusals_speak_the_documented_words() {
     for (username, password, words) in [
         ("", "p", "user name must not be empty"),
         (&"ä".repeat(128), "p", "user name must not exceed 255 bytes"),
-        ("a\nb", "p", "user name must not contain control characters"),
+        ("a\nb", "p", "user name must consist of visible characters"),
+        ("a\u{202e}b", "p", "user name must consist of visible characters"),
+        ("a\u{200b}", "p", "user name must consist of visible characters"),
+        ("a ", "p", "user name must not start or end with white space"),
+        ("\u{430}dmin", "p", "user name can be mistaken for \"admin\", which exists"),
         ("v", "", "password must not be empty"),
         ("v", &"p".repeat(1025), "password must not exceed 1024 bytes"),
     ] {
@@ -316,4 +320,36 @@ async fn an_impossible_password_is_refused_before_anything_waits() {
     let (dir, accounts) = fresh(CHEAP);
     let endless = "x".repeat(MAX_PASSWORD_LEN + 1);
     accounts.prepare_admin(Some(&endless), dir.path()).await.unwrap_err();
+}
+
+/// From before there was a rule for it, or from an import.
+#[tokio::test]
+async fn an_account_with_a_name_that_none_would_get_today_goes_on_working() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = "u\u{202e}\n ";
+    {
+        let (store, accounts) = open(dir.path(), CHEAP);
+        accounts.create(user("admin", "secret", Role::Admin)).await.unwrap();
+        accounts.create(user("u", "pass", Role::User)).await.unwrap();
+        let (_, record) =
+            store.system_entries().unwrap().into_iter().find(|(key, _)| key.ends_with(b"/u")).unwrap();
+        let renamed = String::from_utf8(record).unwrap();
+        let permissions = r#""permissions":{"s\u202e":"read"}"#;
+        let renamed = renamed.replace(r#""permissions":{}"#, permissions);
+        store.system_put(format!("user/{old}").as_bytes(), renamed.into_bytes()).await.unwrap();
+    }
+    let (_store, accounts) = open(dir.path(), CHEAP);
+    assert_eq!(accounts.login(old, "pass", HERE).await.unwrap().username, old);
+    let mut permissions = accounts.account(old).unwrap().permissions.clone();
+    assert!(permissions.contains_key("s\u{202e}"));
+    permissions.insert("t".to_owned(), Permission::Write);
+    accounts.set_permissions(old, permissions).await.unwrap();
+    accounts.set_password(old, "other").await.unwrap();
+    accounts.set_role(old, Role::Admin).await.unwrap();
+    accounts.login(old, "other", HERE).await.unwrap();
+    assert_eq!(
+        accounts.create(user(old, "x", Role::User)).await.unwrap_err().to_string(),
+        "user name must consist of visible characters"
+    );
+    accounts.delete(old).await.unwrap();
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{self, User};
-use super::rules::{check_password, check_permissions, check_username};
+use super::rules::{check_password, check_permissions};
 use super::{Account, AccountError, Accounts, NewUser, Permission, Role};
+use crate::names;
 use crate::store::StoreError;
 
 /// How often it is tried to store what could not be stored.
@@ -20,18 +21,14 @@ impl Accounts {
     /// [`AccountError`].
     pub async fn create(&self, user: NewUser) -> Result<(), AccountError> {
         let NewUser { username, password, role, permissions } = user;
-        check_username(&username)?;
+        names::check(&username)?;
         check_password(&password)?;
-        check_permissions(&permissions)?;
+        check_permissions(&permissions, |space| self.is_space(space))?;
         // Before the hash, to spare it; and again below, since somebody may be faster.
-        if self.user(&username).is_some() {
-            return Err(AccountError::UserExists);
-        }
+        self.check_new(&username)?;
         let hash = self.inner.hasher.hash(&password).await?;
         let _changing = self.inner.changing.lock().await;
-        if self.user(&username).is_some() {
-            return Err(AccountError::UserExists);
-        }
+        self.check_new(&username)?;
         self.replace(Account::new(username, role, permissions), hash.into()).await.map(drop)
     }
 
@@ -70,9 +67,10 @@ impl Accounts {
         username: &str,
         permissions: BTreeMap<String, Permission>,
     ) -> Result<(), AccountError> {
-        check_permissions(&permissions)?;
         let _changing = self.inner.changing.lock().await;
         let user = self.existing(username)?;
+        let has = |space: &str| user.account.permissions.contains_key(space);
+        check_permissions(&permissions, |space| has(space) || self.is_space(space))?;
         self.replace(Account { permissions, ..(*user.account).clone() }, Arc::clone(&user.hash))
             .await
             .map(drop)
@@ -145,6 +143,18 @@ impl Accounts {
             .values()
             .any(|other| other.account.is_admin() && other.account.username != user.account.username);
         if user.account.is_admin() && !others { Err(AccountError::LastAdmin) } else { Ok(()) }
+    }
+
+    /// Whether there can be a new user of this name beside those that are there.
+    fn check_new(&self, username: &str) -> Result<(), AccountError> {
+        if self.user(username).is_some() {
+            return Err(AccountError::UserExists);
+        }
+        Ok(names::check_unlike(username, self.users().keys().map(String::as_str))?)
+    }
+
+    fn is_space(&self, name: &str) -> bool {
+        self.inner.store.space(name).is_some()
     }
 
     fn existing(&self, username: &str) -> Result<Arc<User>, AccountError> {

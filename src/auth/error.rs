@@ -3,6 +3,7 @@
 use std::io;
 
 use super::HashError;
+use crate::names::{InvalidName, LooksLike};
 use crate::store::StoreError;
 
 /// The users could not be loaded.
@@ -35,7 +36,10 @@ pub enum AccountError {
     LastAdmin,
     /// No user can be called that.
     #[error("user name {0}")]
-    InvalidName(&'static str),
+    InvalidName(#[from] InvalidName),
+    /// It looks like the name of another user.
+    #[error("user name {0}")]
+    LooksLike(#[from] LooksLike),
     /// No password can be that.
     #[error("password {0}")]
     InvalidPassword(&'static str),

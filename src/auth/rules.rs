@@ -1,24 +1,15 @@
-//! What can be a name, a password, and permissions.
+//! What can be a password, and permissions. What can be a name is in [`names`](crate::names).
 
 use std::collections::BTreeMap;
 
 use super::{AccountError, Permission};
 
-/// The longest user name, in bytes of UTF-8.
-pub const MAX_USERNAME_LEN: usize = 255;
+pub use crate::names::MAX_LEN as MAX_USERNAME_LEN;
+
 /// The longest password, in bytes of UTF-8.
 pub const MAX_PASSWORD_LEN: usize = 1024;
 /// The most permissions of one user.
 pub const MAX_PERMISSIONS: usize = 10_000;
-
-pub(super) fn check_username(username: &str) -> Result<(), AccountError> {
-    Err(AccountError::InvalidName(match username {
-        "" => "must not be empty",
-        long if long.len() > MAX_USERNAME_LEN => "must not exceed 255 bytes",
-        name if name.chars().any(char::is_control) => "must not contain control characters",
-        _ => return Ok(()),
-    }))
-}
 
 pub(super) fn check_password(password: &str) -> Result<(), AccountError> {
     Err(AccountError::InvalidPassword(match password {
@@ -28,11 +19,16 @@ pub(super) fn check_password(password: &str) -> Result<(), AccountError> {
     }))
 }
 
-pub(super) fn check_permissions(permissions: &BTreeMap<String, Permission>) -> Result<(), AccountError> {
+/// Whether a user can have these permissions. Those for a space whose name would not be given today are fine if
+/// `is_known`: it may be there from before.
+pub(super) fn check_permissions(
+    permissions: &BTreeMap<String, Permission>,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<(), AccountError> {
     if permissions.len() > MAX_PERMISSIONS {
         return Err(AccountError::InvalidPermissions("must not exceed 10000 per user"));
     }
-    if permissions.keys().any(|space| crate::store::check_name(space).is_err()) {
+    if permissions.keys().any(|space| crate::store::check_name(space).is_err() && !is_known(space)) {
         return Err(AccountError::InvalidPermissions("must name spaces that can exist"));
     }
     Ok(())

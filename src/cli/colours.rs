@@ -8,6 +8,8 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
+use crate::names::shown_lines;
+
 /// Headings.
 pub(super) const HEADING: Style = Style::new().bold();
 /// What somebody should look at.
@@ -53,9 +55,10 @@ impl Colours {
     }
 }
 
-/// The line that tells an error, for standard error.
+/// The line that tells an error, for standard error. It may quote what a server or a file says.
 pub(super) fn error(message: impl Display) -> String {
-    format!("{} {message}", Colours::of(&std::io::stderr()).paint(ERROR, "Error:"))
+    let message = message.to_string();
+    format!("{} {}", Colours::of(&std::io::stderr()).paint(ERROR, "Error:"), shown_lines(&message))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 
 use super::{EXIT_FAILED, EXIT_USAGE, Failure, failed};
+use crate::names::{shown, shown_lines};
 use crate::protocol::client::{Answer, spaces};
 use crate::protocol::{AdminRequest, Request, Text};
 use client::{Client, ClientError};
@@ -96,9 +97,13 @@ fn execute(
     let text = match client.ask(&request)? {
         Answer::Done(message) if lists_spaces => {
             let names = spaces(&message).map_err(ClientError::from)?;
-            names.into_iter().map(|name| name + "\n").collect()
+            names.into_iter().map(|name| shown(&name).into_owned() + "\n").collect()
         }
-        Answer::Done(text) | Answer::Value(text) | Answer::Refused(text) => text + "\n",
+        Answer::Value(text) if !io::stdout().is_terminal() => text + "\n",
+        // What others have stored must not move the cursor about, nor say what it does not.
+        Answer::Done(text) | Answer::Value(text) | Answer::Refused(text) => {
+            shown_lines(&text).into_owned() + "\n"
+        }
     };
     print(out, &text)
 }

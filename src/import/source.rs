@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::json::{self, Document};
 use super::metadata::{self, FoundSpace};
 use super::users::{self, FoundUser};
-use crate::store::check_name;
+use crate::store::{SpaceError, check_name};
 
 /// The file with the records of a space, in the space's directory.
 const DATA: &str = "data.db";
@@ -87,7 +87,7 @@ impl Source {
         spaces.retain(|space| match check_name(&space.name) {
             Ok(()) => true,
             Err(error) => {
-                left_out.push(LeftOut::space(&space.name, error));
+                left_out.push(LeftOut::space(&space.name, SpaceError::from(error)));
                 false
             }
         });

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::json::{self, Document, Item};
 use super::{LeftOut, SourceError};
 use crate::auth::{Account, ImportedHash, Permission, Role};
+use crate::store::{SpaceError, check_name};
 
 /// A user that can be taken over.
 #[derive(Debug)]
@@ -70,11 +71,11 @@ fn known_permissions(
                 continue;
             }
         };
-        match crate::store::check_name(space) {
+        match check_name(space) {
             Ok(()) => drop(known.insert(space.clone(), permission)),
             Err(error) => {
                 let what = format!("permission of user {username:?} for space {space:?}");
-                left_out.push(LeftOut { what, why: error.to_string() });
+                left_out.push(LeftOut { what, why: SpaceError::from(error).to_string() });
             }
         }
     }

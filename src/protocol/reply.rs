@@ -1,6 +1,7 @@
 //! What a client may be answered, word for word.
 
 use super::request::RequestError;
+use crate::names::shown;
 
 /// One answer, to be rendered as one line.
 #[derive(Debug)]
@@ -223,9 +224,10 @@ impl Profile<'_> {
 
     fn sentence(&self) -> String {
         let pairs: Vec<_> =
-            self.permissions.iter().map(|(space, access)| format!("{space}={access}")).collect();
+            self.permissions.iter().map(|(space, access)| format!("{}={access}", shown(space))).collect();
         let permissions = if pairs.is_empty() { "None".to_owned() } else { pairs.join(", ") };
-        format!("Username: {} | Role: {} | Permissions: {permissions}", self.username, self.role)
+        let username = shown(self.username);
+        format!("Username: {username} | Role: {} | Permissions: {permissions}", self.role)
     }
 }
 

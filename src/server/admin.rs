@@ -118,7 +118,7 @@ fn space_refusal(error: SpaceError) -> Refusal {
     match error {
         SpaceError::AlreadyExists => Refusal::SpaceExists,
         SpaceError::DoesNotExist => Refusal::SpaceMissing,
-        SpaceError::InvalidName(name) => Refusal::Other(name.to_string()),
+        error @ (SpaceError::InvalidName(_) | SpaceError::LooksLike(_)) => Refusal::Other(error.to_string()),
         SpaceError::Store(error) => refusal(&error),
     }
 }

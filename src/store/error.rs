@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::space::InvalidName;
+use crate::names::{InvalidName, LooksLike};
 
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +77,11 @@ pub enum SpaceError {
     #[error("space does not exist")]
     DoesNotExist,
     /// No space can be called that.
-    #[error(transparent)]
+    #[error("space name {0}")]
     InvalidName(#[from] InvalidName),
+    /// It looks like the name of another space.
+    #[error("space name {0}")]
+    LooksLike(#[from] LooksLike),
     /// The change could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),

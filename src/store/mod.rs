@@ -60,9 +60,11 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use error::{OpenError, SpaceError, StoreError};
-pub use space::{InvalidName, MAX_NAME_LEN, Space, check_name};
+pub use space::{Space, check_name};
 pub use stats::{Contents, Stats};
 pub use weight::Weight;
+
+pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
 
 use cache::KeyRef;
 use committer::Committer;
@@ -72,6 +74,8 @@ use layout::{Catalogue, Deleted};
 use lock::DirectoryLock;
 use queue::Command;
 use shared::{Shared, Slot};
+
+use crate::names::check_unlike;
 
 /// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;
@@ -132,6 +136,7 @@ pub struct Value(fjall::UserValue);
 /// What is closed once, by whoever comes first.
 struct Open {
     shared: Arc<Shared>,
+    naming: tokio::sync::Mutex<()>,
     running: Mutex<Option<Running>>,
 }
 
@@ -164,7 +169,7 @@ impl Store {
             not_usable(source)
         })?;
         let running = Mutex::new(Some(Running { committer, reclaimer, _lock: lock }));
-        Ok(Self { open: Arc::new(Open { shared, running }) })
+        Ok(Self { open: Arc::new(Open { shared, naming: tokio::sync::Mutex::default(), running }) })
     }
 
     /// The space called `name`, if there is one.
@@ -232,8 +237,20 @@ impl Store {
     /// the last second of them may be lost in a crash.
     ///
     /// # Errors
-    /// [`SpaceError`] if the name is taken or impossible, or the change could not be stored.
+    /// [`SpaceError`] if the name is taken or impossible or looks like another one, or the change could not be stored.
     pub async fn create_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
+        check_name(name)?;
+        // From the look at the other names until there is this one: of two that look alike only one is made.
+        let _naming = self.open.naming.lock().await;
+        check_unlike(name, self.spaces().iter().map(Space::name))?;
+        self.import_space(name, wal).await
+    }
+
+    /// The same for a space that there was elsewhere, whatever other names its own looks like.
+    ///
+    /// # Errors
+    /// As [`create_space`](Self::create_space).
+    pub async fn import_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
         check_name(name)?;
         self.ask(|reply| Command::CreateSpace { name: name.to_owned(), wal, reply }).await?
     }

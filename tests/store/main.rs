@@ -188,6 +188,8 @@ async fn creating_and_deleting_says_what_is_wrong() {
         let refused = store.create_space(name, true).await.unwrap_err();
         assert!(matches!(refused, SpaceError::InvalidName(found) if found == error), "{name:?}: {refused}");
     }
+    let alike = store.create_space("\u{430}", true).await.unwrap_err();
+    assert_eq!(alike.to_string(), "space name can be mistaken for \"a\", which exists");
     for name in [&"ä".repeat(127), "Größe 大きさ", "a.b", "…", "👩‍🚀"] {
         // The astronaut is two faces joined by an invisible character.
         let allowed = !name.contains('\u{200d}');

@@ -18,6 +18,7 @@ use super::client::{Client, ClientError};
 use super::command::{self, Command, Line};
 use super::prompt::Interrupts;
 use super::{CommandError, execute};
+use crate::names::{shown, shown_lines};
 use completion::Assistant;
 
 /// Lines that the history keeps.
@@ -38,7 +39,7 @@ pub(super) fn run(client: Client, interrupts: &Interrupts) -> Result<(), String>
     let mut editor = Editor::<Assistant, FileHistory>::with_config(config).map_err(text)?;
     editor.set_helper(Some(Assistant::new(Rc::clone(&client))));
     let history = open_history(&mut editor);
-    tell(format_args!("Logged in as {}. Type help for help.", client.borrow().username()));
+    tell(format_args!("Logged in as {}. Type help for help.", shown(client.borrow().username())));
     loop {
         let prompt = prompt(&client.borrow());
         let line = match editor.readline(&prompt) {
@@ -80,7 +81,7 @@ fn perform(command: Command, client: &mut Client, interrupts: &Interrupts) -> Re
 
 fn prompt(client: &Client) -> String {
     match client.space() {
-        Some(space) => format!("shibudb/{space}> "),
+        Some(space) => format!("shibudb/{}> ", shown(space)),
         None => "shibudb> ".into(),
     }
 }
@@ -129,9 +130,9 @@ fn say(text: &str) {
     writeln!(io::stdout(), "{text}").ok();
 }
 
-/// Says something that is no result.
+/// Says something that is no result. It may quote what a server says.
 fn tell(text: impl std::fmt::Display) {
-    writeln!(io::stderr(), "{text}").ok();
+    writeln!(io::stderr(), "{}", shown_lines(&text.to_string())).ok();
 }
 
 fn text(error: ReadlineError) -> String {

@@ -12,6 +12,7 @@ use crate::cli::colours::Colours;
 use crate::management::wire::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS,
 };
+use crate::names;
 
 /// Which connections are wanted, and in which order.
 #[derive(Debug, Clone, Args)]
@@ -67,8 +68,8 @@ pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
         let cells = [
             right(id.to_string()),
             Cell::new(peer),
-            Cell::new(user.as_deref().unwrap_or("-")),
-            Cell::new(space.as_deref().unwrap_or("-")),
+            Cell::new(user.as_deref().map_or("-".into(), names::shown)),
+            Cell::new(space.as_deref().map_or("-".into(), names::shown)),
             Cell::new(local(connected_at)),
             right(format!("{idle_seconds:.1}s")),
             right(requests.to_string()),
@@ -95,7 +96,7 @@ pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
 }
 
 fn counts<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
-    counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    counts.map(|(name, count)| format!("{} {count}", names::shown(name))).collect::<Vec<_>>().join(", ")
 }
 
 fn size(bytes: u64) -> String {

@@ -15,6 +15,7 @@ use crate::management::wire::{
     ChangedSetting, ConfigReport, CurrentLimit, Health, History, HistoryEntry, LastReload, LimitReport,
     Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats,
 };
+use crate::names::{shown, shown_lines};
 
 /// Usage that is worth a look, in percent, if the server does not say.
 pub(super) const WARN_PERCENT: f64 = 80.0;
@@ -61,7 +62,7 @@ pub(super) fn health(health: Health) -> String {
 }
 
 pub(super) fn message(Message { message }: Message) -> String {
-    message + "\n"
+    shown_lines(&message).into_owned() + "\n"
 }
 
 pub(super) fn history(History { changes }: History, colours: Colours) -> String {
@@ -77,10 +78,10 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
         let cells = [
             Cell::new(local(time)),
             Cell::new(door),
-            Cell::new(actor),
+            Cell::new(shown(&actor)),
             Cell::new(format!("{old} → {new}")),
             Cell::new(active).set_alignment(CellAlignment::Right),
-            Cell::new(outcome),
+            Cell::new(shown(&outcome)),
         ];
         rows.add(style, cells);
     }
@@ -108,9 +109,10 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
         Some(LastReload { time, door, outcome: ReloadOutcome::Ok, .. }) => {
             (Style::new(), format!("{} through {door}: ok", local(time)))
         }
-        Some(LastReload { time, door, outcome: ReloadOutcome::Failed, error }) => {
-            (RED, format!("{} through {door}: failed: {}", local(time), error.unwrap_or_default()))
-        }
+        Some(LastReload { time, door, outcome: ReloadOutcome::Failed, error }) => (
+            RED,
+            format!("{} through {door}: failed: {}", local(time), shown_lines(&error.unwrap_or_default())),
+        ),
     };
     let reload = colours.paint_lines(style, &format!("Last Reload: {reload}\n"));
     let further = further(&limit, limit.current, colours);
@@ -162,7 +164,7 @@ pub(super) fn configured_limit(limit: &LimitReport, current: u32) -> Option<Stri
         _ if base == current => return None,
         (Some(refused), _) => format!("refused: {}", refused.reason),
         (None, Some(set)) => {
-            format!("override: {} set through {} by {}", set.limit, set.door, set.actor)
+            format!("override: {} set through {} by {}", set.limit, set.door, shown(&set.actor))
         }
         (None, None) if base > limit.ceiling => {
             format!("this process can hold at most {} connections", limit.ceiling)
@@ -181,7 +183,7 @@ pub(super) fn local(time: Timestamp) -> String {
 /// A value without the quotes that JSON puts around text.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => shown(text).into_owned(),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     }

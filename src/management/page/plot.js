@@ -1,7 +1,7 @@
 // The course of the last hour: connections against the limit, and rejections below, with a mark for each change.
 /* global uPlot */
 
-import { moment, number, rate, step, time } from "./words.js";
+import { moment, number, rate, step, time, visible } from "./words.js";
 
 const KEPT = 3600;
 const ROWS = 3;
@@ -214,7 +214,7 @@ export class Course {
     const words = [`${time(new Date(times[i] * 1000))}: ${number(active[i])} of ${number(limit[i])} connections, ${rate(lost)} rejected per second`];
     for (const entry of this.#changes) {
       if (Math.abs(Date.parse(entry.time) / 1000 - at.second) <= Math.max(at.reach, 1)) {
-        words.push(`${moment(new Date(entry.time))} ${entry.door}: ${step(entry)} by ${entry.actor}${entry.reason ? ` (${entry.reason})` : ""}`);
+        words.push(`${moment(new Date(entry.time))} ${entry.door}: ${step(entry)} by ${visible(entry.actor)}${entry.reason ? ` (${entry.reason})` : ""}`);
       }
     }
     this.readout.textContent = words.slice(0, 3).join(" · ");

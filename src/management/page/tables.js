@@ -1,6 +1,6 @@
 // The tables: attempts to change the limit, and who has the most connections.
 
-import { moment, number, step } from "./words.js";
+import { moment, number, step, visible } from "./words.js";
 
 const SHORT = 12;
 /** As many as the server keeps. */
@@ -60,7 +60,7 @@ function row(entry, isFresh) {
   when.append(time);
   if (entry.reason) limit.append(element("span", entry.reason, "reason"));
   made.append(when, element("td", entry.door, "door"), limit,
-    element("td", number(entry.active), "number"), element("td", entry.actor));
+    element("td", number(entry.active), "number"), element("td", visible(entry.actor)));
   return made;
 }
 
@@ -71,7 +71,7 @@ export function totals(body, rows, most) {
     const bar = element("span", undefined, "bar");
     bar.style.width = `${Math.max(count / most * 100, 1)}%`;
     const cell = element("td");
-    cell.append(bar, name === null ? element("span", "not logged in", "empty") : name);
+    cell.append(bar, name === null ? element("span", "not logged in", "empty") : visible(name));
     made.append(cell, element("td", number(count), "number"));
     return made;
   });

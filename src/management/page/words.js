@@ -9,6 +9,10 @@ export const number = (value) => grouped.format(value);
 /** A rate: one digit behind the point as long as that says something. */
 export const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : number(Math.round(value)));
 
+/** A name with what cannot be seen of it written out, as the server's own lists have it. */
+export const visible = (text) => text.replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}|^ +| +$/gu,
+  (hidden) => Array.from(hidden, (c) => `\\u{${c.codePointAt(0).toString(16)}}`).join(""));
+
 export const time = (date) => clock.format(date);
 
 /** The time, with its day if that is not today. */
@@ -38,7 +42,7 @@ export function drift({ file, limit, settings, last_reload: last }) {
   const words = [];
   const { base, override, refused, ceiling, current, unwritten_records: unwritten } = limit;
   if (override) {
-    words.push(["differs", `The limit of ${number(current)} was set through ${override.door} by ${override.actor}, `
+    words.push(["differs", `The limit of ${number(current)} was set through ${override.door} by ${visible(override.actor)}, `
       + `${moment(new Date(override.time))}. It stands in for ${number(base)}, ${whence[limit.base_source]}. Reset goes back to that.`]);
   } else if (!refused && current === base) {
     words.push(["good", `The limit is ${number(base)}, ${whence[limit.base_source]}.`]);

@@ -11,6 +11,7 @@ use rustyline::{Context, Helper};
 
 use super::super::client::Client;
 use super::super::command::{self, Line};
+use crate::names::shown;
 
 /// Helps with the line that is being typed.
 pub(super) struct Assistant {
@@ -62,7 +63,8 @@ impl Completer for Assistant {
         candidates.retain(|candidate| candidate.starts_with(&part));
         // The only one is meant: the next word may follow.
         let end = if candidates.len() == 1 { " " } else { "" };
-        let pair = |display: String| Pair { replacement: quoted(&display) + end, display };
+        let pair =
+            |word: String| Pair { replacement: quoted(&word) + end, display: shown(&word).into_owned() };
         Ok((start, candidates.into_iter().map(pair).collect()))
     }
 }

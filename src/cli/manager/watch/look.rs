@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::super::api::{Api, ApiError};
 use super::super::lines;
 use crate::management::wire::{ConfigReport, ConnectionList, History, HistoryEntry, Series};
+use crate::names::shown;
 
 /// How far back is looked, in seconds.
 pub(super) const SPAN: usize = 600;
@@ -86,7 +87,9 @@ async fn look(api: &Api) -> Result<Look, ApiError> {
     let history = api.get::<History>(&format!("/history?limit={CHANGES}")).await?.value;
     let connections = api.get::<ConnectionList>("/connections?limit=1").await?.value;
     let config = api.get::<ConfigReport>("/config").await?.value;
-    let named = |name: Option<String>| name.unwrap_or_else(|| "not logged in".to_owned());
+    let named = |name: Option<String>| {
+        name.map_or_else(|| "not logged in".to_owned(), |name| shown(&name).into_owned())
+    };
     Ok(Look {
         samples: samples(&series),
         changes: history.changes,

@@ -1,0 +1,218 @@
+//! Files that belong to this user alone: how they are made, opened and kept so.
+//!
+//! What is stored here (values, password hashes, the password of the first admin) is nobody else's to read, whatever
+//! umask the caller has, and whatever modes an earlier version or an administrator has left. Nor is a symbolic link
+//! followed where one of our own files is expected: who can write to a directory could point it anywhere.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+/// What the group and others may not have of a file of ours.
+const OTHERS: u32 = 0o077;
+
+/// Has whatever this process creates belong to its user alone, whatever the caller's umask is.
+pub(crate) fn set_umask() {
+    rustix::process::umask(Mode::from_raw_mode(OTHERS));
+}
+
+/// The options for one of our files: made for its owner alone, never through a symbolic link, and without waiting
+/// for the other end of a named pipe.
+pub(crate) fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+/// Opens one of our files as `options` say, and refuses what is no regular file.
+///
+/// # Errors
+/// What the system says, or what stands in the file's place.
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = options.open(path).map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+        Some(rustix::io::Errno::LOOP) => {
+            let words = format!("{} is a symbolic link, which is not followed; remove it", path.display());
+            io::Error::new(error.kind(), words)
+        }
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file(path)) }
+}
+
+fn not_a_file(path: &Path) -> io::Error {
+    io::Error::other(format!("{} is not a regular file", path.display()))
+}
+
+/// Whether `path` still leads to this very file.
+///
+/// # Errors
+/// What the system says, other than that there is no file.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the whole of one of our files.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path, options().read(true))?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Makes a directory, and those above it, for this user alone. One that is there stays as it is.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What [`mend`] has done.
+#[derive(Debug, Default)]
+pub(crate) struct Mended {
+    /// How many files and directories others could get at, and cannot any more.
+    pub(crate) closed: u64,
+    /// The first of those that others can still get at, and why.
+    pub(crate) open: Option<(Box<Path>, String)>,
+    /// How many those are.
+    pub(crate) left_open: u64,
+}
+
+/// Takes away what others than the owner may do with `path`, and with all that is in it if it is a directory.
+///
+/// Files of another user stay as they are. A symbolic link is not followed, except `path` itself if it leads to
+/// a directory: an administrator may have moved that elsewhere.
+pub(crate) fn mend(path: &Path) -> Mended {
+    let mut mended = Mended::default();
+    let is_linked_dir = || fs::metadata(path).is_ok_and(|found| found.is_dir());
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() && is_linked_dir() => mended.visit(&path.join(".")),
+        Ok(_) => mended.visit(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => mended.leave(path, &error),
+    }
+    mended
+}
+
+/// Takes these bits from the mode of one file or directory, which must be this user's own.
+///
+/// # Errors
+/// What the system says, or that it belongs to somebody else.
+pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
+    // Changed through a descriptor, so that it is the file that was looked at.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)?;
+    let found = file.metadata()?;
+    let mode = found.mode() & 0o7777;
+    if mode & bits == 0 {
+        return Ok(false);
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!("it belongs to another user (uid {})", found.uid())));
+    }
+    file.set_permissions(Permissions::from_mode(mode & !bits))?;
+    Ok(true)
+}
+
+impl Mended {
+    /// What both have done.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.closed += other.closed;
+        self.left_open += other.left_open;
+        self.open = self.open.or(other.open);
+        self
+    }
+
+    fn visit(&mut self, path: &Path) {
+        let found = match fs::symlink_metadata(path) {
+            Ok(found) => found,
+            // A file that has gone meanwhile is open to nobody.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.leave(path, &error),
+        };
+        // Sockets have modes that the configuration gives them; the mode of a link means nothing.
+        if !found.is_file() && !found.is_dir() {
+            return;
+        }
+        if found.mode() & OTHERS != 0 {
+            match take_away(path, OTHERS) {
+                Ok(closed) => self.closed += u64::from(closed),
+                Err(error) => self.leave(path, &error),
+            }
+        }
+        if found.is_dir() {
+            match fs::read_dir(path) {
+                Ok(entries) => entries.flatten().for_each(|entry| self.visit(&entry.path())),
+                Err(error) => self.leave(path, &error),
+            }
+        }
+    }
+
+    fn leave(&mut self, path: &Path, why: &io::Error) {
+        self.left_open += 1;
+        self.open.get_or_insert_with(|| (path.into(), why.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn make(path: &Path, mode: u32) {
+        fs::write(path, "text").unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_not_followed_and_a_pipe_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link, pipe) =
+            (dir.path().join("target"), dir.path().join("link"), dir.path().join("pipe"));
+        make(&target, 0o600);
+        symlink(&target, &link).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(read(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(open(&link, options().append(true).create(true)).is_err());
+        assert!(read(&pipe).is_err() && open(&pipe, options().write(true)).is_err());
+        assert_eq!(read(&target).unwrap(), b"text");
+    }
+
+    #[test]
+    fn all_that_is_below_is_closed_and_nothing_that_is_linked() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, elsewhere) = (dir.path().join("store"), dir.path().join("elsewhere"));
+        let inner = store.join("keyspaces").join("1");
+        fs::create_dir_all(&inner).unwrap();
+        make(&store.join("0.jnl"), 0o644);
+        make(&inner.join("current"), 0o666);
+        make(&elsewhere, 0o644);
+        symlink(&elsewhere, store.join("link")).unwrap();
+        fs::set_permissions(&inner, Permissions::from_mode(0o2777)).unwrap();
+        let mended = mend(&store);
+        assert!(mended.closed >= 3 && mended.left_open == 0, "{mended:?}");
+        assert_eq!(mode(&store.join("0.jnl")), 0o600);
+        assert_eq!(mode(&inner.join("current")), 0o600);
+        assert_eq!(mode(&inner), 0o2700);
+        assert_eq!(mode(&elsewhere), 0o644);
+        assert_eq!(mend(&store).closed, 0);
+        assert_eq!(mend(&dir.path().join("missing")).left_open, 0);
+    }
+}
