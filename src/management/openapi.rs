@@ -107,7 +107,7 @@ fn refusals(open: bool, changes: bool, has_body: bool) -> impl Iterator<Item = (
         (true, "414", "The address of the request is too long."),
         (changes || has_body, "415", "The body is not declared as application/json."),
         (true, "421", "The Host is not a name of this server."),
-        (true, "431", "The head of the request is too long."),
+        (true, "431", "The head of the request is longer than 32 KiB, or has more than 100 fields."),
         (true, "503", "The server is shutting down, or too busy to answer."),
     ]
     .into_iter()

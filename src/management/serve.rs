@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -37,8 +40,9 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 /// does not end may go on, but no write waits for longer than this to be taken.
 const REQUEST_TIME: Duration = Duration::from_secs(90);
 
-/// The longest head of a request, in bytes.
-const LONGEST_HEAD: usize = 32 * 1024;
+/// The longest head of a request, in bytes. hyper looks at its buffer only between two reads, of which the last may
+/// go beyond; so it is looked at once more here.
+pub(super) const LONGEST_HEAD: usize = 32 * 1024;
 
 /// How long to wait for descriptors when there are none.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -141,19 +145,39 @@ fn service(
     caller: Caller,
     streams: Streams,
     begun: Arc<Notify>,
-) -> impl Service<
-    hyper::Request<Incoming>,
-    Response = axum::response::Response,
-    Error = std::convert::Infallible,
-    Future: Send,
-> {
+) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = std::convert::Infallible, Future: Send>
+{
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: hyper::Request<Incoming>| {
         begun.notify_one();
+        let too_long = head_length(&request) > LONGEST_HEAD;
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(streams.clone());
-        router.call(request)
+        let answer = (!too_long).then(|| router.call(request));
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => Ok(head_too_long()),
+            }
+        }
     })
+}
+
+/// How long the head was as it came, but for white space that means nothing.
+fn head_length(request: &hyper::Request<Incoming>) -> usize {
+    const LINE_BREAK: usize = 2;
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |path| path.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
+    let line = request.method().as_str().len() + target + "  HTTP/1.1".len() + LINE_BREAK;
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + LINE_BREAK);
+    line + fields.sum::<usize>() + LINE_BREAK
+}
+
+/// As hyper answers a head that is too long for its buffer; the [courtesy](super::courtesy) gives both their words.
+fn head_too_long() -> Response {
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, [(CONNECTION, "close")]).into_response()
 }
 
 fn report(ended: Result<(), JoinError>) {

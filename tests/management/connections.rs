@@ -70,6 +70,31 @@ async fn a_head_that_is_too_long_is_told_so_whatever_follows() {
 }
 
 #[tokio::test]
+async fn the_longest_head_is_what_is_stated_however_it_arrives() {
+    let server = Server::start().await;
+    for (fields, status) in [(2, 200), (3, 431), (4, 431), (7, 431)] {
+        let mut head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".to_vec();
+        for field in 0..fields {
+            head.extend(format!("X-{field}: {}\r\n", "x".repeat(12_000)).into_bytes());
+        }
+        head.extend(b"\r\n");
+        for chunk in [head.len(), 7_000] {
+            let mut stream = server.connect().await;
+            for part in head.chunks(chunk) {
+                // Whoever is refused early may find the connection closed.
+                if stream.write_all(part).await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.ok();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{} bytes: {answer}", head.len());
+        }
+    }
+}
+
+#[tokio::test]
 async fn garbage_behind_a_request_takes_nothing_from_its_answer() {
     let server = Server::start().await;
     let mut stream = server.connect().await;
