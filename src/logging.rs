@@ -8,11 +8,16 @@
 //! An event's target, if it is one of [`MESSAGE_IDS`], is all that a room needs to know of this
 //! module. The manual page shibudb(1) documents the names and the ids.
 
+mod file;
+
 use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Mutex;
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -45,11 +50,11 @@ pub enum LogError {
 }
 
 /// Begins logging, for the whole process. A journal that cannot be reached is no reason not to serve:
-/// standard error takes the lines then.
+/// standard error takes the lines then. If that is the file `log_file`, the file is kept short.
 ///
 /// # Errors
 /// [`LogError`]
-pub fn init(level: LevelFilter) -> Result<Log, LogError> {
+pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError> {
     let (filter, level) = reload::Layer::new(targets(level));
     let registry = tracing_subscriber::registry().with(filter);
     let journal = stderr_is_the_journal().then(journal).transpose();
@@ -57,8 +62,12 @@ pub fn init(level: LevelFilter) -> Result<Log, LogError> {
     if let Ok(Some(journal)) = journal {
         registry.with(journal).try_init()?;
     } else {
+        let writer = match log_file {
+            Some(path) => BoxMakeWriter::new(Mutex::new(file::LogFile::of_stderr(path))),
+            None => BoxMakeWriter::new(io::stderr),
+        };
         let lines = fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(writer)
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false);
         registry.with(lines).try_init()?;

@@ -10,9 +10,11 @@
 //! kind kept between two calls of [`Signals::next`], so whoever calls it waits for nothing else.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use futures_util::StreamExt;
 use nix::sys::signal::{SigSet, Signal as Number};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook_tokio::SignalsInfo;
@@ -68,6 +70,45 @@ impl Held {
     pub fn release(self) -> io::Result<()> {
         Ok(handled().thread_unblock()?)
     }
+}
+
+impl Held {
+    /// What asks a command to end: an interrupt from the terminal, the terminal's own end, or a TERM. Signals that the
+    /// caller has this process ignore, as `nohup` does, stay ignored.
+    ///
+    /// # Errors
+    /// What the system says; it has no reason to.
+    pub fn endings(&self) -> io::Result<Endings> {
+        let ignored = ignored();
+        let is_heard = |signal: &Number| ignored & (1 << (*signal as i32 - 1)) == 0;
+        let heard: SigSet =
+            [Number::SIGINT, Number::SIGTERM, Number::SIGHUP].into_iter().filter(is_heard).collect();
+        Ok(Endings(SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+}
+
+/// Signals that ask a command to end. Readable when there is one.
+#[derive(Debug)]
+pub struct Endings(SignalFd);
+
+impl Endings {
+    /// Whether one has come since the last look.
+    pub fn asked(&self) -> bool {
+        matches!(self.0.read_signal(), Ok(Some(_)))
+    }
+}
+
+impl AsFd for Endings {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The signals that this process ignores, as the kernel tells: bit 0 is signal 1.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 impl Signals {

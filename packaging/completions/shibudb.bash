@@ -1228,7 +1228,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__run)
-            opts="-h --config --data-dir --pid-file --help"
+            opts="-h --config --data-dir --pid-file --log-file --admin-password-on-stdin --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1243,6 +1243,10 @@ _shibudb() {
                     return 0
                     ;;
                 --pid-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -37,6 +37,8 @@ complete -c shibudb -n "__fish_shibudb_needs_command" -f -a "help" -d 'Print thi
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l config -d 'Config file [default: /etc/shibudb/shibudb.toml, if it exists]' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l data-dir -d 'Directory for data, created if missing [default: /var/lib/shibudb for root, else ~/.local/state/shibudb]' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l pid-file -d 'Write the process id here and leave the terminal: how `start` calls `run`' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l log-file -d 'The file that standard error is, to be kept short' -r -F
+complete -c shibudb -n "__fish_shibudb_using_subcommand run" -l admin-password-on-stdin -d 'Read the first password of the account admin from standard input: how `run` and `start` keep it out of the environment'
 complete -c shibudb -n "__fish_shibudb_using_subcommand run" -s h -l help -d 'Print help'
 complete -c shibudb -n "__fish_shibudb_using_subcommand start" -l config -d 'Config file [default: /etc/shibudb/shibudb.toml, if it exists]' -r -F
 complete -c shibudb -n "__fish_shibudb_using_subcommand start" -l data-dir -d 'Directory for data, created if missing [default: /var/lib/shibudb for root, else ~/.local/state/shibudb]' -r -F

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::rules::check_password;
 use super::{Account, AccountError, Accounts, Role};
+use crate::private;
 
 /// The name of the first admin.
 const USERNAME: &str = "admin";
@@ -147,7 +148,8 @@ fn try_write(dir: &Path, path: &Path) -> io::Result<String> {
     getrandom::fill(&mut random)?;
     let password: String =
         random.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // A link that stands there is an error: nothing is ever written through one.
+    let mut file = private::open(path, private::options().write(true).create_new(true))?;
     // Whatever the umask.
     file.set_permissions(Permissions::from_mode(0o600))?;
     writeln!(file, "{password}")?;

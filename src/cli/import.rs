@@ -13,14 +13,12 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Failure, Files, failed, say};
+use super::{Failure, Files, admin_password, failed, say};
 use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::daemon;
 use crate::import::{Report, Source, SpaceReport, Step, import};
+use crate::names::shown;
 use crate::store::{Durability, OpenError, Store};
-
-/// Gives the first admin its password, here as with `run`.
-const ADMIN_PASSWORD: &str = "SHIBUDB_ADMIN_PASSWORD";
 
 /// How far it is, on a terminal.
 const STYLE: &str = "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
@@ -53,7 +51,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
             FirstAdmin::NotNeeded
         } else {
             // With other users but without an admin, no start of the server would make one.
-            let given = std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty());
+            let given = std::env::var(admin_password::VARIABLE).ok().filter(|password| !password.is_empty());
             accounts.ensure_admin(given.as_deref(), &data_dir).await.map_err(failed)?
         };
         let mut progress = Progress::new(Some(total), STYLE);
@@ -127,7 +125,7 @@ fn summary(report: &Report, admin: &FirstAdmin) -> String {
     }
     if !kept_users.is_empty() {
         add("\nUsers left alone, since there is one of that name:".into());
-        kept_users.iter().for_each(|name| add(format!("  {name}")));
+        kept_users.iter().for_each(|name| add(format!("  {}", shown(name))));
     }
     if !left_out.is_empty() {
         add("\nLeft out:".into());
@@ -147,6 +145,7 @@ fn summary(report: &Report, admin: &FirstAdmin) -> String {
 
 fn line(space: &SpaceReport) -> String {
     let SpaceReport { name, records, deletions, not_text, skipped, torn } = space;
+    let name = shown(name);
     let mut line = format!("{name}: {records} records, {deletions} deletions");
     // Writing to a string cannot fail.
     if *skipped > 0 {

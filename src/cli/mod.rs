@@ -4,6 +4,7 @@
 //! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
 //! failed, 2 wrong usage, 78 an invalid configuration.
 
+mod admin_password;
 mod check;
 pub mod colours;
 mod connect;
@@ -23,6 +24,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use colours::Colours;
 
 use crate::daemon::{self, Options, RunError};
+use crate::private;
 use crate::signals::{self, Held};
 
 /// A database server whose connection limit can be moved while it runs.
@@ -67,6 +69,13 @@ struct RunArgs {
     /// Write the process id here and leave the terminal: how `start` calls `run`
     #[arg(long, hide = true)]
     pid_file: Option<PathBuf>,
+    /// The file that standard error is, to be kept short
+    #[arg(long, hide = true)]
+    log_file: Option<PathBuf>,
+    /// Read the first password of the account admin from standard input: how `run` and `start` keep it out of the
+    /// environment
+    #[arg(long, hide = true)]
+    admin_password_on_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -123,14 +132,17 @@ pub fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     // Before anything else, so that no signal kills a server that is only starting.
     let held = signals::hold().map_err(failed)?;
+    private::set_umask();
     let command = arguments()?.command;
     if let Command::Run(args) = command {
         return run_daemon(args, held);
     }
+    if let Command::Start(args) = command {
+        return start::start(&args, &held);
+    }
     held.release().map_err(failed)?;
     match command {
-        Command::Run(_) => unreachable!("taken care of above"),
-        Command::Start(args) => start::start(&args),
+        Command::Run(_) | Command::Start(_) => unreachable!("taken care of above"),
         Command::Stop(args) => stop::stop(&args),
         Command::Check(args) => check::check(&args),
         Command::Manager(args) => run_manager(args),
@@ -156,8 +168,14 @@ fn arguments() -> Result<Cli, Failure> {
 }
 
 fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
-    let RunArgs { port, max_connections, files, pid_file } = args;
-    let options = Options { port, max_connections, config: files.config, data_dir: files.data_dir, pid_file };
+    let RunArgs { port, max_connections, files, pid_file, log_file, admin_password_on_stdin } = args;
+    let admin_password = if admin_password_on_stdin {
+        Some(admin_password::from_stdin()?)
+    } else {
+        admin_password::leave_the_environment()?
+    };
+    let Files { config, data_dir } = files;
+    let options = Options { port, max_connections, config, data_dir, pid_file, log_file, admin_password };
     daemon::run(options, held).map_err(|error| Failure { status: error.status(), message: error.to_string() })
 }
 
@@ -189,6 +207,11 @@ const EXIT_CONFIG: u8 = 78;
 /// Prints a result. A reader that has gone away is no error: what was to be done is done.
 fn say(text: impl std::fmt::Display) {
     writeln!(std::io::stdout(), "{text}").ok();
+}
+
+/// Says something that is no result. Without standard error there is nobody to tell.
+fn tell(text: impl std::fmt::Display) {
+    writeln!(std::io::stderr(), "{text}").ok();
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

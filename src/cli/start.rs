@@ -3,53 +3,108 @@
 //! The child is given a notification socket and says on it what it would say to systemd: READY=1,
 //! or why not. So there is one notion of ready, and a failure is reported in the child's own words, as is
 //! what it is at if that takes its time.
+//!
+//! Of the caller's environment the child gets as little as it can: none of its open files, none of what a supervisor
+//! has told the caller, and its own directory, session and umask. What is interrupted before the child is ready has the
+//! child stopped: a server that nobody was told of is not left behind.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tempfile::TempDir;
 
 use super::progress::Progress;
-use super::{EXIT_FAILED, Failure, StartArgs, failed, say};
-use crate::daemon::{self, Running, pid_file_path, runtime_dirs};
+use super::{EXIT_FAILED, Failure, StartArgs, admin_password, failed, say, tell};
+use crate::daemon::{self, FindError, Running, pid_file_path, runtime_dirs};
+use crate::private;
+use crate::signals::{Endings, Held};
 use crate::systemd;
 
-/// How often we look whether the child is still there while we wait for its word.
-const LOOK: Duration = Duration::from_millis(20);
+/// While nothing happens, the progress is drawn anew this often.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
-pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
+/// What a supervisor tells the process that it has started, which is the caller and not the server.
+const OF_THE_CALLER: [&str; 7] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "JOURNAL_STREAM",
+];
+
+/// The longest path of a Unix socket, in bytes.
+const LONGEST_SOCKET: usize = 107;
+
+pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
+    let endings = held.endings().map_err(failed)?;
     let runtime_dirs = runtime_dirs().map_err(failed)?;
     for dir in &runtime_dirs {
-        let pid_file = pid_file_path(dir, args.port);
-        let unreadable = |error| failed(format!("cannot read {}: {error}", pid_file.display()));
-        if let Some(running) = Running::find(&pid_file).map_err(unreadable)? {
-            return Err(failed(format!(
-                "shibudb is already running on port {} (PID {}); `shibudb stop {}` ends it",
-                args.port, running.pid, args.port
-            )));
+        match Running::find(&pid_file_path(dir, args.port)) {
+            Ok(None) => {}
+            Ok(Some(running)) => {
+                return Err(failed(format!(
+                    "shibudb is already running on port {} (PID {}); `shibudb stop {}` ends it",
+                    args.port, running.pid, args.port
+                )));
+            }
+            // A directory that cannot be looked into is none that this user has used.
+            Err(FindError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(failed(error)),
         }
     }
-    let runtime_dir = &runtime_dirs[0];
-    fs::create_dir_all(runtime_dir)
-        .map_err(|error| failed(format!("cannot create {}: {error}", runtime_dir.display())))?;
-    let pid_file = pid_file_path(runtime_dir, args.port);
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
     daemon::make_private_dir(&data_dir).map_err(failed)?;
+    let data_dir = std::path::absolute(&data_dir).map_err(failed)?;
     let log_file = data_dir.join("shibudb.log");
-    let log = OpenOptions::new().append(true).create(true).open(&log_file);
+    let log = private::open(&log_file, private::options().append(true).create(true));
     let log = log.map_err(|error| failed(format!("cannot write {}: {error}", log_file.display())))?;
 
-    let socket_dir = tempfile::tempdir().map_err(failed)?;
-    let socket_path = socket_dir.path().join("notify");
-    let socket = UnixDatagram::bind(&socket_path).map_err(failed)?;
-    socket.set_read_timeout(Some(LOOK)).map_err(failed)?;
-    let mut child = spawn(args, &data_dir, &pid_file, &socket_path, log).map_err(failed)?;
-    let facts = wait_until_ready(&socket, &mut child).map_err(failed)?;
-    match facts {
+    let (runtime_dir, socket_dir) = runtime_dir(&runtime_dirs)?;
+    let socket = NotifySocket::bind(socket_dir).map_err(|error| {
+        failed(format!("cannot make a socket in {} to hear from the server: {error}", runtime_dir.display()))
+    })?;
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("run");
+    if let Some(password) = admin_password::of_environment() {
+        admin_password::hand_over(&mut command, &password)?;
+    } else {
+        command.stdin(Stdio::null());
+    }
+    command.arg(args.port.to_string());
+    command.args(args.max_connections.map(|limit| limit.to_string()));
+    if let Some(config) = &args.files.config {
+        command.arg("--config").arg(std::path::absolute(config).map_err(failed)?);
+    }
+    command.arg("--data-dir").arg(&data_dir);
+    command.arg("--pid-file").arg(pid_file_path(&runtime_dir, args.port));
+    command.arg("--log-file").arg(&log_file);
+    OF_THE_CALLER.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    command.env("NOTIFY_SOCKET", &socket.address);
+    // It outlives this directory and this terminal.
+    command.current_dir("/");
+    command.stdout(Stdio::null()).stderr(log);
+    // Nor does it keep what the caller has open: a lock would be held for as long as the server runs.
+    close_fds::set_fds_cloexec(3, &[]);
+    let child = command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
+    let mut begun = Begun::new(child).map_err(failed)?;
+    let said = wait_until_ready(&socket.socket, &mut begun, &endings);
+    // Nobody will be told of a server that cannot be waited for.
+    let said = said.inspect_err(|_| {
+        begun.ask_to_stop().ok();
+    });
+    match said.map_err(failed)? {
         Said::Ready(facts) => {
             let fact = |name: &str| facts.get(name).map_or("unknown", String::as_str);
             say(format_args!(
@@ -57,7 +112,7 @@ pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
                 fact(systemd::PORT),
                 fact(systemd::MANAGEMENT_PORT),
                 fact(systemd::LIMIT),
-                child.id(),
+                begun.child.id(),
                 log_file.display()
             ));
             Ok(())
@@ -68,64 +123,155 @@ pub(super) fn start(args: &StartArgs) -> Result<(), Failure> {
             });
             Err(Failure { message, status })
         }
+        Said::Stopped => Err(failed("interrupted; the server was stopped before it was ready")),
+        Said::LeftBehind => Err(failed(format!(
+            "interrupted; the server (PID {}) was told to end at once and has not ended yet; its log is {}",
+            begun.child.id(),
+            log_file.display()
+        ))),
     }
 }
 
-/// What became of the child.
+/// The first of the directories that can be used, and one in it for this start.
+fn runtime_dir(candidates: &[PathBuf]) -> Result<(PathBuf, TempDir), Failure> {
+    let mut problems = Vec::new();
+    for dir in candidates {
+        match daemon::make_runtime_dir(dir) {
+            Ok(socket_dir) => return Ok((dir.clone(), socket_dir)),
+            Err(error) => problems.push(format!("{} ({error})", dir.display())),
+        }
+    }
+    Err(failed(format!(
+        "there is no directory to leave the PID file in; tried {}; `shibudb run` needs none",
+        problems.join(", ")
+    )))
+}
+
+/// Where the child says how it is. The socket goes with its directory.
+struct NotifySocket {
+    socket: UnixDatagram,
+    address: PathBuf,
+    _dir: TempDir,
+    /// Keeps a directory with a long name within reach.
+    _handle: Option<OwnedFd>,
+}
+
+impl NotifySocket {
+    fn bind(dir: TempDir) -> io::Result<Self> {
+        const NAME: &str = "notify";
+        let path = dir.path().join(NAME);
+        if path.as_os_str().len() <= LONGEST_SOCKET {
+            return Ok(Self { socket: UnixDatagram::bind(&path)?, address: path, _dir: dir, _handle: None });
+        }
+        // The path of a socket may be much shorter than that of a directory. This leads to the same directory.
+        let handle = openat(CWD, dir.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&handle);
+        let address = format!("/proc/{}/fd/{number}/{NAME}", std::process::id()).into();
+        Ok(Self { socket: UnixDatagram::bind(&address)?, address, _dir: dir, _handle: Some(handle) })
+    }
+}
+
+/// The server in the making.
+struct Begun {
+    child: Child,
+    process: OwnedFd,
+}
+
+/// What became of it.
 enum Said {
     Ready(HashMap<String, String>),
-    Failed { reason: Option<String>, status: u8 },
+    Failed {
+        reason: Option<String>,
+        status: u8,
+    },
+    /// It was not waited for, and has ended.
+    Stopped,
+    /// It was not waited for, nor was its end.
+    LeftBehind,
 }
 
-fn spawn(args: &StartArgs, data_dir: &Path, pid_file: &Path, notify: &Path, log: File) -> io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("run").arg(args.port.to_string());
-    command.args(args.max_connections.map(|limit| limit.to_string()));
-    if let Some(config) = &args.files.config {
-        command.arg("--config").arg(std::path::absolute(config)?);
+impl Begun {
+    fn new(mut child: Child) -> io::Result<Self> {
+        match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(process) => Ok(Self { child, process }),
+            Err(error) => {
+                child.kill()?;
+                Err(error.into())
+            }
+        }
     }
-    command.arg("--data-dir").arg(std::path::absolute(data_dir)?);
-    command.arg("--pid-file").arg(pid_file);
-    command.env("NOTIFY_SOCKET", notify);
-    // It outlives this directory and this terminal.
-    command.current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.spawn()
+
+    fn ask_to_stop(&self) -> io::Result<()> {
+        match pidfd_send_signal(&self.process, Signal::TERM) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
-fn wait_until_ready(socket: &UnixDatagram, child: &mut Child) -> io::Result<Said> {
+fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings) -> io::Result<Said> {
+    socket.set_nonblocking(true)?;
     let mut facts = HashMap::new();
-    let mut buffer = [0; 4096];
     let mut progress = Progress::new(None, "{spinner} {msg}");
+    let mut interrupted = false;
     loop {
+        {
+            let fds: [&dyn AsFd; 3] = [socket, endings, &begun.process];
+            let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
+            match poll(&mut fds, Some(&TICK)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         // What it said before it ended is still in the socket, so look at the socket last.
-        let ended = child.try_wait()?;
+        let ended = begun.child.try_wait()?;
+        hear(socket, &mut facts)?;
+        if facts.contains_key("READY") && !interrupted {
+            return Ok(Said::Ready(facts));
+        }
+        if let Some(ended) = ended {
+            return Ok(if interrupted { Said::Stopped } else { failure(&mut facts, ended) });
+        }
+        // Of a failure too, which is not progress.
+        if let Some(status) = facts.get("STATUS")
+            && !facts.contains_key(systemd::ERROR)
+        {
+            progress.tell(status, |_| status.clone());
+        }
+        if endings.asked() {
+            begun.ask_to_stop()?;
+            if interrupted {
+                return Ok(Said::LeftBehind);
+            }
+            interrupted = true;
+            tell(format_args!(
+                "Interrupted: the server (PID {}) is told to stop; interrupt again not to wait for it",
+                begun.child.id()
+            ));
+        }
+    }
+}
+
+/// Takes in what the child has said so far.
+fn hear(socket: &UnixDatagram, facts: &mut HashMap<String, String>) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
         match socket.recv(&mut buffer) {
             Ok(length) => {
-                for line in String::from_utf8_lossy(&buffer[..length]).lines() {
-                    if let Some((name, value)) = line.split_once('=') {
-                        facts.insert(name.to_owned(), value.to_owned());
-                    }
-                }
-                if facts.contains_key("READY") {
-                    return Ok(Said::Ready(facts));
-                }
-                // Of a failure too, which is not progress.
-                if let Some(status) = facts.get("STATUS")
-                    && !facts.contains_key(systemd::ERROR)
-                {
-                    progress.tell(status, |_| status.clone());
-                }
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                let pairs = text.lines().filter_map(|line| line.split_once('='));
+                facts.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                if let Some(ended) = ended {
-                    // One that was stopped before it was ready has ended well, and is not there all the same.
-                    let status = ended.code().and_then(|code| u8::try_from(code).ok());
-                    let status = status.filter(|&status| status != 0).unwrap_or(EXIT_FAILED);
-                    return Ok(Said::Failed { reason: facts.remove(systemd::ERROR), status });
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+fn failure(facts: &mut HashMap<String, String>, ended: ExitStatus) -> Said {
+    // One that was stopped before it was ready has ended well, and is not there all the same.
+    let status = ended.code().and_then(|code| u8::try_from(code).ok());
+    let status = status.filter(|&status| status != 0).unwrap_or(EXIT_FAILED);
+    Said::Failed { reason: facts.remove(systemd::ERROR), status }
 }

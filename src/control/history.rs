@@ -6,7 +6,7 @@
 //! disk never stops a change: what could not be written is logged, counted, and still in memory.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ use tokio::sync::broadcast;
 use super::following::WAITING;
 use super::lost_revision::LostRevision;
 use super::{Door, Outcome, Record};
+use crate::private;
 
 /// How many records are kept in memory.
 pub(crate) const KEPT: usize = 1000;
@@ -145,7 +146,7 @@ impl HistoryFile {
     /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
     pub(super) fn open(path: PathBuf, lost_revision: LostRevision, history: &History) -> Self {
         for part in [rotated(&path), path.clone()] {
-            match File::open(&part).and_then(|file| history.read(file)) {
+            match private::open(&part, private::options().read(true)).and_then(|file| history.read(file)) {
                 Ok(0) => {}
                 Ok(skipped) => tracing::warn!(path = %part.display(), skipped,
                     "the history file has lines that are no records; they were skipped"),
@@ -193,7 +194,7 @@ impl HistoryFile {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).read(true).create(true).open(&self.path)?;
+        let mut file = private::open(&self.path, private::options().append(true).read(true).create(true))?;
         self.size = file.metadata()?.len();
         // A torn last line must not swallow the first record of this run.
         if self.size > 0 {

@@ -5,9 +5,10 @@
 //! this file has room for a number from the start, and is only ever written in place, which needs no
 //! space on the disk.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
+
+use crate::private;
 
 /// Digits of the largest number.
 const WIDTH: usize = 20;
@@ -31,8 +32,8 @@ impl LostRevision {
 
     /// The number in it; 0 if there is none.
     pub(super) fn read(&self) -> u64 {
-        match std::fs::read_to_string(&self.path) {
-            Ok(text) => text.trim().parse().unwrap_or_else(|_| {
+        match private::read(&self.path) {
+            Ok(text) => String::from_utf8_lossy(&text).trim().parse().unwrap_or_else(|_| {
                 tracing::warn!(path = %self.path.display(), "this file should hold a revision, and does not");
                 0
             }),
@@ -47,7 +48,8 @@ impl LostRevision {
 
     /// Notes a revision that the history has no record of.
     pub(super) fn note(&self, revision: u64) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
+        let mut file =
+            private::open(&self.path, private::options().write(true).create(true).truncate(false))?;
         file.write_all(format!("{revision:0WIDTH$}\n").as_bytes())?;
         file.sync_data()
     }

@@ -8,15 +8,15 @@
 //! write over a file and sync it takes a third of the time that making one does, which the file system
 //! must enter into its own journal; and it needs no space on a full disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::Override;
+use crate::private;
 
 const NAME: &str = "limit-override.json";
 const SPARE: &str = ".limit-override.spare";
@@ -44,7 +44,7 @@ impl OverrideFile {
     /// What an earlier run stored; `None` if nothing. A file that is not ours to understand is
     /// reported as [`io::ErrorKind::InvalidData`].
     pub(super) fn read(&self) -> io::Result<Option<Override>> {
-        match fs::read(&self.path) {
+        match private::read(&self.path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
@@ -80,7 +80,7 @@ impl OverrideFile {
         text.resize((text.len() + 1).next_multiple_of(FILLED) - 1, b' ');
         text.push(b'\n');
         let mut spare =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.spare)?;
+            private::open(&self.spare, private::options().write(true).create(true).truncate(false))?;
         spare.write_all(&text)?;
         if spare.metadata()?.len() != text.len() as u64 {
             spare.set_len(text.len() as u64)?;

@@ -1,8 +1,6 @@
 //! From the options to everything that must be there before anything is served.
 
-use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -15,21 +13,19 @@ use super::reload::Loaded;
 use super::settings::{self, CommandLine};
 use super::starting::Starting;
 use super::unix_socket::UnixSocket;
-use super::{DEFAULT_CONFIG, Options, RunError, places};
+use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, modes, places};
 use crate::auth::{Accounts, HashCost, PreparedAdmin};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
 use crate::management::Places;
+use crate::private;
 use crate::store::Store;
 use crate::systemd;
 
 /// The credential with the administrator's first password.
 const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
-
-/// The environment variable with the same.
-const ADMIN_PASSWORD: &str = "SHIBUDB_ADMIN_PASSWORD";
 
 /// What must be there before anything is served.
 pub(super) struct Built {
@@ -65,7 +61,7 @@ pub(super) fn build(
     log: Log,
     clients: &Handle,
 ) -> Result<(Built, JoinHandle<()>), RunError> {
-    let Options { port, max_connections, config, data_dir, .. } = options;
+    let Options { port, max_connections, config, data_dir, admin_password, .. } = options;
     let mut loaded = load(CommandLine { port, max_connections, config, data_dir })?;
     log.set_level(settings::level(&loaded.running));
     let Shares { ceiling, management: management_places } = descriptors::shares();
@@ -78,8 +74,11 @@ pub(super) fn build(
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let starting = Starting::begin(&data_dir)?;
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
+    // Once nobody else has them.
+    modes::mend(&data_dir);
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
-    let first_admin = clients.block_on(accounts.prepare_admin(given_password()?.as_deref(), &data_dir))?;
+    let first_admin =
+        clients.block_on(accounts.prepare_admin(given_password(admin_password)?.as_deref(), &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
@@ -129,8 +128,8 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
     })
 }
 
-/// The administrator's first password: systemd's credential, else the environment.
-fn given_password() -> Result<Option<String>, RunError> {
+/// The administrator's first password: systemd's credential, else what the environment held.
+fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<String>, RunError> {
     if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(ADMIN_CREDENTIAL);
         match std::fs::read_to_string(&path) {
@@ -139,7 +138,7 @@ fn given_password() -> Result<Option<String>, RunError> {
             Err(error) => return Err(RunError::file("read", path)(error)),
         }
     }
-    Ok(std::env::var(ADMIN_PASSWORD).ok().filter(|password| !password.is_empty()))
+    Ok(of_environment.map(|AdminPassword(password)| password))
 }
 
 /// Makes a directory, and those above it, for nobody but this user: stored data is not the whole
@@ -148,7 +147,7 @@ fn given_password() -> Result<Option<String>, RunError> {
 /// # Errors
 /// [`RunError::File`]
 pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunError::file("create", path))
+    private::make_dir(path).map_err(RunError::file("create", path))
 }
 
 pub(super) fn local(listener: &std::net::TcpListener) -> Result<SocketAddr, RunError> {

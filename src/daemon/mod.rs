@@ -14,6 +14,7 @@ mod connections;
 mod descriptors;
 mod drain;
 mod memory;
+mod modes;
 mod pid_file;
 mod places;
 mod published;
@@ -43,8 +44,8 @@ use crate::systemd;
 
 pub use bind::BindError;
 pub use build::{data_dir_for, make_private_dir};
-pub use pid_file::{Running, path as pid_file_path};
-pub use places::{DEFAULT_CONFIG, NoPlace, runtime_dirs};
+pub use pid_file::{FindError, Running, path as pid_file_path};
+pub use places::{DEFAULT_CONFIG, NoPlace, make_runtime_dir, runtime_dirs};
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,26 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Where to leave the process id; also the sign that `start` began this process.
     pub pid_file: Option<PathBuf>,
+    /// The log file that standard error is, which is this process' to keep short.
+    pub log_file: Option<PathBuf>,
+    /// The first password of the account `admin`, from the environment.
+    pub admin_password: Option<AdminPassword>,
+}
+
+/// The first password of the account `admin`. Cannot be shown by accident.
+#[derive(Clone)]
+pub struct AdminPassword(String);
+
+impl From<String> for AdminPassword {
+    fn from(password: String) -> Self {
+        Self(password)
+    }
+}
+
+impl fmt::Debug for AdminPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminPassword(..)")
+    }
 }
 
 /// Why the daemon ended, other than that it was told to.

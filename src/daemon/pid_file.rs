@@ -1,31 +1,79 @@
-//! The PID file of what `start` has begun: `<runtime-dir>/<port>.pid`.
+//! The PID file of what `start` has begun: `<port>.pid` in a [directory of the user's own](super::places::runtime_dirs).
 //!
-//! The daemon holds a lock on it for as long as it lives, and the kernel drops the lock when it
-//! ends, however it ends. So a locked file names a living daemon, and `stop` never signals a
-//! stranger who happens to have got the number.
+//! The daemon holds a record lock on it for as long as it lives; the kernel drops the lock when the daemon ends,
+//! however it ends. Who holds the lock is asked of the kernel, in this process' own PID namespace. The number in the
+//! file is never trusted: it only has to agree.
+//!
+//! A write lock can only be had by who may write to the file, and that is its owner alone (0600). Finding out about
+//! it takes no lock, so that looking is never in the way of a start.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, RenameFlags, fcntl_lock, renameat_with};
+use rustix::io::Errno;
+use rustix::process::{
+    Flock, FlockType, Pid, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal,
+};
+
+use crate::private;
+
+/// What the group and others may have of the file: nothing.
+const OTHERS: u32 = 0o077;
+
+/// How long a daemon may take from the lock to the number, and how often that is looked for.
+const WRITING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The file, locked. Removed and unlocked when dropped.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
-/// A daemon found by its PID file.
+/// A daemon that is proven to hold its PID file.
 #[derive(Debug)]
 pub struct Running {
     /// Its process id.
     pub pid: i32,
     /// A handle that means this process and no later one of the same number.
     process: OwnedFd,
+}
+
+/// Why it cannot be told whether a daemon runs, or which process it is.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The file, or `/proc`, cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The PID file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is locked from where processes have no number that counts here.
+    #[error(
+        "{} is held by a process that cannot be seen from here: in another PID namespace (a container?) or on \
+         another machine; nothing was signalled, stop it from where it was started", .0.display()
+    )]
+    OutOfSight(PathBuf),
+    /// The kernel and the file do not agree.
+    #[error(
+        "{} is locked by process {holder}, which is not the server that the file names; nothing was signalled", path.display()
+    )]
+    NotTheServer {
+        /// The PID file.
+        path: PathBuf,
+        /// Who holds it.
+        holder: i32,
+    },
 }
 
 /// Where the PID file of a port is.
@@ -39,19 +87,43 @@ impl PidFile {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if a living daemon holds it; else what the system says.
     pub(crate) fn take(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        file.try_lock().map_err(io::Error::from)?;
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(Self { path: path.to_owned(), _lock: file })
+        loop {
+            let create = private::options().read(true).write(true).create(true).truncate(false).clone();
+            let mut file = private::open(path, &create)?;
+            let found = file.metadata()?;
+            if found.uid() != rustix::process::geteuid().as_raw() {
+                let words = format!("{} belongs to another user (uid {})", path.display(), found.uid());
+                return Err(io::Error::other(words));
+            }
+            if found.permissions().mode() & OTHERS != 0 {
+                // An earlier version made it. Others may have it open, and lock it for as long as they like.
+                match find(path) {
+                    Ok(None) => set_aside(path, &file)?,
+                    _ => return Err(io::ErrorKind::WouldBlock.into()),
+                }
+                continue;
+            }
+            match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // The daemon that had it has removed it meanwhile.
+                Ok(()) if !private::is_at(&file, path)? => continue,
+                Ok(()) => {}
+                Err(Errno::AGAIN | Errno::ACCESS) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => return Err(error.into()),
+            }
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())?;
+            return Ok(Self { path: path.to_owned(), lock: file });
+        }
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // While it is still locked, so that nobody else's file can be meant.
-        if let Err(error) = fs::remove_file(&self.path) {
+        // While it is still locked, so that no later daemon's file can be meant.
+        let removed = private::is_at(&self.lock, &self.path)
+            .and_then(|ours| if ours { fs::remove_file(&self.path) } else { Ok(()) });
+        if let Err(error) = removed {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the PID file");
         }
     }
@@ -61,15 +133,9 @@ impl Running {
     /// The daemon that holds the file, if any does.
     ///
     /// # Errors
-    /// What the system says about the file.
-    pub fn find(path: &Path) -> io::Result<Option<Self>> {
-        let Some(pid) = locked_pid(path)? else { return Ok(None) };
-        let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
-        else {
-            return Ok(None);
-        };
-        // Still locked by the same number *after* the handle was taken: then the handle is the daemon's.
-        Ok((locked_pid(path)? == Some(pid)).then_some(Self { pid, process }))
+    /// [`FindError`] if that cannot be told; then nobody must be signalled.
+    pub fn find(path: &Path) -> Result<Option<Self>, FindError> {
+        find(path)
     }
 
     /// Asks it to drain and end.
@@ -78,40 +144,233 @@ impl Running {
     /// If it belongs to somebody else.
     pub fn terminate(&self) -> io::Result<()> {
         match pidfd_send_signal(&self.process, Signal::TERM) {
-            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Waits until it has ended.
+    /// Waits for so long until it has ended, and says whether it has.
     ///
     /// # Errors
     /// What the system says; it has no reason to.
-    pub fn wait(&self) -> io::Result<()> {
+    pub fn has_ended_within(&self, time: Duration) -> io::Result<bool> {
         let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
-        loop {
-            match poll(&mut ended, None) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+        match poll(&mut ended, Some(&time)) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn locked_pid(path: &Path) -> io::Result<Option<i32>> {
-    let mut file = match File::open(path) {
+fn find(path: &Path) -> Result<Option<Running>, FindError> {
+    let failed = |source| FindError::Read { path: path.to_owned(), source };
+    let mut file = match private::open(path, private::options().read(true)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text)?;
-            Ok(text.trim().parse().ok())
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
         }
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(error) => return Err(failed(error)),
+    };
+    let Some(holder) = holder(&file).map_err(failed)? else {
+        return of_an_earlier_version(path, &mut file);
+    };
+    let out_of_sight = || FindError::OutOfSight(path.to_owned());
+    let pid = holder.filter(|pid| pid.as_raw_pid() > 0).ok_or_else(out_of_sight)?;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        // It ended meanwhile.
+        Err(Errno::SRCH) => return Ok(None),
+        Err(error) => return Err(failed(error.into())),
+    };
+    let stranger = || FindError::NotTheServer { path: path.to_owned(), holder: pid.as_raw_pid() };
+    let number = number(&mut file).map_err(failed)?;
+    // Still the holder *after* the handle was taken: then the handle is the holder's.
+    match self::holder(&file).map_err(failed)? {
+        Some(Some(still)) if still == pid => {}
+        _ => return Ok(None),
+    }
+    if number.is_none() || number != own_number(pid) {
+        return Err(stranger());
+    }
+    Ok(Some(Running { pid: pid.as_raw_pid(), process }))
+}
+
+/// Who has a write lock on the file: nobody, a process without a number here, or this one.
+fn holder(file: &File) -> io::Result<Option<Option<Pid>>> {
+    // What would be in the way of a read lock is a write lock, which takes the right to write.
+    Ok(fcntl_getlk(file, &Flock::from(FlockType::ReadLock))?.map(|lock| lock.pid))
+}
+
+/// The number in the file, once it is there.
+fn number(file: &mut File) -> io::Result<Option<i32>> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let mut text = String::new();
+        file.rewind()?;
+        Read::by_ref(file).take(64).read_to_string(&mut text)?;
+        if text.ends_with('\n') || waited >= WRITING {
+            return Ok(text.trim().parse().ok());
+        }
+        thread::sleep(LOOK);
+        waited += LOOK;
+    }
+}
+
+/// The number that a process has in its own PID namespace, which is what it calls itself.
+fn own_number(pid: Pid) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_ascii_whitespace().last()?.parse().ok()
+}
+
+/// A daemon of an earlier version, which has a lock of another kind: one that anybody could have who may read the
+/// file. The kernel names who has it beside the descriptors of each process.
+fn of_an_earlier_version(path: &Path, file: &mut File) -> Result<Option<Running>, FindError> {
+    let failed = |source| FindError::Read { path: path.to_owned(), source };
+    let found = file.metadata().map_err(failed)?;
+    let mut text = String::new();
+    Read::by_ref(file).take(64).read_to_string(&mut text).map_err(failed)?;
+    let Some(pid) = text.trim().parse().ok().filter(|&pid| pid > 0).and_then(Pid::from_raw) else {
+        return Ok(None);
+    };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(None) };
+    let folder = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
+    // After the handle was taken, as above. What cannot be looked into is not this user's.
+    let is_owners = fs::metadata(&folder).is_ok_and(|its| its.uid() == found.uid());
+    let holds = is_owners && has_locked(&folder, &found);
+    Ok(holds.then_some(Running { pid: pid.as_raw_pid(), process }))
+}
+
+/// Whether a process has this file open, and locked whole for itself.
+fn has_locked(process: &Path, wanted: &fs::Metadata) -> bool {
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return false };
+    descriptors.flatten().any(|descriptor| {
+        let is_it = fs::metadata(descriptor.path())
+            .is_ok_and(|its| (its.dev(), its.ino()) == (wanted.dev(), wanted.ino()));
+        let info = process.join("fdinfo").join(descriptor.file_name());
+        is_it
+            && fs::read_to_string(info).is_ok_and(|info| {
+                info.lines()
+                    .any(|line| line.starts_with("lock:") && line.contains("FLOCK") && line.contains("WRITE"))
+            })
+    })
+}
+
+/// Removes the file, if it is still this one.
+fn set_aside(path: &Path, file: &File) -> io::Result<()> {
+    let aside = path.with_added_extension(format!("{}.old", std::process::id()));
+    match fs::rename(path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    if private::is_at(file, &aside)? {
+        return fs::remove_file(&aside);
+    }
+    // Another start was faster, and this is the file that it has made.
+    renameat_with(rustix::fs::CWD, &aside, rustix::fs::CWD, path, RenameFlags::NOREPLACE)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A process of another program that holds a lock on the file and says so, until it is killed.
+    struct Holder(Child);
+
+    impl Holder {
+        fn of(path: &Path, how: &str) -> Option<Self> {
+            let mut child = Command::new("flock")
+                .args([how, "--no-fork"])
+                .arg(path)
+                .args(["sh", "-c", "echo held; exec sleep 1000"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .ok()?;
+            let mut word = [0; 5];
+            child.stdout.take()?.read_exact(&mut word).unwrap();
+            Some(Self(child))
+        }
+    }
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
+    fn in_a_directory() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path(dir.path(), 9090);
+        (dir, path)
+    }
+
+    #[test]
+    fn the_file_is_for_its_owner_and_goes_at_the_end() {
+        let (_dir, path) = in_a_directory();
+        let file = PidFile::take(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_others_may_lock_is_made_anew() {
+        let (_dir, path) = in_a_directory();
+        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let Some(_stranger) = Holder::of(&path, "--shared") else { return };
+        assert!(find(&path).unwrap().is_none(), "the stranger is nobody's server");
+        let _file = PidFile::take(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_daemon_of_an_earlier_version_is_found_by_its_lock() {
+        let (_dir, path) = in_a_directory();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let Some(holder) = Holder::of(&path, "--exclusive") else { return };
+        fs::write(&path, format!("{}\n", holder.0.id())).unwrap();
+        assert_eq!(find(&path).unwrap().unwrap().pid, i32::try_from(holder.0.id()).unwrap());
+        assert_eq!(PidFile::take(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // It is not this process that has it, whatever the file says.
+        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        assert!(find(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn looking_is_never_in_the_way_of_a_start() {
+        let (_dir, path) = in_a_directory();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    find(&path).unwrap();
+                }
+            });
+            let taken = (0..1000).all(|_| PidFile::take(&path).is_ok());
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken);
+        });
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let (dir, path) = in_a_directory();
+        let target = dir.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(PidFile::take(&path).is_err());
+        assert!(find(&path).is_err());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     }
 }

@@ -46,7 +46,7 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 const RELOADS: usize = 16;
 
 pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Result<(), RunError> {
-    let log = logging::init(settings::level(&Config::default()))?;
+    let log = logging::init(settings::level(&Config::default()), options.log_file.as_deref())?;
     if options.pid_file.is_some() {
         leave_the_terminal()?;
     }

@@ -1,15 +1,21 @@
 //! One process per data directory.
+//!
+//! What is locked is the directory itself: unlike a file in it, it cannot be replaced while it is in use without
+//! taking all that is stored along. The file `lock` is locked as well, for file systems on which a directory cannot
+//! be (NFS and some of FUSE), and because earlier versions lock nothing else.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::OpenError;
+use crate::private;
 
 const FILE: &str = "lock";
 
 /// Held as long as the store is open; the system gives it back however the process ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
+    _directory: File,
     _file: File,
 }
 
@@ -17,17 +23,26 @@ impl DirectoryLock {
     /// Makes `dir` if need be, and locks it.
     pub(super) fn acquire(dir: &Path) -> Result<Self, OpenError> {
         let not_usable = |source| OpenError::NotUsable { path: dir.into(), source };
-        fs::create_dir_all(dir).map_err(not_usable)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join(FILE))
-            .map_err(not_usable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: dir.into() }),
-            Err(TryLockError::Error(source)) => Err(not_usable(source)),
+        private::make_dir(dir).map_err(not_usable)?;
+        let directory = File::open(dir).map_err(not_usable)?;
+        match directory.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.into() }),
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "the data directory cannot be locked itself; the lock file has to do");
+            }
+        }
+        let file = dir.join(FILE);
+        loop {
+            let opened = private::open(&file, private::options().create(true).write(true));
+            let opened = opened.map_err(not_usable)?;
+            match opened.try_lock() {
+                // Locked under a name that means another file by now, it would keep nobody out.
+                Ok(()) if !private::is_at(&opened, &file).map_err(not_usable)? => {}
+                Ok(()) => return Ok(Self { _directory: directory, _file: opened }),
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.into() }),
+                Err(TryLockError::Error(source)) => return Err(not_usable(source)),
+            }
         }
     }
 }

@@ -6,5 +6,7 @@ mod harness;
 
 mod command_line;
 mod http;
+mod modes;
 mod places;
 mod ports;
+mod untidy;

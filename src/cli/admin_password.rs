@@ -1,0 +1,85 @@
+//! The first password of the account `admin`, out of the environment: whoever may look into `/proc` could read it there
+//! for as long as the server runs.
+//!
+//! The environment that a process was started with stays where the kernel shows it. So `run` starts itself anew without
+//! the variable, as the same process, and hands itself the password through a pipe; and `start` does the same with
+//! the server that it begins.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use super::{EXIT_CONFIG, Failure, failed};
+use crate::daemon::AdminPassword;
+
+/// The variable.
+pub(super) const VARIABLE: &str = "SHIBUDB_ADMIN_PASSWORD";
+
+/// Says that the password comes on standard input. For ourselves only.
+pub(super) const ON_STDIN: &str = "--admin-password-on-stdin";
+
+/// More than any password may have, and less than a pipe holds.
+const LONGEST: usize = 4096;
+
+/// What the variable holds, if anything.
+pub(super) fn of_environment() -> Option<OsString> {
+    std::env::var_os(VARIABLE).filter(|password| !password.is_empty())
+}
+
+/// Hands the password to the server that `command` is to become.
+pub(super) fn hand_over(command: &mut Command, password: &OsStr) -> Result<(), Failure> {
+    let password = password.to_str().ok_or_else(|| unusable("it is not UTF-8"))?.as_bytes();
+    if password.len() > LONGEST {
+        return Err(unusable("it is too long"));
+    }
+    let (reader, mut writer) = io::pipe().map_err(failed)?;
+    writer.write_all(password).map_err(failed)?;
+    command.env_remove(VARIABLE).arg(ON_STDIN).stdin(Stdio::from(reader));
+    Ok(())
+}
+
+/// Starts this process anew without the variable. Comes back only if there is none, or if that failed; then the
+/// password is what the variable says.
+pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> {
+    let Some(password) = of_environment() else { return Ok(None) };
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "shibudb".into());
+    let subcommand = arguments.next().unwrap_or_else(|| "run".into());
+    let rest: Vec<_> = arguments.collect();
+    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    // The second is there even if the file has been replaced meanwhile, and only then: the process would be called `exe`.
+    for program in [std::env::current_exe().unwrap_or_default(), "/proc/self/exe".into()] {
+        let mut command = Command::new(program);
+        command.arg0(&name).arg(&subcommand);
+        hand_over(&mut command, &password)?;
+        error = command.args(&rest).exec();
+    }
+    writeln!(
+        io::stderr(),
+        "Warning: {VARIABLE} stays readable in the environment of this process, which could not start itself anew \
+         without it: {error}"
+    )
+    .ok();
+    parse(password.into_vec()).map(Some)
+}
+
+/// Reads the password that [`hand_over`] has written.
+pub(super) fn from_stdin() -> Result<AdminPassword, Failure> {
+    let mut password = Vec::new();
+    io::stdin().lock().take(LONGEST as u64 + 1).read_to_end(&mut password).map_err(failed)?;
+    let nothing = File::open("/dev/null").map_err(failed)?;
+    rustix::stdio::dup2_stdin(nothing).map_err(failed)?;
+    parse(password)
+}
+
+/// Checked before it was handed over, too, where somebody is told.
+fn parse(password: Vec<u8>) -> Result<AdminPassword, Failure> {
+    String::from_utf8(password).map(AdminPassword::from).map_err(|_| unusable("it is not UTF-8"))
+}
+
+fn unusable(why: &str) -> Failure {
+    Failure { message: format!("the password in {VARIABLE} cannot be used: {why}"), status: EXIT_CONFIG }
+}

@@ -1,0 +1,76 @@
+//! Who else may get at the files in the data directory: nobody.
+//!
+//! New files are made for their owner alone. What an earlier version made, or a restored backup holds, is mended at
+//! each start. Only files of ours are touched, since a data directory may hold others' as well.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use crate::private::{self, Mended};
+
+/// What our files are called.
+const NAMES: [&str; 4] = ["lock", "store", "store.new", "initial-admin-password"];
+
+/// How the names of the others begin.
+const BEGINNINGS: [&str; 5] =
+    ["limit-history.jsonl", "limit-override.", ".limit-override.", "limit-revision", "shibudb.log"];
+
+/// What may stand beside them in a directory that is ours alone: the root of a file system has it.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Others may not list or change the directory. They may pass through it: a management socket may be in it.
+const PASS_ONLY: u32 = 0o066;
+
+/// Others may put files of their own in the place of ours.
+const WRITABLE: u32 = 0o022;
+
+const STICKY: u32 = 0o1000;
+
+/// Closes what is open to others, and warns of what cannot be closed.
+pub(super) fn mend(data_dir: &Path) {
+    let names: Vec<_> = fs::read_dir(data_dir).map(|entries| entries.flatten().collect()).unwrap_or_default();
+    let (ours, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|entry| is_ours(&entry.file_name()));
+    let mended = ours.iter().map(|entry| private::mend(&entry.path())).fold(Mended::default(), Mended::and);
+    if mended.closed > 0 {
+        tracing::warn!(files = mended.closed, path = %data_dir.display(),
+            "{} files and directories in {} were open to other users; now they are not",
+            mended.closed, data_dir.display());
+    }
+    if let Some((path, why)) = mended.open {
+        tracing::warn!(path = %path.display(), files = mended.left_open, why,
+            "other users may get at {}, and at {} files in all, and that cannot be changed: {why}; stop the \
+             server, and give all of {} to the user that it runs as",
+            path.display(), mended.left_open, data_dir.display());
+    }
+    let is_strange = |entry: &DirEntry| {
+        entry.file_name() != LOST_AND_FOUND && !entry.file_type().is_ok_and(|kind| kind.is_socket())
+    };
+    mend_directory(data_dir, others.iter().any(is_strange));
+}
+
+/// The directory itself is closed if nobody else has files in it.
+fn mend_directory(data_dir: &Path, is_shared: bool) {
+    let Ok(mode) = fs::metadata(data_dir).map(|found| found.mode()) else { return };
+    let why = if is_shared || mode & STICKY != 0 {
+        "it holds files of others, too".to_owned()
+    } else {
+        // Through a link if it is one: the administrator has named it.
+        match private::take_away(&data_dir.join("."), PASS_ONLY) {
+            Ok(_) => return,
+            Err(error) => error.to_string(),
+        }
+    };
+    if mode & WRITABLE != 0 {
+        tracing::warn!(path = %data_dir.display(), why,
+            "other users may write to the data directory {}, and so replace what is stored there ({why}); \
+             use a directory of the server's own",
+            data_dir.display());
+    }
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    let begins = |beginning: &&str| name.as_encoded_bytes().starts_with(beginning.as_bytes());
+    NAMES.iter().any(|known| name == *known) || BEGINNINGS.iter().any(begins)
+}
