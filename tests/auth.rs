@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shibudb::auth::{
-    AccountError, Accounts, FirstAdmin, HashCost, LoginError, MAX_PASSWORD_LEN, NewUser, Permission, Role,
+    AccountError, Accounts, FirstAdmin, FirstAdminError, HashCost, LoginError, MAX_PASSWORD_LEN, NewUser,
+    Permission, Role,
 };
 use shibudb::store::{Durability, Store};
 use tempfile::TempDir;
@@ -352,4 +353,56 @@ async fn an_account_with_a_name_that_none_would_get_today_goes_on_working() {
         "user name must consist of visible characters"
     );
     accounts.delete(old).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_there_was_an_administrator_no_other_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, accounts) = open(dir.path(), CHEAP);
+    accounts.ensure_admin(Some("secret"), dir.path()).await.unwrap();
+    // As if its record had been lost.
+    let (key, _) = store.system_entries().unwrap().pop().unwrap();
+    store.system_delete(&key).await.unwrap();
+    drop(accounts);
+    store.close().unwrap();
+    let (_store, accounts) = open(dir.path(), CHEAP);
+    let error = accounts.ensure_admin(Some("another"), dir.path()).await.unwrap_err();
+    assert!(matches!(error, FirstAdminError::AccountsGone { .. }), "{error}");
+    assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
+    assert!(accounts.is_empty());
+}
+
+#[tokio::test]
+async fn rights_to_a_space_end_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, accounts) = open(dir.path(), CHEAP);
+    for name in ["a", "b"] {
+        accounts.create_space(name, true).await.unwrap();
+    }
+    let permissions = BTreeMap::from([("a".into(), Permission::Write), ("b".into(), Permission::Read)]);
+    accounts.create(NewUser { permissions, ..user("u", "p", Role::User) }).await.unwrap();
+    accounts.login("u", "p", HERE).await.unwrap();
+    let (before, generation) = (store.commits(), accounts.generation());
+    accounts.delete_space("a").await.unwrap();
+    assert_eq!(store.commits(), before + 1, "one commit, so that no crash comes in between");
+    assert!(accounts.generation() > generation, "open sessions hear of it");
+    assert!(accounts.known_login("u", "p").is_some(), "nobody's login costs more for that");
+    accounts.create_space("a", true).await.unwrap();
+    let may = |accounts: &Accounts| {
+        let account = accounts.account("u").unwrap();
+        [account.may_read("a"), account.may_write("a"), account.may_read("b")]
+    };
+    assert_eq!(may(&accounts), [false, false, true]);
+    drop(accounts);
+    store.close().unwrap();
+    let (store, accounts) = open(dir.path(), CHEAP);
+    assert_eq!(may(&accounts), [false, false, true]);
+
+    // A deletion that is refused takes nothing.
+    assert!(accounts.delete_space("never there").await.is_err());
+    // Rights given in advance count once the space is there.
+    let permissions = BTreeMap::from([("later".into(), Permission::Read)]);
+    accounts.set_permissions("u", permissions).await.unwrap();
+    accounts.create_space("later", true).await.unwrap();
+    assert!(accounts.account("u").unwrap().may_read("later") && store.space("later").is_some());
 }

@@ -43,6 +43,11 @@ fn history_files() {
 }
 
 #[test]
+fn journals_of_the_engine() {
+    replay("journal", must_hold::journal);
+}
+
+#[test]
 fn data_directories_to_be_taken_over() {
     replay("import", must_hold::import);
 }

@@ -14,6 +14,7 @@ use shibudb::import::{Source, TornTail};
 use shibudb::management::{ApiError, body};
 use shibudb::protocol::client::{Answer, spaces};
 use shibudb::protocol::{Login, Refusal, Reply, Request, Text};
+use shibudb::store::journal_reading::{Rest, SECRET_LEN, read};
 
 /// How many records a history keeps in memory.
 const KEPT: usize = 1000;
@@ -169,6 +170,26 @@ pub fn history(data: &[u8]) {
     let again = History::default();
     assert_eq!(again.read(written.as_slice()).expect("memory can be read"), 0);
     assert_eq!(again.latest(usize::MAX), records);
+}
+
+/// A journal of the engine, behind the secret of its store.
+///
+/// What is intact is read the same by itself, and what follows is not nothing. A secret that is not in the bytes proves
+/// nothing.
+pub fn journal(data: &[u8]) {
+    let Some((secret, journal)) = data.split_first_chunk::<SECRET_LEN>() else { return };
+    for secret in [Some(secret), None] {
+        let reading = read(journal, secret);
+        let (intact, rest) = journal.split_at(reading.intact);
+        let alone = read(intact, secret);
+        assert_eq!((alone.intact, alone.rest), (intact.len(), Rest::Nothing));
+        assert_eq!(reading.rest == Rest::Nothing, rest.iter().all(|&byte| byte == 0));
+        if let Some(secret) = secret
+            && !rest.windows(SECRET_LEN).any(|window| window == secret)
+        {
+            assert_ne!(reading.rest, Rest::Damaged);
+        }
+    }
 }
 
 /// A data directory to be taken over: records, or `users.json` and `metadata.json` with a zero byte

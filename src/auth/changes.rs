@@ -27,7 +27,7 @@ impl Accounts {
         // Before the hash, to spare it; and again below, since somebody may be faster.
         self.check_new(&username)?;
         let hash = self.inner.hasher.hash(&password).await?;
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         self.check_new(&username)?;
         self.replace(Account::new(username, role, permissions), hash.into()).await.map(drop)
     }
@@ -40,7 +40,7 @@ impl Accounts {
         check_password(password)?;
         self.existing(username)?;
         let hash = self.inner.hasher.hash(password).await?;
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         let user = self.existing(username)?;
         self.replace((*user.account).clone(), hash.into()).await.map(drop)
     }
@@ -50,7 +50,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn set_role(&self, username: &str, role: Role) -> Result<(), AccountError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         let user = self.existing(username)?;
         if role != Role::Admin {
             self.check_not_last_admin(&user)?;
@@ -67,7 +67,7 @@ impl Accounts {
         username: &str,
         permissions: BTreeMap<String, Permission>,
     ) -> Result<(), AccountError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         let user = self.existing(username)?;
         let has = |space: &str| user.account.permissions.contains_key(space);
         check_permissions(&permissions, |space| has(space) || self.is_space(space))?;
@@ -81,7 +81,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn delete(&self, username: &str) -> Result<(), AccountError> {
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         let user = self.existing(username)?;
         self.check_not_last_admin(&user)?;
         let deleted = self.inner.store.system_delete(&record::key(username)).await;
@@ -113,7 +113,11 @@ impl Accounts {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RETRY_INTERVAL).await;
-                let _changing = accounts.inner.changing.lock().await;
+                let _changing = match accounts.changing().await {
+                    Ok(changing) => changing,
+                    Err(StoreError::Closed) => return,
+                    Err(_) => continue,
+                };
                 match accounts.store_as_it_is(&username).await {
                     Ok(()) => {
                         return tracing::info!(

@@ -55,6 +55,19 @@ pub enum FirstAdminError {
         /// What the system said.
         source: io::Error,
     },
+    /// There was an administrator, and the store knows of no account.
+    #[error(
+        "the accounts of {} are gone, and no new administrator is made in a data directory that has had one; \
+         restore it from a backup, or move it away to begin with an empty one",
+        path.display()
+    )]
+    AccountsGone {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// It could not be noted that there is an administrator.
+    #[error("cannot write the manifest of the store: {0}")]
+    Manifest(#[source] io::Error),
     /// The account could not be created.
     #[error("cannot create the first admin: {0}")]
     Account(#[from] AccountError),
@@ -80,7 +93,8 @@ impl Accounts {
     /// the next start begins anew.
     ///
     /// # Errors
-    /// [`FirstAdminError`] if the password given cannot be one, or the file could not be written.
+    /// [`FirstAdminError`] if the password given cannot be one, the file could not be written, or there have been
+    /// accounts before.
     pub async fn prepare_admin(
         &self,
         given: Option<&str>,
@@ -88,7 +102,15 @@ impl Accounts {
     ) -> Result<Option<PreparedAdmin>, FirstAdminError> {
         let changing = Arc::clone(&self.inner.changing).lock_owned().await;
         if !self.is_empty() {
+            // So it was made by a version that did not note it, or by a start that came to its end too early.
+            // On a full disk there is an administrator all the same.
+            if let Err(error) = self.note_admin().await {
+                tracing::warn!(%error, "it is not noted yet that this data directory has an administrator");
+            }
             return Ok(None);
+        }
+        if self.inner.store.has_had_admin() {
+            return Err(FirstAdminError::AccountsGone { path: dir.into() });
         }
         let file_error = |(path, source)| FirstAdminError::File { path, source };
         remove_stale(dir).map_err(file_error)?;
@@ -104,6 +126,15 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Notes for good that there is an administrator. Waits for the disk elsewhere.
+    async fn note_admin(&self) -> Result<(), FirstAdminError> {
+        let store = self.inner.store.clone();
+        let noted = tokio::task::spawn_blocking(move || store.note_admin()).await;
+        noted.map_err(io::Error::other).flatten().map_err(FirstAdminError::Manifest)
+    }
+}
+
 impl PreparedAdmin {
     /// Creates the account.
     ///
@@ -113,6 +144,8 @@ impl PreparedAdmin {
         let hash = self.accounts.inner.hasher.hash(&self.password).await.map_err(AccountError::from)?;
         let account = Account::new(USERNAME.to_owned(), Role::Admin, BTreeMap::new());
         self.accounts.replace(account, hash.into()).await?;
+        // After the account: the other way round, a crash in between would leave a directory that nobody can enter.
+        self.accounts.note_admin().await?;
         Ok(self.outcome)
     }
 }

@@ -56,7 +56,7 @@ impl Accounts {
     pub async fn import(&self, account: Account, hash: ImportedHash) -> Result<(), AccountError> {
         names::check(&account.username)?;
         check_permissions(&account.permissions, |_| false)?;
-        let _changing = self.inner.changing.lock().await;
+        let _changing = self.changing().await?;
         if self.user(&account.username).is_some() {
             return Err(AccountError::UserExists);
         }
@@ -83,7 +83,7 @@ impl Accounts {
         }
         let renewed: Result<(), AccountError> = async {
             let hash = self.inner.hasher.hash(password).await?;
-            let _changing = self.inner.changing.lock().await;
+            let _changing = self.changing().await?;
             match self.user(username) {
                 Some(user) if *user.hash == *old => {
                     let user = self.replace((*user.account).clone(), hash.into()).await?;

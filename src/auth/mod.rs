@@ -20,6 +20,7 @@ mod imported;
 mod proof;
 mod record;
 mod rules;
+mod spaces;
 mod throttle;
 mod verification;
 
@@ -35,6 +36,7 @@ pub use first_admin::{FirstAdmin, FirstAdminError, PreparedAdmin};
 pub use hasher::HashError;
 pub use imported::{ImportedHash, InvalidHash};
 pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
+pub use spaces::DeleteSpaceError;
 
 use crate::store::Store;
 use hasher::Hasher;
@@ -65,6 +67,8 @@ struct Inner {
     /// Changes go one after another, from the look at what is there until it is changed. Held
     /// while the store writes, hence not a lock that would stop a thread.
     changing: Arc<tokio::sync::Mutex<()>>,
+    /// Deletions of spaces of which it is not known whether they have reached the disk.
+    doubts: std::sync::Mutex<Vec<spaces::Doubt>>,
     hasher: Hasher,
     prover: Prover,
     /// By attempt and address: each waits for one turn.
@@ -98,6 +102,7 @@ impl Accounts {
             users: RwLock::new(users),
             generation: AtomicU64::new(0),
             changing: Arc::default(),
+            doubts: std::sync::Mutex::default(),
             hasher: Hasher::start(cost)?,
             prover: Prover::new().map_err(io::Error::from)?,
             attempts: Verifications::default(),

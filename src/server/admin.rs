@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::auth::{Account, AccountError, NewUser, Permission, Role};
+use crate::auth::{Account, AccountError, DeleteSpaceError, NewUser, Permission, Role};
 use crate::protocol::{AdminRequest, Done, Profile, Refusal, Reply};
 use crate::store::SpaceError;
 
@@ -45,7 +45,7 @@ pub(super) fn with_profile(account: &Account, show: impl FnOnce(Profile<'_>)) {
 }
 
 async fn change(request: AdminRequest, services: &Services) -> Result<Done, Refusal> {
-    let Services { store, accounts, .. } = services;
+    let accounts = &services.accounts;
     match request {
         AdminRequest::CreateSpace { space, engine, enable_wal } => {
             match engine.as_deref() {
@@ -53,11 +53,11 @@ async fn change(request: AdminRequest, services: &Services) -> Result<Done, Refu
                 Some("vector") => return Err(Refusal::VectorUnsupported),
                 Some(other) => return Err(Refusal::UnknownEngine(other.to_owned())),
             }
-            store.create_space(&space, enable_wal.unwrap_or(true)).await.map_err(space_refusal)?;
+            accounts.create_space(&space, enable_wal.unwrap_or(true)).await.map_err(space_refusal)?;
             Ok(Done::SpaceCreated)
         }
         AdminRequest::DeleteSpace { space } => {
-            store.delete_space(&space).await.map_err(space_refusal)?;
+            accounts.delete_space(&space).await.map_err(account_or_space_refusal)?;
             Ok(Done::SpaceDeleted)
         }
         AdminRequest::CreateUser { username, password, role, permissions: wanted } => {
@@ -120,6 +120,13 @@ fn space_refusal(error: SpaceError) -> Refusal {
         SpaceError::DoesNotExist => Refusal::SpaceMissing,
         error @ (SpaceError::InvalidName(_) | SpaceError::LooksLike(_)) => Refusal::Other(error.to_string()),
         SpaceError::Store(error) => refusal(&error),
+    }
+}
+
+fn account_or_space_refusal(error: DeleteSpaceError) -> Refusal {
+    match error {
+        DeleteSpaceError::Space(error) => space_refusal(error),
+        DeleteSpaceError::Account(error) => account_refusal(error),
     }
 }
 

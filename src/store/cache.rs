@@ -16,15 +16,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quick_cache::{Equivalent, Weighter, sync};
 
+use super::engine::Changes;
 use super::layout;
 use super::{StoreError, Value};
 
 /// How many bytes of keys and values are kept.
-const CAPACITY: u64 = 32 << 20;
+const CAPACITY: u64 = 48 << 20;
 /// What an entry takes besides its key and value.
 const OVERHEAD: u64 = 112;
-/// A larger value is not copied here: compared with sending it, finding it costs little.
-const LARGEST: usize = 16 << 10;
+/// A larger value is not copied here: it would take the place of many others.
+const LARGEST: usize = 64 << 10;
 /// What it makes room for at once; it grows from there.
 const EXPECTED: usize = 1024;
 
@@ -53,6 +54,8 @@ struct Stripe {
 pub(super) struct Changing<'a> {
     cache: &'a Cache,
     full_keys: Vec<fjall::Slice>,
+    /// What was kept until now, as it will be.
+    was_kept: Vec<(Key, Option<Value>)>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -108,14 +111,20 @@ impl Cache {
 
     /// To be called before the engine is given changes of the keys; what it returns, to be kept until
     /// it has them.
-    pub(super) fn begin(&self, full_keys: Vec<fjall::Slice>) -> Changing<'_> {
-        for key in refs(&full_keys) {
+    pub(super) fn begin(&self, changes: &Changes) -> Changing<'_> {
+        let mut was_kept = Vec::new();
+        for (full_key, value) in changes {
+            let Some(key) = layout::split(full_key).map(KeyRef::from) else { continue };
             let mut stripe = lock(self.stripe(key));
             stripe.open += 1;
             // While the stripe is locked: nobody keeps anything of it from now on.
-            self.entries.remove(&key);
+            if let Some((key, _)) = self.entries.remove(&key)
+                && value.as_ref().is_none_or(|value| value.len() <= LARGEST)
+            {
+                was_kept.push((key, value.clone().map(Value)));
+            }
         }
-        Changing { cache: self, full_keys }
+        Changing { cache: self, full_keys: changes.iter().map(|(key, _)| key.clone()).collect(), was_kept }
     }
 
     /// Forgets everything.
@@ -142,6 +151,16 @@ impl Default for Cache {
             ),
             hasher: foldhash::fast::RandomState::default(),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+        }
+    }
+}
+
+impl Changing<'_> {
+    /// The engine has the changes: what was kept stays kept, with its new value. Until it is closed, nobody else
+    /// keeps anything of these keys.
+    pub(super) fn keep_changed(&mut self) {
+        for (key, value) in self.was_kept.drain(..) {
+            self.cache.entries.insert(key, value);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::engine::{self, Changes, Engine};
+use super::engine::{self, Changes, Engine, Opened};
 use super::group::Group;
 use super::layout::{self, Catalogue};
 use super::queue::{Command, Taken};
@@ -42,6 +42,8 @@ pub(super) struct Committer {
     unsynced: bool,
     runway: Runway,
     failure: Option<Failure>,
+    /// What marks the commits of this store.
+    secret: fjall::Slice,
 }
 
 /// However the thread ends, nobody waits for it in vain.
@@ -70,8 +72,17 @@ impl Committer {
         next_id: u64,
     ) -> io::Result<JoinHandle<()>> {
         let runway = Runway::new(engine::folder(&shared.dir));
-        let mut committer =
-            Self { shared, durability, next_id, sync_due: None, unsynced: false, runway, failure: None };
+        let secret = shared.manifest.facts().secret.into();
+        let mut committer = Self {
+            shared,
+            durability,
+            next_id,
+            sync_due: None,
+            unsynced: false,
+            runway,
+            failure: None,
+            secret,
+        };
         std::thread::Builder::new().name("store-commit".into()).spawn(move || {
             let _end = End(Arc::clone(&committer.shared));
             committer.run();
@@ -107,11 +118,15 @@ impl Committer {
                     self.commit(&mut group);
                     answer(reply, self.create_space(&name, wal));
                 }
-                Command::DeleteSpace { name, reply } => {
+                Command::DeleteSpace { name, also, reply } => {
                     self.commit(&mut group);
-                    answer(reply, self.delete_space(&name));
+                    answer(reply, self.delete_space(&name, also));
                 }
                 Command::Own { key, value, reply } => group.own(key, value, reply),
+                Command::Trim => {
+                    self.commit(&mut group);
+                    self.trim();
+                }
                 Command::Write { writes, done } => {
                     match self.shared.with_engine(|engine| group.write(engine, writes)) {
                         Ok(outcomes) => group.tell_later(outcomes, done),
@@ -151,12 +166,13 @@ impl Committer {
         Ok(())
     }
 
-    fn delete_space(&mut self, name: &str) -> Result<(), SpaceError> {
+    fn delete_space(&mut self, name: &str, also: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), SpaceError> {
         let space = self.shared.spaces().get(name).cloned().ok_or(SpaceError::DoesNotExist)?;
-        let changes = vec![
+        let mut changes = vec![
             (layout::catalogue_key(name).into(), None),
             (layout::deleted_key(space.id()).into(), Some(fjall::Slice::from([]))),
         ];
+        changes.extend(also.into_iter().map(|(key, value)| (key.into(), value.map(fjall::Slice::from))));
         self.apply(changes, true)?;
         self.shared.remove_space(&space);
         self.shared.deleted.insert(space.id());
@@ -170,17 +186,16 @@ impl Committer {
         }
         self.recover()?;
         let writes = changes.len();
-        if self.unsynced {
-            changes.push((layout::UNSYNCED_KEY.into(), Some(fjall::Slice::from([]))));
-        }
+        // The first of the batch, where the reader of the journal looks for it.
+        changes.insert(0, self.mark(self.unsynced));
         if sync {
             self.runway.make_room_for(&changes);
         }
         let result = self.shared.with_engine(|engine| {
-            let changing = self.shared.cache.begin(changes.iter().map(|(key, _)| key.clone()).collect());
-            let committed = engine.commit(changes, sync);
-            drop(changing);
-            Ok(committed?)
+            let mut changing = self.shared.cache.begin(&changes);
+            engine.commit(changes, sync)?;
+            changing.keep_changed();
+            Ok(())
         });
         self.unsynced = !sync;
         self.shared.tally.commit(writes, result.is_ok());
@@ -193,11 +208,24 @@ impl Committer {
         result
     }
 
+    /// Gives the disk space of the journals back, if they are not needed any more.
+    fn trim(&mut self) {
+        if self.failure.is_some() || self.sync_due.is_some() {
+            return;
+        }
+        match reopen(&self.shared, Repair::Trim) {
+            Ok(_) => self.unsynced = false,
+            Err(error) => {
+                self.fail(&error);
+            }
+        }
+    }
+
     fn sync(&mut self) {
         self.sync_due = None;
-        // The second commit says that the first sync was done. It has nothing to lose itself, but what
+        // The commit says that the sync before it was done. It has nothing to lose itself, but what
         // comes next must not claim that it is on disk.
-        let said = vec![(layout::SYNCED_KEY.into(), Some(fjall::Slice::from([])))];
+        let said = vec![self.mark(false)];
         let synced = self.shared.with_engine(|engine| {
             engine.sync()?;
             Ok(engine.commit(said, false)?)
@@ -206,6 +234,12 @@ impl Committer {
         if let Err(error) = synced {
             self.fail(&error);
         }
+    }
+
+    /// What the first item of a commit says of those before it.
+    fn mark(&self, unsynced: bool) -> (fjall::Slice, Option<fjall::Slice>) {
+        let key = if unsynced { layout::UNSYNCED_KEY } else { layout::SYNCED_KEY };
+        (key.into(), Some(self.secret.clone()))
     }
 
     /// Recovers without anybody asking: readers may be waiting for an engine that is not there.
@@ -242,7 +276,8 @@ impl Committer {
             failure.retry_after = RETRY_INTERVAL;
             return Err(unavailable);
         }
-        match reopen(&self.shared, !failure.disk_full) {
+        let repair = if failure.disk_full { Repair::None } else { Repair::Rewrite };
+        match reopen(&self.shared, repair) {
             Ok(next_id) => {
                 tracing::info!("the store has recovered and accepts writes again");
                 self.next_id = self.next_id.max(next_id);
@@ -260,28 +295,49 @@ impl Committer {
     }
 }
 
-/// Closes the engine, repairs its journals if `rewrite`, opens it, and returns the next number for
-/// a space. Readers wait meanwhile. If only the repair failed, they have an engine again.
-fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
+/// What is done to the journals while the engine is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    None,
+    /// They are written anew.
+    Rewrite,
+    /// They are replaced by an empty one, if all that they hold is in tables.
+    Trim,
+}
+
+/// Closes the engine, does to its journals what is to be done, opens it, and returns the next number for
+/// a space. Who asks the engine waits meanwhile; what is kept in memory is still read. If only the repair failed,
+/// there is an engine again.
+fn reopen(shared: &Shared, repair: Repair) -> Result<u64, StoreError> {
     let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
     let mut slot = shared.slot_mut();
+    if repair == Repair::Trim && !matches!(&*slot, Slot::Open(engine) if engine.is_flushed()) {
+        // Somebody has written meanwhile. It is tried again when all is quiet.
+        return Ok(0);
+    }
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());
-    // What was reported as failed may turn out to have happened.
-    shared.cache.clear();
-    let rewritten = if rewrite { Engine::rewrite_journals(&shared.dir) } else { Ok(()) };
-    let catalogue = Engine::open(&shared.dir, &shared.deleted).and_then(|engine| {
-        let catalogue = Catalogue::load(&engine)?;
-        let synced = engine.sync();
-        *slot = Slot::Open(engine);
-        Ok((catalogue, synced))
-    });
+    let repaired = match repair {
+        Repair::None => Ok(()),
+        Repair::Rewrite => Engine::rewrite_journals(&shared.dir),
+        Repair::Trim => trim_journals(shared),
+    };
+    let known = shared.manifest.facts();
+    let catalogue =
+        Engine::open(&shared.dir, &shared.deleted, Some(&known)).and_then(|Opened { engine, .. }| {
+            let catalogue = Catalogue::load(&engine)?;
+            let synced = engine.sync();
+            // What was reported as failed may turn out to have happened. Nobody has an answer of the new engine yet.
+            shared.cache.clear();
+            *slot = Slot::Open(engine);
+            Ok((catalogue, synced))
+        });
     match catalogue {
         Ok((catalogue, synced)) => {
             drop(slot);
             let next_id = catalogue.next;
             shared.adopt(catalogue);
-            rewritten.map_err(fjall::Error::Io)?;
+            repaired.map_err(fjall::Error::Io)?;
             synced?;
             Ok(next_id)
         }
@@ -290,6 +346,13 @@ fn reopen(shared: &Shared, rewrite: bool) -> Result<u64, StoreError> {
             Err(error)
         }
     }
+}
+
+/// The manifest knows of the new journal before the old ones go: a crash at any moment leaves what it expects.
+fn trim_journals(shared: &Shared) -> io::Result<()> {
+    let Some(journal) = Engine::begin_journal(&shared.dir)? else { return Ok(()) };
+    shared.manifest.change(|facts| facts.journal = Some(journal))?;
+    Engine::remove_journals_before(&shared.dir, journal)
 }
 
 /// On the file systems in use, running out of space shows when writing, before anything is in

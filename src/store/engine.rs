@@ -17,8 +17,9 @@ use fjall::compaction::filter::{
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::layout::{self, Deleted};
+use super::manifest::{Facts, Journal};
 use super::stats::Contents;
-use super::{Entry, StoreError, Value, journal};
+use super::{Entry, StoreError, Value, journal, whole};
 
 /// The engine's files, inside the data directory.
 const FOLDER: &str = "store";
@@ -28,7 +29,7 @@ const FOLDER_BEING_MADE: &str = "store.new";
 const KEYSPACE: &str = "keys";
 
 /// What is read again and again is kept elsewhere (`cache.rs`).
-const BLOCK_CACHE: u64 = 32 << 20;
+const BLOCK_CACHE: u64 = 16 << 20;
 /// A larger one is searched and freed more slowly: with 16 MB the worst write of many took 34 ms instead of 18.
 const MEMTABLE: u64 = 8 << 20;
 /// After this much journal the oldest is flushed away, so that a restart has little to replay.
@@ -64,19 +65,40 @@ pub(super) struct Engine {
     deleted: Arc<Deleted>,
 }
 
+/// An engine that was just opened.
+pub(super) struct Opened {
+    pub(super) engine: Engine,
+    /// The newest journal, as far as was looked before.
+    pub(super) journal: Option<Journal>,
+}
+
 /// Changes to be applied together.
 pub(super) type Changes = Vec<(fjall::Slice, Option<fjall::Slice>)>;
 
 impl Engine {
+    /// Opens what is in `dir`, or makes it if nothing is known of it.
+    ///
     /// What it holds may not be on the disk yet: a process that was killed may have left it behind,
     /// unsynced. Until it is [synced](Self::sync), nobody may be told that it lasts.
-    pub(super) fn open(dir: &Path, deleted: &Arc<Deleted>) -> Result<Self, StoreError> {
-        if folder(dir).try_exists().map_err(fjall::Error::from)? {
-            journal::cut_torn_end(&folder(dir))?;
+    ///
+    /// # Errors
+    /// The engine cannot open it, or it is less than it has been.
+    pub(super) fn open(
+        dir: &Path,
+        deleted: &Arc<Deleted>,
+        known: Option<&Facts>,
+    ) -> Result<Opened, StoreError> {
+        let folder = folder(dir);
+        let journal = if folder.try_exists().map_err(fjall::Error::from)? {
+            whole::check(&folder)?;
+            journal::check(&folder, known)?
+        } else if known.is_some() {
+            return Err(StoreError::Missing { path: folder.into() });
         } else {
             Self::make(dir, deleted)?;
-        }
-        Ok(Self::try_open(&folder(dir), deleted)?)
+            None
+        };
+        Ok(Opened { engine: Self::try_open(&folder, deleted)?, journal })
     }
 
     /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
@@ -187,8 +209,24 @@ impl Engine {
         self.keys.rotate_memtable().map(drop)
     }
 
-    /// Takes the keys of deleted spaces out of the tables. Takes as long as it takes.
-    pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), fjall::Error> {
+    /// Whether all changes are in tables, so that no journal is needed any more.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.keys.tree.active_memtable().is_empty() && self.keys.sealed_memtable_count() == 0
+    }
+
+    /// Begins an empty journal in place of all there are. The engine must be closed, and have been
+    /// [flushed](Self::is_flushed).
+    pub(super) fn begin_journal(dir: &Path) -> io::Result<Option<Journal>> {
+        journal::begin(&folder(dir))
+    }
+
+    /// Removes the journals before that one.
+    pub(super) fn remove_journals_before(dir: &Path, journal: Journal) -> io::Result<()> {
+        journal::remove_before(&folder(dir), journal.number)
+    }
+
+    /// Puts all changes into tables. Takes as long as it takes.
+    pub(super) fn flush(&self) -> Result<(), fjall::Error> {
         self.keys.rotate_memtable()?;
         while self.keys.sealed_memtable_count() > 0 {
             self.check_alive()?;
@@ -197,6 +235,12 @@ impl Engine {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        Ok(())
+    }
+
+    /// Takes the keys of deleted spaces out of the tables. Takes as long as it takes.
+    pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), fjall::Error> {
+        self.flush()?;
         for &id in ids {
             self.keys.tree.drop_range(layout::full_key(id, &[])..layout::full_key(id + 1, &[]))?;
         }

@@ -23,6 +23,16 @@ pub enum OpenError {
         /// The data directory.
         path: PathBuf,
     },
+    /// The manifest is not what the store has written.
+    #[error(
+        "{} does not read back as it was written; restore it from a backup, or, if nothing is missing from the \
+         folder `store` beside it, move it away: the next start makes it anew",
+        path.display()
+    )]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+    },
     /// The engine could not read what is there.
     #[error("cannot open the store in {}: {source}", path.display())]
     Engine {
@@ -58,6 +68,65 @@ pub enum StoreError {
         path: Arc<Path>,
         /// How much of it is intact.
         intact: usize,
+    },
+    /// Nothing of a journal can be read, though something was synced to it.
+    #[error(
+        "storage is damaged: nothing in {} can be read, though data was synced to it; restore the data directory \
+         from a backup, or, to give up what this file held, copy the data directory to a safe place, empty the \
+         file with `truncate --size=0` and remove {manifest}",
+        path.display()
+    )]
+    JournalUnreadable {
+        /// The journal.
+        path: Arc<Path>,
+        /// The name of the manifest.
+        manifest: &'static str,
+    },
+    /// A journal is gone.
+    #[error(
+        "storage is damaged: {} is missing; put it back or restore the data directory from a backup, or, to give \
+         up what this file held, copy the data directory to a safe place, make an empty file of this name and \
+         remove {manifest}",
+        path.display()
+    )]
+    JournalMissing {
+        /// The journal.
+        path: Arc<Path>,
+        /// The name of the manifest.
+        manifest: &'static str,
+    },
+    /// A file or folder without which nothing can be read is gone.
+    #[error(
+        "storage is damaged: {} is missing; put it back or restore the data directory from a backup, or move the \
+         data directory away to begin with an empty one",
+        path.display()
+    )]
+    Missing {
+        /// What is missing.
+        path: Arc<Path>,
+    },
+    /// A file does not hold what the engine has written to it.
+    #[error(
+        "storage is damaged: {} does not read back as it was written; restore the data directory from a backup",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: Arc<Path>,
+    },
+    /// The store was written by another version of the engine.
+    #[error(
+        "{} has format {found}, and this version of shibudb reads format {known}; start the version of shibudb \
+         that wrote it",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: Arc<Path>,
+        /// Its format.
+        found: u8,
+        /// The one that can be read.
+        known: u8,
     },
     /// A read or write failed before, and the store has not recovered from it yet.
     #[error("storage is not available: {0}")]

@@ -8,9 +8,9 @@
 //! | `c` name | catalogue: number of the space (8 bytes), flags (1 byte: 1 = wal) |
 //! | `d` number | the space of that number is deleted, its keys may not be gone from disk yet |
 //! | `n` | the number for the next space |
-//! | `s` | says nothing: a commit of its own that follows a sync (`journal.rs`) |
+//! | `s` | mark of the commit it is in: all before it was synced (`journal/reading.rs`); the secret of the store |
 //! | `u` key | the system area |
-//! | `w` | says of the commit it is in that something before it was not synced yet (`journal.rs`) |
+//! | `w` | mark of the commit it is in: something before it was not synced yet; the secret of the store |
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ const WAL: u8 = 1;
 
 /// `w`, the mark of a commit before which not everything was synced.
 pub(super) const UNSYNCED_KEY: &[u8] = b"\0\0\0\0\0\0\0\0w";
-/// `s`, the content of a commit that only says, by having no mark, that all before it is synced.
+/// `s`, the mark of a commit before which everything was synced.
 pub(super) const SYNCED_KEY: &[u8] = b"\0\0\0\0\0\0\0\0s";
 
 /// A key as the engine sees it.

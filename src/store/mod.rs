@@ -11,6 +11,11 @@
 //! clients are served without a task each, that would be a good part of what a request costs, so what
 //! was read lately is kept in front of the engine (`cache.rs` says how it stays true).
 //!
+//! # Who may wait
+//! The engine may always wait for the disk: it writes files under the lock that every read takes. So threads that
+//! clients wait for ask only what is [kept in memory](Store::kept), and leave all else to threads of the store
+//! (`fetch.rs`), which also wait while the engine is being opened again.
+//!
 //! # Group commit
 //! Whoever writes queues a submission and waits. The committer takes all that has queued up while
 //! it was syncing, applies it as one batch, syncs once, and answers everybody. A batch becomes
@@ -39,10 +44,12 @@ mod committer;
 mod done;
 mod engine;
 mod error;
+mod fetch;
 mod group;
 mod journal;
 mod layout;
 mod lock;
+mod manifest;
 mod queue;
 mod reclaim;
 mod runway;
@@ -50,8 +57,10 @@ mod shared;
 mod space;
 mod stats;
 mod weight;
+mod whole;
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,18 +69,20 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use error::{OpenError, SpaceError, StoreError};
+pub use fetch::{Fetch, Fetched, Found, Read};
+pub use journal::reading as journal_reading;
 pub use space::{Space, check_name};
 pub use stats::{Contents, Stats};
 pub use weight::Weight;
 
 pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
 
-use cache::KeyRef;
 use committer::Committer;
 use done::Done;
-use engine::Engine;
+use engine::{Engine, Opened};
 use layout::{Catalogue, Deleted};
 use lock::DirectoryLock;
+use manifest::Manifest;
 use queue::Command;
 use shared::{Shared, Slot};
 
@@ -143,6 +154,7 @@ struct Open {
 struct Running {
     committer: JoinHandle<()>,
     reclaimer: JoinHandle<()>,
+    readers: Vec<JoinHandle<()>>,
     // Given back last: until then nobody else may open the directory.
     _lock: DirectoryLock,
 }
@@ -157,18 +169,29 @@ impl Store {
         let failed = |source| OpenError::Engine { path: dir.into(), source };
         let not_usable = |source| OpenError::NotUsable { path: dir.into(), source };
         let deleted = Arc::new(Deleted::default());
-        let engine = Engine::open(dir, &deleted).map_err(failed)?;
+        let known = manifest::load(dir)?;
+        let Opened { engine, journal } = Engine::open(dir, &deleted, known.as_ref()).map_err(failed)?;
         engine.sync().map_err(|error| failed(error.into()))?;
         let catalogue = Catalogue::load(&engine).map_err(failed)?;
         let next_id = catalogue.next;
-        let shared = Arc::new(Shared::new(dir.into(), engine, deleted));
+        let manifest = Manifest::new(dir, known).map_err(not_usable)?;
+        let shared = Arc::new(Shared::new(dir.into(), engine, deleted, manifest));
+        // On a full disk the store must open all the same; it is tried again.
+        if let Err(error) = shared.note_journal_found(journal) {
+            tracing::warn!(%error, "cannot write the manifest of the store yet");
+        }
         shared.adopt(catalogue);
-        let reclaimer = reclaim::spawn(&shared).map_err(not_usable)?;
+        let readers = fetch::spawn(&shared).map_err(not_usable)?;
+        let reclaimer = reclaim::spawn(&shared).map_err(|source| {
+            shared.readers.close();
+            not_usable(source)
+        })?;
         let committer = Committer::spawn(Arc::clone(&shared), durability, next_id).map_err(|source| {
+            shared.readers.close();
             shared.reclaimer.close();
             not_usable(source)
         })?;
-        let running = Mutex::new(Some(Running { committer, reclaimer, _lock: lock }));
+        let running = Mutex::new(Some(Running { committer, reclaimer, readers, _lock: lock }));
         Ok(Self { open: Arc::new(Open { shared, naming: tokio::sync::Mutex::default(), running }) })
     }
 
@@ -182,26 +205,32 @@ impl Store {
         self.open.shared.spaces().values().cloned().collect()
     }
 
-    /// The value of `key`. Does not wait for anything but, at most, a short read from disk. It is never
+    /// The value of `key`, if it is kept in memory, or is known not to be there. Never waits, and costs little.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSpace`] if the space was deleted.
+    pub fn kept(&self, space: &Space, key: &[u8]) -> Option<Found> {
+        self.open.shared.kept(space, key)
+    }
+
+    /// The value of `key`. Waits for the disk if need be, and while the store recovers from a failure. It is never
     /// older than what was acknowledged before, nor than what was read before.
     ///
     /// # Errors
     /// [`StoreError::NoSuchSpace`] if the space was deleted, else what the engine says.
-    pub fn get(&self, space: &Space, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        if space.is_deleted() {
-            return Err(StoreError::NoSuchSpace);
-        }
-        if key.len() > MAX_KEY_LEN {
-            return Ok(None);
-        }
-        let shared = &self.open.shared;
-        let key = KeyRef { space: space.id(), key };
-        if let Some(value) = shared.cache.kept(key) {
-            return Ok(value);
-        }
-        // With the engine in place: it is not exchanged, and the cache not cleared, before it is kept.
-        shared
-            .with_engine(|engine| shared.cache.get(key, || engine.get(&layout::full_key(key.space, key.key))))
+    pub fn get(&self, space: &Space, key: &[u8]) -> Found {
+        self.open.shared.get(space, key)
+    }
+
+    /// The same for several keys, on threads of the store. Never waits.
+    pub fn fetch(&self, fetch: Fetch) {
+        self.open.shared.readers.push(fetch);
+    }
+
+    /// To be called now and then while a [`Store::fetch`] is under way: has another thread do it if those at work
+    /// are held up.
+    pub fn look_after_fetches(&self) {
+        self.open.shared.readers.look();
     }
 
     /// Has `writes` applied in order, and `done` called once they are as durable as their spaces ask
@@ -260,7 +289,16 @@ impl Store {
     /// # Errors
     /// [`SpaceError::DoesNotExist`], or the change could not be stored.
     pub async fn delete_space(&self, name: &str) -> Result<(), SpaceError> {
-        self.ask(|reply| Command::DeleteSpace { name: name.to_owned(), reply }).await?
+        self.delete_space_and(name, Vec::new()).await
+    }
+
+    /// Deletes a space, and stores entries of the system area: all of that or nothing. No key may occur twice.
+    ///
+    /// # Errors
+    /// As [`Store::delete_space`].
+    pub async fn delete_space_and(&self, name: &str, entries: Vec<Entry>) -> Result<(), SpaceError> {
+        let also = entries.into_iter().map(|(key, value)| (layout::system_key(&key), Some(value))).collect();
+        self.ask(|reply| Command::DeleteSpace { name: name.to_owned(), also, reply }).await?
     }
 
     /// All entries of the system area, in order of their keys.
@@ -285,6 +323,19 @@ impl Store {
     /// What the engine says.
     pub async fn system_delete(&self, key: &[u8]) -> Result<(), StoreError> {
         self.ask(|reply| Command::Own { key: layout::system_key(key), value: None, reply }).await?
+    }
+
+    /// Notes for good that this data directory has an administrator. Waits for the disk.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn note_admin(&self) -> io::Result<()> {
+        self.open.shared.manifest.change(|facts| facts.has_admin = true)
+    }
+
+    /// Whether this data directory has, or has had, an administrator.
+    pub fn has_had_admin(&self) -> bool {
+        self.open.shared.manifest.facts().has_admin
     }
 
     /// How many commits were tried since the store was opened. Fewer than there were writes, when
@@ -323,16 +374,23 @@ impl Open {
         self.shared.queue.close();
         let committed = running.committer.join();
         let synced = self.shared.with_engine(|engine| Ok(engine.sync()?));
+        if synced.is_ok()
+            && let Err(error) = self.shared.note_journal()
+        {
+            tracing::warn!(%error, "cannot write the manifest of the store");
+        }
         // Only now, when nothing is left to write: it makes the engine's own compactions fail.
         self.shared.deleted.close();
         self.shared.reclaimer.close();
         let reclaimed = running.reclaimer.join();
+        self.shared.readers.close();
+        let read = running.readers.into_iter().try_for_each(JoinHandle::join);
         let mut slot = self.shared.slot_mut();
         *slot = Slot::Closed;
         self.shared.cache.clear();
         drop(slot);
-        match (reclaimed, committed) {
-            (Ok(()), Ok(())) => synced,
+        match (reclaimed, committed, read) {
+            (Ok(()), Ok(()), Ok(())) => synced,
             _ => Err(StoreError::Damaged("a thread of the store has panicked")),
         }
     }

@@ -25,6 +25,8 @@ pub(super) enum Command {
         value: Option<Vec<u8>>,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
+    /// Gives the disk space of the journals back.
+    Trim,
     CreateSpace {
         name: String,
         wal: bool,
@@ -32,6 +34,8 @@ pub(super) enum Command {
     },
     DeleteSpace {
         name: String,
+        /// Changes of entries of the store's own that are committed with it, by their full keys.
+        also: Vec<(Vec<u8>, Option<Vec<u8>>)>,
         reply: oneshot::Sender<Result<(), SpaceError>>,
     },
 }

@@ -1,17 +1,27 @@
-//! Gives the disk space of deleted spaces back, on a thread of its own.
+//! Upkeep, on a thread of its own: gives back the disk space of deleted spaces and of journals that are not
+//! needed any more, and keeps the manifest up to date.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::StoreError;
-use super::engine::Engine;
-use super::layout;
+use super::engine::{self, Engine};
 use super::queue::Command;
 use super::shared::Shared;
+use super::{StoreError, journal, layout};
 
-/// The numbers of the spaces whose keys are to be forgotten.
+/// Between two looks at whether anything was written.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After so many looks without a write, the journals may go.
+const QUIET_LOOKS: u32 = 5;
+
+/// Journals that take less than this on the disk, in bytes, stay: they are read in no time.
+const SMALL: u64 = 8 << 20;
+
+/// What the thread has to do.
 #[derive(Default)]
 pub(super) struct Reclaimer {
     state: Mutex<State>,
@@ -20,8 +30,24 @@ pub(super) struct Reclaimer {
 
 #[derive(Default)]
 struct State {
+    /// The numbers of the spaces whose keys are to be forgotten.
     ids: Vec<u64>,
     closed: bool,
+}
+
+/// What woke the thread.
+enum Taken {
+    Deleted(Vec<u64>),
+    Look,
+    Closed,
+}
+
+/// What was seen at the last look.
+#[derive(Default)]
+struct Quiet {
+    commits: u64,
+    looks: u32,
+    noted: bool,
 }
 
 impl Reclaimer {
@@ -38,16 +64,15 @@ impl Reclaimer {
         self.arrived.notify_one();
     }
 
-    fn take(&self) -> Option<Vec<u64>> {
-        let mut state = self.state();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if !state.ids.is_empty() {
-                return Some(mem::take(&mut state.ids));
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+    fn take(&self) -> Taken {
+        let state = self.state();
+        let waits = |state: &mut State| !state.closed && state.ids.is_empty();
+        let waited = self.arrived.wait_timeout_while(state, LOOK, waits);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            State { closed: true, .. } => Taken::Closed,
+            State { ids, .. } if ids.is_empty() => Taken::Look,
+            State { ids, .. } => Taken::Deleted(mem::take(ids)),
         }
     }
 
@@ -58,18 +83,58 @@ impl Reclaimer {
 
 /// Runs until the reclaimer is closed. What is left then is done after the next start.
 pub(super) fn run(shared: &Shared) {
-    while let Some(ids) = shared.reclaimer.take() {
-        let reclaimed = with_engine_for_long(shared, |engine| engine.reclaim(&ids)).and_then(|()| {
-            forget(shared, &ids);
-            with_engine_for_long(shared, Engine::release_replaced)
-        });
-        match reclaimed {
-            Ok(()) => tracing::debug!(spaces = ids.len(), "the disk space of deleted spaces is given back"),
-            // Broken off; the next start begins anew.
-            Err(_) if shared.deleted.is_closing() => {}
-            // The engine failed: its next opening finds these spaces in the catalogue again.
-            Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet"),
+    let mut quiet = Quiet::default();
+    loop {
+        match shared.reclaimer.take() {
+            Taken::Deleted(ids) => reclaim(shared, &ids),
+            Taken::Look => quiet.look(shared),
+            Taken::Closed => return,
         }
+    }
+}
+
+fn reclaim(shared: &Shared, ids: &[u64]) {
+    let reclaimed = with_engine_for_long(shared, |engine| engine.reclaim(ids)).and_then(|()| {
+        forget(shared, ids);
+        with_engine_for_long(shared, Engine::release_replaced)
+    });
+    match reclaimed {
+        Ok(()) => tracing::debug!(spaces = ids.len(), "the disk space of deleted spaces is given back"),
+        // Broken off; the next start begins anew.
+        Err(_) if shared.deleted.is_closing() => {}
+        // The engine failed: its next opening finds these spaces in the catalogue again.
+        Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet"),
+    }
+}
+
+impl Quiet {
+    fn look(&mut self, shared: &Shared) {
+        let commits = shared.tally.commits();
+        if commits != self.commits {
+            *self = Self { commits, ..Self::default() };
+        }
+        self.looks = self.looks.saturating_add(1);
+        if !self.noted {
+            match shared.note_journal() {
+                Ok(()) => self.noted = true,
+                Err(error) => tracing::debug!(%error, "cannot write the manifest of the store"),
+            }
+        }
+        if self.looks == QUIET_LOOKS {
+            trim(shared);
+        }
+    }
+}
+
+/// Has the journals given back, if that is worth while.
+fn trim(shared: &Shared) {
+    if journal::size(&engine::folder(&shared.dir)).unwrap_or(0) < SMALL {
+        return;
+    }
+    match with_engine_for_long(shared, Engine::flush) {
+        Ok(()) => shared.queue.push(Command::Trim),
+        // The next opening reads them; the engine's failure is told by whoever has had it.
+        Err(error) => tracing::debug!(%error, "cannot give the disk space of the journals back"),
     }
 }
 

@@ -1,17 +1,20 @@
 //! What readers, the committer and the reclaimer share.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::StoreError;
-use super::cache::Cache;
-use super::engine::Engine;
+use super::cache::{Cache, KeyRef};
+use super::engine::{self, Engine};
+use super::fetch::{Found, Readers};
 use super::layout::{Catalogue, Deleted};
+use super::manifest::{Journal, Manifest};
 use super::queue::Queue;
 use super::reclaim::Reclaimer;
 use super::space::Space;
 use super::stats::Tally;
+use super::{MAX_KEY_LEN, StoreError, journal, layout};
 
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
@@ -24,6 +27,9 @@ pub(super) struct Shared {
     /// it closes and opens the engine. Taken before `slot`.
     pub(super) long_use: Mutex<()>,
     pub(super) tally: Tally,
+    pub(super) readers: Arc<Readers>,
+    /// What the next start must find.
+    pub(super) manifest: Manifest,
     slot: RwLock<Slot>,
     spaces: RwLock<BTreeMap<Box<str>, Space>>,
 }
@@ -38,7 +44,7 @@ pub(super) enum Slot {
 }
 
 impl Shared {
-    pub(super) fn new(dir: PathBuf, engine: Engine, deleted: Arc<Deleted>) -> Self {
+    pub(super) fn new(dir: PathBuf, engine: Engine, deleted: Arc<Deleted>, manifest: Manifest) -> Self {
         Self {
             dir,
             queue: Queue::default(),
@@ -47,6 +53,8 @@ impl Shared {
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),
             tally: Tally::default(),
+            readers: Arc::default(),
+            manifest,
             slot: RwLock::new(Slot::Open(engine)),
             spaces: RwLock::default(),
         }
@@ -62,6 +70,44 @@ impl Shared {
             Slot::Failed(reason) => Err(StoreError::Unavailable(Arc::clone(reason))),
             Slot::Closed => Err(StoreError::Closed),
         }
+    }
+
+    /// The value of a key, if that is known without waiting for anything.
+    pub(super) fn kept(&self, space: &Space, key: &[u8]) -> Option<Found> {
+        if space.is_deleted() {
+            return Some(Err(StoreError::NoSuchSpace));
+        }
+        if key.len() > MAX_KEY_LEN {
+            return Some(Ok(None));
+        }
+        self.cache.kept(KeyRef { space: space.id(), key }).map(Ok)
+    }
+
+    /// The value of a key. May wait for the disk, and while the engine is being opened again.
+    pub(super) fn get(&self, space: &Space, key: &[u8]) -> Found {
+        if let Some(found) = self.kept(space, key) {
+            return found;
+        }
+        let key = KeyRef { space: space.id(), key };
+        // With the engine in place: it is not exchanged, and the cache not cleared, before it is kept.
+        self.with_engine(|engine| self.cache.get(key, || engine.get(&layout::full_key(key.space, key.key))))
+    }
+
+    /// Notes the newest journal after an opening, which has synced what was `found` in it.
+    pub(super) fn note_journal_found(&self, found: Option<Journal>) -> io::Result<()> {
+        let newest = journal::journals(&engine::folder(&self.dir))?.pop();
+        let newest = newest.map(|(number, _)| match found {
+            Some(found) if found.number == number => found,
+            _ => Journal { number, begun: false },
+        });
+        self.manifest.change(|facts| facts.journal = newest)
+    }
+
+    /// Notes the newest journal, so that the next start misses it if it is gone. Waits for the disk.
+    pub(super) fn note_journal(&self) -> io::Result<()> {
+        let known = self.manifest.facts().journal;
+        let newest = journal::newest(&engine::folder(&self.dir), known)?;
+        self.manifest.change(|facts| facts.journal = newest.or(facts.journal))
     }
 
     pub(super) fn slot_mut(&self) -> RwLockWriteGuard<'_, Slot> {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{engine, journal};
@@ -10,9 +9,6 @@ use super::{engine, journal};
 /// Where the engine keeps its keyspaces, and each its tables.
 const KEYSPACES: &str = "keyspaces";
 const TABLES: &str = "tables";
-
-/// The unit of [`MetadataExt::blocks`].
-const BLOCK: u64 = 512;
 
 /// What a store consists of, as far as its files tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,11 +26,8 @@ impl Weight {
     /// There is none, or it cannot be looked at.
     pub fn of(dir: &Path) -> io::Result<Self> {
         let folder = engine::folder(dir);
-        let mut weight = Self::default();
-        for (_, path) in journal::journals(&folder)? {
-            // Journals are made larger than they are.
-            weight.journals += path.metadata()?.blocks() * BLOCK;
-        }
+        // Journals are made larger than they are.
+        let mut weight = Self { journals: journal::size(&folder)?, tables: 0 };
         for keyspace in fs::read_dir(folder.join(KEYSPACES))? {
             weight.tables += fs::read_dir(keyspace?.path().join(TABLES))?.count();
         }

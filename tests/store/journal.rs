@@ -15,6 +15,8 @@ async fn loose() -> (TempDir, Store, Space) {
     (dir, store, space)
 }
 
+const MANIFEST: &str = "store.manifest";
+
 fn journal(dir: &Path) -> PathBuf {
     dir.join("store/1.jnl")
 }
@@ -28,6 +30,7 @@ fn position(content: &[u8], of: &str) -> usize {
 fn crashed_with_a_hole(dir: &Path, hole: &str, before: usize, len: usize) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(&dir.join("store"), &copy.path().join("store"));
+    std::fs::copy(dir.join(MANIFEST), copy.path().join(MANIFEST)).unwrap();
     punch(copy.path(), hole, before, len);
     copy
 }
@@ -176,4 +179,83 @@ async fn a_new_store_writes_ahead_of_its_journal() {
     let facts = journal.metadata().unwrap();
     assert!(facts.blocks() * 512 >= 256 << 10, "{} blocks", facts.blocks());
     assert_eq!(facts.len(), 64 << 20);
+}
+
+/// A commit as the engine writes it, with one key.
+fn batch(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut item = vec![2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    item.extend((key.len() as u16).to_le_bytes());
+    item.extend([(value.len() as u32).to_le_bytes(); 2].concat());
+    item.extend([key, value].concat());
+    let mut batch = vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    batch.extend(&item);
+    batch.push(3);
+    batch.extend(xxhash_rust::xxh3::xxh3_64(&item).to_le_bytes());
+    batch.extend(b"FJL\x03");
+    batch
+}
+
+/// Values of clients that look like commits which say that all before them was synced.
+#[tokio::test]
+async fn a_value_that_looks_like_a_commit_does_not_keep_the_store_from_opening() {
+    let synced = b"\0\0\0\0\0\0\0\0s";
+    for forged in [batch(b"k", b""), batch(synced, b""), batch(synced, b"a secret of ours")] {
+        let (dir, store, space) = with_space("a").await;
+        put_twenty(&store, &space).await;
+        let value = Some([b"here it is torn".as_slice(), &[0xee; 200], &forged].concat());
+        store.write(vec![Write { space: space.clone(), key: b"key".into(), value }]).await.unwrap();
+        store.close().unwrap();
+        punch(dir.path(), "here it is torn", 0, 15);
+        assert_eq!(found(&open(dir.path())).len(), 20);
+    }
+}
+
+#[tokio::test]
+async fn a_torn_end_that_is_made_to_take_long_is_looked_through_in_passing() {
+    let (dir, store, space) = with_space("a").await;
+    put_twenty(&store, &space).await;
+    // Each start of a batch has an item as long as all the rest, so that each would be looked at to its end.
+    let len = 1 << 20;
+    let mut value = b"here it is torn".to_vec();
+    while value.len() < len {
+        let rest = (len - value.len()) as u32;
+        value.extend([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        value.extend([rest.to_le_bytes(); 2].concat());
+    }
+    // Small enough not to be compressed, each.
+    let writes = value.chunks(4000).enumerate();
+    let writes = writes.map(|(n, part)| Write {
+        space: space.clone(),
+        key: format!("part {n:04}").into(),
+        value: Some(part.to_vec()),
+    });
+    store.write(writes.collect()).await.unwrap();
+    store.close().unwrap();
+    punch(dir.path(), "here it is torn", 0, 15);
+    for known in [true, false] {
+        let crashed = crashed_with_a_hole(dir.path(), "part 0100", 0, 4);
+        if !known {
+            std::fs::remove_file(crashed.path().join(MANIFEST)).unwrap();
+        }
+        assert_eq!(found(&open(crashed.path())).len(), 20);
+    }
+}
+
+/// The version before this one had no manifest, and no secret in the marks of its commits.
+#[tokio::test]
+async fn a_journal_of_the_version_before_is_read_as_it_was_meant() {
+    let unsynced = b"\0\0\0\0\0\0\0\0w";
+    for (last, opens) in [(batch(b"\0\0\0\0\0\0\0\x01k", b"v"), false), (batch(unsynced, b""), true)] {
+        let (dir, store, _space) = with_space("a").await;
+        store.close().unwrap();
+        std::fs::remove_file(dir.path().join(MANIFEST)).unwrap();
+        let mut content = std::fs::read(journal(dir.path())).unwrap();
+        let end = content.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        let mut torn = batch(b"\0\0\0\0\0\0\0\x01key", &[7; 100]);
+        torn[60..90].fill(0);
+        let torn = [torn, last].concat();
+        content[end..end + torn.len()].copy_from_slice(&torn);
+        std::fs::write(journal(dir.path()), content).unwrap();
+        assert_eq!(Store::open(dir.path(), Durability::Always).is_ok(), opens);
+    }
 }

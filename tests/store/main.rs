@@ -5,6 +5,7 @@
 mod journal;
 mod readers;
 mod submissions;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,0 +1,111 @@
+//! Spaces come and go together with the rights to them.
+//!
+//! Rights name a space. So that they never count for another space of the same name, a space is deleted in one
+//! commit with all rights to it, and none is created between that commit and the moment from which on nobody has
+//! those rights any more. Rights to a space that does not exist are given in advance: an administrator has named it,
+//! and they count once it is created.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::MutexGuard;
+
+use super::record::{self, User};
+use super::{Account, AccountError, Accounts};
+use crate::store::{SpaceError, StoreError};
+
+/// Why a space was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteSpaceError {
+    /// The store says why.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The rights to it could not be taken away.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+}
+
+/// A deletion that was reported as failed, and may have reached the disk.
+pub(super) struct Doubt {
+    space: String,
+    /// Those who had rights to it, as they are without.
+    without: Vec<Arc<User>>,
+}
+
+/// An entry of the system area that changes nothing.
+const NOTHING: &[u8] = b"nothing";
+
+impl Accounts {
+    /// Makes a space, to which nobody has rights from before a deletion.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn create_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
+        let _changing = self.changing().await?;
+        self.inner.store.create_space(name, wal).await
+    }
+
+    /// Deletes a space, its keys, and everybody's rights to it: all of that or nothing.
+    ///
+    /// # Errors
+    /// [`DeleteSpaceError`].
+    pub async fn delete_space(&self, name: &str) -> Result<(), DeleteSpaceError> {
+        let _changing = self.changing().await.map_err(SpaceError::Store)?;
+        let without = self.without_rights_to(name);
+        let entries = without.iter().map(|user| Ok((record::key(&user.account.username), user.to_value()?)));
+        let entries = entries.collect::<Result<_, AccountError>>()?;
+        let deleted = self.inner.store.delete_space_and(name, entries).await;
+        match &deleted {
+            Ok(()) => self.show(without),
+            Err(SpaceError::Store(_)) => self.doubts().push(Doubt { space: name.to_owned(), without }),
+            Err(_) => {}
+        }
+        Ok(deleted?)
+    }
+
+    /// The right to change accounts and spaces, and the certainty that what is shown of them is what is stored.
+    ///
+    /// # Errors
+    /// The store accepts no writes, so nobody knows whether a deletion has reached the disk.
+    pub(super) async fn changing(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let changing = self.inner.changing.lock().await;
+        if !self.doubts().is_empty() {
+            // Once the store accepts writes again, it knows what is on the disk.
+            self.inner.store.system_delete(NOTHING).await?;
+            for Doubt { space, without } in std::mem::take(&mut *self.doubts()) {
+                if self.inner.store.space(&space).is_none() {
+                    tracing::warn!(space, "the space whose deletion had failed is deleted after all");
+                    self.show(without);
+                }
+            }
+        }
+        Ok(changing)
+    }
+
+    fn doubts(&self) -> std::sync::MutexGuard<'_, Vec<Doubt>> {
+        self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who have rights to the space, as they are without.
+    fn without_rights_to(&self, space: &str) -> Vec<Arc<User>> {
+        let has_rights = |user: &&Arc<User>| user.account.permissions.contains_key(space);
+        let without = |user: &Arc<User>| {
+            let mut account = Account::clone(&user.account);
+            account.permissions.remove(space);
+            // The same password is as proven as before.
+            let (account, hash) = (Arc::new(account), Arc::clone(&user.hash));
+            Arc::new(User { account, hash, proof: user.proof.clone() })
+        };
+        self.users().values().filter(has_rights).map(without).collect()
+    }
+
+    fn show(&self, changed: Vec<Arc<User>>) {
+        let mut users = self.users_mut();
+        for user in changed {
+            users.insert(user.account.username.clone(), user);
+        }
+        drop(users);
+        // After the change, so that whoever sees the number sees the change.
+        self.inner.generation.fetch_add(1, Ordering::Release);
+    }
+}

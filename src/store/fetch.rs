@@ -1,0 +1,215 @@
+//! Reads that may wait, on threads of their own.
+//!
+//! What is kept in memory is [read](super::Store::kept) by whoever asks. All else needs the engine, which may wait
+//! for the disk, for a lock that somebody holds who waits for the disk, or until it is opened again after a
+//! failure: even for a key that is in its memory, since it writes to the disk under the lock that finds it. So it is
+//! never asked by a thread that others wait for.
+//!
+//! A reader takes one [`Fetch`] at a time, and does so much of it as takes little time: who wants more asks again,
+//! and others come first. Mostly one reader is awake. Another is woken if something has waited for longer than a
+//! read from memory takes: then the first waits for the disk.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::shared::Shared;
+use super::{Space, StoreError, Value};
+
+/// How many reads may wait for the disk at the same time.
+const READERS: usize = 8;
+
+/// What has waited for so long waits for a reader that waits for the disk.
+const LONG: Duration = Duration::from_micros(300);
+
+/// A fetch that has taken so long, or found so many bytes, is given back as it is.
+const SLICE: Duration = Duration::from_millis(1);
+const SLICE_BYTES: usize = 64 << 10;
+
+/// So many bytes may have been found and not been taken over. More are not looked for.
+const MOST_HELD: usize = 8 << 20;
+
+/// A key to be read.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Where.
+    pub space: Space,
+    /// Which key.
+    pub key: Vec<u8>,
+}
+
+/// What a key was found to have.
+pub type Found = Result<Option<Value>, StoreError>;
+
+/// Reads to be done in order.
+pub struct Fetch {
+    /// What is to be read.
+    pub reads: Vec<Read>,
+    /// Gone when nobody waits for it any more. Then it need not be done.
+    pub wanted: Weak<()>,
+    /// Called once with what was found, on the thread that reads; dropped if it was not done.
+    pub done: Box<dyn FnOnce(Fetched) + Send>,
+}
+
+/// What came of a [`Fetch`].
+#[derive(Debug)]
+pub struct Fetched {
+    /// What was found, in order. Of one read at least.
+    pub found: Vec<Found>,
+    /// What was not read, since the rest took its time.
+    pub rest: Vec<Read>,
+    _held: Held,
+}
+
+/// Bytes that were found and are still to be taken over.
+struct Held {
+    readers: Arc<Readers>,
+    bytes: usize,
+}
+
+/// The queue to the threads that read.
+#[derive(Default)]
+pub(super) struct Readers {
+    state: Mutex<State>,
+    arrived: Condvar,
+    taken_over: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Instant, Fetch)>,
+    /// Readers that wait for something to do.
+    idle: usize,
+    held: usize,
+    closed: bool,
+}
+
+impl Readers {
+    /// Queues a fetch. It is dropped if the store is closed.
+    pub(super) fn push(&self, fetch: Fetch) {
+        let mut state = self.state();
+        if state.closed {
+            // Whom it tells may do anything.
+            drop(state);
+            return;
+        }
+        state.waiting.push_back((Instant::now(), fetch));
+        if state.idle == READERS || state.is_late() {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Wakes another reader if something waits for long.
+    pub(super) fn look(&self) {
+        if self.state().is_late() {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Lets nothing more in. Readers end when they have finished what they are at.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(waiting);
+        self.arrived.notify_all();
+        self.taken_over.notify_all();
+    }
+
+    fn take(&self) -> Option<Fetch> {
+        let mut state = self.state();
+        while !state.closed && state.held > MOST_HELD {
+            state = self.taken_over.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((_, fetch)) = state.waiting.pop_front() {
+                if state.is_late() {
+                    self.arrived.notify_one();
+                }
+                return Some(fetch);
+            }
+            state.idle += 1;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether somebody could do what has waited for long.
+    fn is_late(&self) -> bool {
+        self.idle > 0 && self.waiting.front().is_some_and(|(since, _)| since.elapsed() > LONG)
+    }
+}
+
+/// Starts the threads.
+pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+    let start = |number| {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name(format!("store-read-{number}")).spawn(move || run(&shared))
+    };
+    let started: io::Result<_> = (0..READERS).map(start).collect();
+    // If one could not be started, the others are not needed.
+    started.inspect_err(|_| shared.readers.close())
+}
+
+fn run(shared: &Shared) {
+    while let Some(fetch) = shared.readers.take() {
+        let Fetch { reads, wanted, done } = fetch;
+        if wanted.strong_count() == 0 {
+            continue;
+        }
+        // A panic is told by dropping `done`, and keeps nobody else from being read for.
+        if catch_unwind(AssertUnwindSafe(|| done(read(shared, reads)))).is_err() {
+            tracing::error!("a read from the store has panicked");
+        }
+    }
+}
+
+fn read(shared: &Shared, reads: Vec<Read>) -> Fetched {
+    let begun = Instant::now();
+    let mut held = Held { readers: Arc::clone(&shared.readers), bytes: 0 };
+    let mut found = Vec::with_capacity(reads.len());
+    let mut reads = reads.into_iter();
+    for Read { space, key } in &mut reads {
+        let value = shared.get(&space, &key);
+        if let Ok(Some(value)) = &value {
+            held.bytes += value.len();
+        }
+        found.push(value);
+        if held.bytes > SLICE_BYTES || begun.elapsed() > SLICE {
+            break;
+        }
+    }
+    shared.readers.state().held += held.bytes;
+    Fetched { found, rest: reads.collect(), _held: held }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.readers.state();
+        let was_full = state.held > MOST_HELD;
+        state.held = state.held.saturating_sub(self.bytes);
+        if was_full && state.held <= MOST_HELD {
+            self.readers.taken_over.notify_all();
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.bytes).finish()
+    }
+}

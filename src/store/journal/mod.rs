@@ -1,0 +1,246 @@
+//! Repair of the engine's journals, where the engine itself leaves off.
+//!
+//! # After a failed sync
+//! When a sync fails, the kernel may drop the pages it could not write and call them clean: they
+//! read back from memory, the next sync succeeds, and yet the disk has a hole. Whatever is
+//! appended behind the hole would be lost with it. So nothing is ever appended to such a file:
+//! what reads back is [written to a new file](rewrite_all), that one is synced, and takes the old
+//! one's place.
+//!
+//! # After a power failure
+//! Of what was written but not synced, any page may have reached the disk or not, in any order.
+//! Left alone, the engine would cut such a journal off at the first hole or refuse to open it,
+//! depending on where in a batch the hole begins; and it would cut just the same if the disk had
+//! damaged what was synced long ago. So [`check`] looks before the engine does. What it has
+//! to know, the commits tell: each carries a [mark](reading), which says whether all before it was synced
+//! when it was written. Damage before such a commit is real, and left to the operator. Anything else is cut off
+//! from the damage on: nobody was told that it would last.
+//!
+//! # What is no longer there
+//! The engine takes a journal that is missing or empty for one that never was, goes on with what the tables
+//! hold, and counts from there as if nothing had been written since. So [`check`] compares what is there with
+//! what the [manifest](super::manifest) knows, and refuses.
+
+pub mod reading;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::StoreError;
+use super::manifest::{self, Facts, Journal};
+use reading::{FORMAT, Rest};
+
+const EXTENSION: &str = "jnl";
+const TEMPORARY: &str = "rewritten";
+const CUT_OFF: &str = "cut-off";
+
+/// The unit of [`MetadataExt::blocks`].
+const BLOCK: u64 = 512;
+
+/// Writes every journal in `folder` anew. A crash at any moment leaves each either old or new.
+pub(super) fn rewrite_all(folder: &Path) -> io::Result<()> {
+    for (_, path) in journals(folder)? {
+        let content = fs::read(&path)?;
+        // Journals are made larger than they are, and every batch ends in a mark that is not zero.
+        let len = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        replace(&path, content.get(..len).unwrap_or_default())?;
+    }
+    sync_folder(folder)
+}
+
+/// How many bytes of room [`rewrite_all`] needs beside what is there.
+pub(super) fn room_to_rewrite(folder: &Path) -> io::Result<u64> {
+    let sizes = journals(folder)?.into_iter().map(|(_, path)| data_len(&File::open(path)?));
+    sizes.collect::<io::Result<Vec<_>>>().map(|sizes| sizes.into_iter().max().unwrap_or(0))
+}
+
+/// Compares the journals with what is known of them, and cuts off what a power failure has left of what was not
+/// synced, which is kept in a file beside the journal. The engine must be closed.
+///
+/// Says which journal is the newest. `known` is nothing for a store of the version that had no manifest.
+///
+/// # Errors
+/// [`StoreError::Missing`], [`StoreError::JournalUnreadable`] or [`StoreError::JournalDamaged`] if something that
+/// was synced is not there or cannot be read.
+pub(super) fn check(folder: &Path, known: Option<&Facts>) -> Result<Option<Journal>, StoreError> {
+    let journals = journals(folder).map_err(fjall::Error::from)?;
+    check_complete(folder, &journals, known)?;
+    let mut last = None;
+    for (index, &(number, ref path)) in journals.iter().enumerate() {
+        let content = read(path).map_err(fjall::Error::from)?;
+        let reading = reading::read(&content, known.map(|known| &known.secret));
+        // The engine syncs a journal before it begins the next.
+        let is_sealed = index + 1 < journals.len();
+        let begun = Journal { number, begun: true };
+        let had_content = is_sealed || known.is_some_and(|known| known.journal == Some(begun));
+        let damaged = || match reading.intact {
+            0 => StoreError::JournalUnreadable { path: path.as_path().into(), manifest: manifest::NAME },
+            intact => StoreError::JournalDamaged { path: path.as_path().into(), intact },
+        };
+        match reading.rest {
+            Rest::Nothing if reading.intact == 0 && had_content && known.is_some() => return Err(damaged()),
+            Rest::Nothing => {}
+            Rest::Foreign(found) => {
+                return Err(StoreError::Format { path: path.as_path().into(), found, known: FORMAT });
+            }
+            Rest::Torn if !is_sealed && (reading.intact > 0 || (!had_content && known.is_some())) => {
+                let rest = content.get(reading.intact..).unwrap_or_default();
+                cut(path, reading.intact, rest)
+                    .and_then(|()| sync_folder(folder))
+                    .map_err(fjall::Error::from)?;
+            }
+            Rest::Torn | Rest::Damaged => return Err(damaged()),
+        }
+        last = Some(Journal { number, begun: reading.intact > 0 });
+    }
+    Ok(last)
+}
+
+/// The engine numbers journals one after another, and deletes the oldest first.
+fn check_complete(
+    folder: &Path,
+    journals: &[(u64, PathBuf)],
+    known: Option<&Facts>,
+) -> Result<(), StoreError> {
+    let missing = |number: u64| {
+        let path = folder.join(format!("{number}.{EXTENSION}"));
+        Err(StoreError::JournalMissing { path: path.into(), manifest: manifest::NAME })
+    };
+    let numbers = journals.iter().map(|(number, _)| *number);
+    for (number, next) in numbers.clone().zip(numbers.clone().skip(1)) {
+        if number + 1 != next {
+            return missing(number + 1);
+        }
+    }
+    let newest = journals.last().map(|(number, _)| *number);
+    match known {
+        Some(Facts { journal: Some(known), .. }) if newest < Some(known.number) => missing(known.number),
+        // It has none until it is first opened, and then has written nothing.
+        None if newest.is_none() && super::whole::has_tables(folder) => missing(1),
+        _ => Ok(()),
+    }
+}
+
+fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
+    let kept = journal.with_extension(CUT_OFF);
+    if let Err(error) = fs::write(&kept, rest) {
+        // On a full disk the store must open all the same.
+        tracing::warn!(%error, file = %kept.display(), "cannot keep what is cut off the journal");
+        drop(fs::remove_file(&kept));
+    }
+    let file = File::options().write(true).open(journal)?;
+    file.set_len(intact as u64)?;
+    file.sync_all()?;
+    tracing::warn!(
+        journal = %journal.display(),
+        intact,
+        kept = %kept.display(),
+        "cut off the end of the journal: a crash came before it was synced, and not all of it was written",
+    );
+    Ok(())
+}
+
+/// What a journal holds, without the zeros at its end that take no place on the disk: journals are made
+/// larger than they are.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let len = data_len(&file)?;
+    seek(&file, SeekFrom::Start(0))?;
+    let mut content = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(len).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Where the last data of the file end, in bytes.
+fn data_len(file: &File) -> io::Result<u64> {
+    let mut len = 0;
+    loop {
+        len = match seek(file, SeekFrom::Data(len)).and_then(|data| seek(file, SeekFrom::Hole(data))) {
+            Ok(hole) => hole,
+            // There is none behind.
+            Err(Errno::NXIO) => return Ok(len),
+            // The file system does not say.
+            Err(_) => return Ok(file.metadata()?.len()),
+        };
+    }
+}
+
+/// The journals in `folder`, oldest first.
+pub(super) fn journals(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let Some(number) = number
+            && path.extension().is_some_and(|extension| extension == EXTENSION)
+        {
+            journals.push((number, path));
+        }
+    }
+    journals.sort();
+    Ok(journals)
+}
+
+/// The newest journal, and whether anything is on the disk of it.
+pub(super) fn newest(folder: &Path, known: Option<Journal>) -> io::Result<Option<Journal>> {
+    let Some((number, path)) = journals(folder)?.pop() else { return Ok(None) };
+    let begun = Journal { number, begun: true };
+    if known == Some(begun) {
+        return Ok(known);
+    }
+    let content = read(&path)?;
+    // What was read of it may be in memory only.
+    File::open(&path)?.sync_data()?;
+    Ok(Some(Journal { number, begun: reading::begins_with_a_batch(&content) }))
+}
+
+/// How many bytes the journals take on the disk.
+pub(super) fn size(folder: &Path) -> io::Result<u64> {
+    let sizes = journals(folder)?.into_iter().map(|(_, path)| Ok(path.metadata()?.blocks() * BLOCK));
+    sizes.sum()
+}
+
+/// Begins an empty journal behind those there are, if there are any.
+pub(super) fn begin(folder: &Path) -> io::Result<Option<Journal>> {
+    let Some((newest, _)) = journals(folder)?.pop() else { return Ok(None) };
+    let journal = Journal { number: newest + 1, begun: false };
+    let file = File::create_new(folder.join(format!("{}.{EXTENSION}", journal.number)))?;
+    file.sync_all()?;
+    sync_folder(folder)?;
+    Ok(Some(journal))
+}
+
+/// Removes all journals before `number`, the oldest first, so that no gap is left after a crash.
+pub(super) fn remove_before(folder: &Path, number: u64) -> io::Result<()> {
+    for (_, path) in journals(folder)?.into_iter().filter(|(older, _)| *older < number) {
+        fs::remove_file(path)?;
+        sync_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Puts a new file with `content` in place of `path`.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension(TEMPORARY);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    match written {
+        Ok(()) => fs::rename(&temporary, path),
+        Err(error) => {
+            // On a full disk the half-written file would only be in the way.
+            fs::remove_file(&temporary)?;
+            Err(error)
+        }
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
