@@ -3,12 +3,13 @@
 //! A connection has it only while it has input, or something in flight: thousands that wait cost none.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use crate::store::Write;
+use crate::store::{Read, Write};
 
 use super::endings::Ending;
 use super::tally::Tally;
@@ -39,6 +40,10 @@ pub(super) struct Work {
     pub(super) last: Option<Ending>,
     /// Writes not yet submitted. Their answers come after all that is in `output`.
     pub(super) writes: Vec<Write>,
+    /// Keys not yet read, or to be read after what is in `output` has been sent.
+    pub(super) reads: Vec<Read>,
+    /// As long as it is there, somebody waits for keys that are being read.
+    pub(super) waiting: Option<Arc<()>>,
     /// How many writes are being committed.
     pub(super) submitted: usize,
     /// How many bytes they take.
@@ -193,12 +198,26 @@ impl Pool {
         if capacity > LARGEST_KEPT || self.spare.len() >= MOST_KEPT {
             return;
         }
-        let Work { input, output, sent, last, writes, submitted, in_flight, charged, heard, tally } =
-            &mut *work;
+        let Work {
+            input,
+            output,
+            sent,
+            last,
+            writes,
+            reads,
+            waiting,
+            submitted,
+            in_flight,
+            charged,
+            heard,
+            tally,
+        } = &mut *work;
         input.bytes.clear();
         (input.start, input.searched) = (0, 0);
         output.clear();
         writes.clear();
+        reads.clear();
+        *waiting = None;
         tally.clear();
         (*sent, *last, *submitted, *in_flight, *charged) = (0, None, 0, 0, 0);
         *heard = Ticks::default();

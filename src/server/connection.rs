@@ -285,6 +285,7 @@ impl Connection {
                 let reads_on = matches!(step, Step::Read);
                 match step {
                     Step::Commit => return Ok(self.commit(token, desk)),
+                    Step::Fetch => return Ok(self.fetch(token, desk)),
                     Step::Administer(request) => return Ok(self.administer(*request, token, desk)),
                     Step::LogIn(login) => {
                         if !self.log_in(login, token, desk) {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::auth::{Account, LoginError};
+use crate::store::Fetched;
 
 use super::accept::Arrival;
 use super::commits::Committed;
@@ -56,6 +57,8 @@ pub(super) enum Finished {
     LoggedIn(Result<Arc<Account>, LoginError>, u64),
     /// An administrator's request was carried out; this is the answer, and in a word.
     Administered(Vec<u8>, RequestOutcome),
+    /// Keys were read.
+    Fetched(Fetched),
     /// Nothing: whoever had promised it has panicked.
     Abandoned,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::Account;
 use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, RequestKind, Text};
-use crate::store::{MAX_KEY_LEN, Outcome, Space, StoreError, Value, Write};
+use crate::store::{Found, MAX_KEY_LEN, Outcome, Read, Space, StoreError, Value, Write};
 
 use super::Services;
 use super::buffers::{Line, Work};
@@ -15,6 +15,9 @@ use super::tally::Tally;
 /// Answers beyond this are sent before the next request is looked at, so that a client which asks for
 /// much and reads little cannot make the server hold it.
 const MOST_OUTPUT: usize = 64 * 1024;
+
+/// So many keys are read for a client before its answers are sent.
+const MOST_READS: usize = 128;
 
 /// The longest login line. Whoever is not known yet may not occupy much memory.
 const LONGEST_LOGIN: usize = 16 * 1024;
@@ -43,6 +46,8 @@ pub(super) enum Step {
     Read,
     /// Submit the collected writes, and answer them.
     Commit,
+    /// Have the collected keys read, and answer them.
+    Fetch,
     /// Send the answers so far.
     Send,
     /// Check a login.
@@ -59,6 +64,8 @@ enum Handled {
     Found(Value),
     Spaces(Vec<Space>),
     Collected(Write),
+    /// To be read where it may take its time.
+    Fetch(Read),
     Administer(Box<AdminRequest>),
 }
 
@@ -85,11 +92,16 @@ impl Client {
 
     /// Handles complete lines until there are none, or something has to be waited for.
     ///
-    /// Consecutive writes are collected. Everything else waits until they are committed, so that answers
-    /// keep their order and a client sees its own writes. Returns the number of lines handled as well.
+    /// Consecutive writes are collected, and so are consecutive reads from the first on that is not kept in memory.
+    /// Everything else waits until those are done, so that answers keep their order and a client sees its own
+    /// writes, and nothing that it wrote later. Returns the number of lines handled as well.
     pub(super) fn advance(&mut self, work: &mut Work, services: &Services) -> (Step, usize) {
-        let Work { input, output, writes, tally, .. } = work;
+        let Work { input, output, writes, reads, tally, .. } = work;
         let mut handled = 0;
+        if !reads.is_empty() {
+            // The last fetch has come back with a part of what was asked for.
+            return (if output.len() > MOST_OUTPUT { Step::Send } else { Step::Fetch }, 0);
+        }
         let step = loop {
             if output.len() > MOST_OUTPUT {
                 break Step::Send;
@@ -98,16 +110,17 @@ impl Client {
             let longest = if self.user.is_some() { longest } else { longest.min(LONGEST_LOGIN) };
             let line = match input.line(longest) {
                 Line::Complete(line) => line,
-                Line::Partial if writes.is_empty() => break Step::Read,
-                Line::Partial => break Step::Commit,
-                Line::TooLong if writes.is_empty() => {
+                Line::Partial => break collected(writes, reads).unwrap_or(Step::Read),
+                Line::TooLong => {
+                    if let Some(step) = collected(writes, reads) {
+                        break step;
+                    }
                     if self.user.is_some() {
                         tally.answer(RequestKind::Invalid, RequestOutcome::Error);
                     }
                     Reply::from(Refusal::LineTooLong { limit: longest }).render(output);
                     break Step::Close(Ending::Protocol);
                 }
-                Line::TooLong => break Step::Commit,
             };
             let Some(user) = &mut self.user else {
                 let login = Login::parse(line);
@@ -122,8 +135,8 @@ impl Client {
                 }
             };
             if !user.refresh(services) {
-                if !writes.is_empty() {
-                    break Step::Commit;
+                if let Some(step) = collected(writes, reads) {
+                    break step;
                 }
                 let kind = Request::parse(line).map_or(RequestKind::Invalid, |request| request.kind());
                 tally.answer(kind, RequestOutcome::Denied);
@@ -134,19 +147,27 @@ impl Client {
             assert_ne!(line, super::tests::FATAL, "a panic on request");
             let request = Request::parse(line);
             let kind = request.as_ref().map_or(RequestKind::Invalid, Request::kind);
-            let collects = matches!(request, Ok(Request::Put { .. } | Request::Delete { .. }));
-            if !collects && !writes.is_empty() {
-                break Step::Commit;
+            let writes_on = matches!(request, Ok(Request::Put { .. } | Request::Delete { .. }));
+            let reads_on = matches!(request, Ok(Request::Get { .. })) && reads.len() < MOST_READS;
+            if let Some(step) = collected(writes, reads)
+                && !(if reads.is_empty() { writes_on } else { reads_on })
+            {
+                break step;
             }
-            let outcome = request.map_err(Refusal::from).and_then(|request| user.handle(request, services));
+            let in_turn = !reads.is_empty();
+            let outcome =
+                request.map_err(Refusal::from).and_then(|request| user.handle(request, in_turn, services));
             match outcome {
+                Ok(Handled::Fetch(read)) => reads.push(read),
                 Ok(Handled::Collected(write)) => {
                     writes.push(write);
                     tally.open(kind);
                 }
-                // A refused write is answered in its turn: the line comes again after the commit.
-                Err(_) if !writes.is_empty() => break Step::Commit,
                 Err(refusal) => {
+                    // A refused one is answered in its turn: the line comes again after those before it.
+                    if let Some(step) = collected(writes, reads) {
+                        break step;
+                    }
                     tally.answer(kind, RequestOutcome::from(&refusal));
                     Reply::Refused(refusal).render(output);
                 }
@@ -192,14 +213,22 @@ impl User {
         true
     }
 
-    fn handle(&mut self, request: Request<'_>, services: &Services) -> Result<Handled, Refusal> {
+    /// `in_turn`: reads before this one have not been answered yet.
+    fn handle(
+        &mut self,
+        request: Request<'_>,
+        in_turn: bool,
+        services: &Services,
+    ) -> Result<Handled, Refusal> {
         match request {
             Request::Get { space, key } => {
                 let space = self.readable(space, services)?;
-                match services.store.get(&space, key.as_bytes()) {
-                    Ok(Some(value)) => Ok(Handled::Found(value)),
-                    Ok(None) => Err(Refusal::KeyNotFound),
-                    Err(error) => Err(refusal(&error)),
+                let kept = if in_turn { None } else { services.store.kept(&space, key.as_bytes()) };
+                match kept {
+                    Some(Ok(Some(value))) => Ok(Handled::Found(value)),
+                    Some(Ok(None)) => Err(Refusal::KeyNotFound),
+                    Some(Err(error)) => Err(refusal(&error)),
+                    None => Ok(Handled::Fetch(Read { space, key: key.into_owned().into_bytes() })),
                 }
             }
             Request::Put { space, key, value } => Ok(Handled::Collected(Write {
@@ -253,6 +282,28 @@ impl User {
             (None, Some(space)) => Ok(space.clone()),
             (None, None) => Err(Refusal::NoSpaceSelected),
         }
+    }
+}
+
+/// What has to be done with what was collected, if anything was: writes, or reads, never both.
+fn collected(writes: &[Write], reads: &[Read]) -> Option<Step> {
+    match (writes, reads) {
+        ([], []) => None,
+        ([], _) => Some(Step::Fetch),
+        _ => Some(Step::Commit),
+    }
+}
+
+/// Appends the answers to reads: one for each, in their order.
+pub(super) fn answer_reads(found: &[Found], output: &mut Vec<u8>, tally: &mut Tally) {
+    for found in found {
+        let reply = match found {
+            Ok(Some(value)) => Ok(Reply::Value(value)),
+            Ok(None) => Err(Refusal::KeyNotFound),
+            Err(error) => Err(refusal(error)),
+        };
+        tally.close(reply.as_ref().map_or_else(RequestOutcome::from, |_| RequestOutcome::Ok));
+        reply.unwrap_or_else(Reply::Refused).render(output);
     }
 }
 

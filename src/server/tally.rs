@@ -45,6 +45,13 @@ impl Tally {
         }
     }
 
+    /// The last `requests` that are open will be opened again.
+    pub(super) fn withdraw(&mut self, requests: usize) {
+        let requests = requests.min(self.open);
+        self.answered.truncate(self.answered.len() - requests);
+        self.open -= requests;
+    }
+
     /// All is answered, and the answers are on their way.
     pub(super) fn count(&mut self, recorder: &mut Recorder) {
         if !self.answered.is_empty() {

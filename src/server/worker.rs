@@ -292,6 +292,7 @@ impl Worker {
         let memory_is_short = !self.shared.budget.has_room(self.spendable());
         self.end_those(|connection| connection.overdue(&settings, memory_is_short, now));
         self.linger.sweep(self.now);
+        self.shared.services.store.look_after_fetches();
         self.pool.trim();
         if self.has_room_to_give_back() {
             self.connections.shrink_to_fit();

@@ -1,6 +1,8 @@
 /* A disk that fails when it is told to, and that says what is safe on it.
  *
- * Preloaded into the server. While the file $DISK_FAILS exists, every sync fails with EIO. After
+ * Preloaded into the server. While the file $DISK_FAILS exists, every sync fails with EIO. While
+ * $DISK_STALLS_READS exists, no read of a table comes to an end, and while $DISK_STALLS_SYNCS exists, no
+ * sync; of the first that is stalled, a file of this name with `.stalled` behind it tells. After
  * every sync of a journal that did not, its name and how far it had been written stand in
  * $DISK_SYNCED, one line each. */
 
@@ -12,6 +14,50 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Returns once the disk answers. */
+static void wait_for_disk(const char *variable)
+{
+    const char *stalls = getenv(variable);
+    char stalled[4096];
+    int file;
+
+    if (!stalls || access(stalls, F_OK) != 0)
+        return;
+    snprintf(stalled, sizeof stalled, "%s.stalled", stalls);
+    file = open(stalled, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file >= 0)
+        close(file);
+    while (access(stalls, F_OK) == 0)
+        usleep(2000);
+}
+
+static ssize_t read_file(const char *name, int fd, void *buffer, size_t size, off_t offset)
+{
+    ssize_t (*real)(int, void *, size_t, off_t) =
+        (ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    char link[64], path[4096];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, sizeof path - 1);
+    if (length > 0) {
+        path[length] = 0;
+        if (strstr(path, "/tables/"))
+            wait_for_disk("DISK_STALLS_READS");
+    }
+    return real(fd, buffer, size, offset);
+}
+
+ssize_t pread(int fd, void *buffer, size_t size, off_t offset)
+{
+    return read_file("pread", fd, buffer, size, offset);
+}
+
+ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset)
+{
+    return read_file("pread64", fd, buffer, size, offset);
+}
 
 static int sync_file(const char *name, int fd)
 {
@@ -28,6 +74,7 @@ static int sync_file(const char *name, int fd)
         errno = EIO;
         return -1;
     }
+    wait_for_disk("DISK_STALLS_SYNCS");
     result = real(fd);
     if (result != 0 || !synced || end <= 0)
         return result;

@@ -9,11 +9,18 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::harness::{Setup, skipped};
+use crate::harness::{Setup, skipped, wait_until};
 use crate::writers::Dice;
 
 /// What is lost or kept as a whole.
 const PAGE: usize = 4096;
+
+/// What a disk that hangs does not do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stalled {
+    Reads,
+    Syncs,
+}
 
 static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
@@ -37,13 +44,31 @@ impl Disk {
         let setup = setup
             .env("LD_PRELOAD", library.to_str().unwrap())
             .env("DISK_FAILS", disk.fails().to_str().unwrap())
-            .env("DISK_SYNCED", disk.synced().to_str().unwrap());
+            .env("DISK_SYNCED", disk.synced().to_str().unwrap())
+            .env("DISK_STALLS_READS", disk.stalls(Stalled::Reads).to_str().unwrap())
+            .env("DISK_STALLS_SYNCS", disk.stalls(Stalled::Syncs).to_str().unwrap());
         Some((disk, setup))
     }
 
     /// From now on no sync succeeds, or every one does.
     pub(crate) fn fail(&self, fail: bool) {
         if fail { fs::write(self.fails(), "").unwrap() } else { fs::remove_file(self.fails()).unwrap() }
+    }
+
+    /// From now on no read of a table, or no sync, comes to its end.
+    pub(crate) fn stall(&self, what: Stalled) {
+        fs::write(self.stalls(what), "").unwrap();
+    }
+
+    /// Waits until one has begun since then.
+    pub(crate) fn wait_until_stalled(&self, what: Stalled) {
+        let told = self.stalls(what).with_extension("stalled");
+        wait_until("the disk is used", || told.exists());
+    }
+
+    /// Lets them come to their end.
+    pub(crate) fn go_on(&self, what: Stalled) {
+        fs::remove_file(self.stalls(what)).unwrap();
     }
 
     /// Takes from the journals what a power failure would: of everything behind the last sync, any
@@ -83,6 +108,13 @@ impl Disk {
             self.before.insert(name, end);
         }
         gone
+    }
+
+    fn stalls(&self, what: Stalled) -> PathBuf {
+        self.directory.path().join(match what {
+            Stalled::Reads => "reads",
+            Stalled::Syncs => "syncs",
+        })
     }
 
     fn fails(&self) -> PathBuf {

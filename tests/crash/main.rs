@@ -7,6 +7,7 @@
 mod disk;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod slow;
 mod writers;
 
 use std::hash::{BuildHasher, RandomState};

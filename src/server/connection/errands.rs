@@ -1,17 +1,17 @@
-//! What a connection has others do for it, since it takes its time: commits, administrators' requests, logins
+//! What a connection has others do for it, since it takes its time: commits, reads from the disk, administrators' requests, logins
 //! that are not known yet. The outcome comes back through the worker's mailbox.
 
 use std::sync::Arc;
 
 use crate::auth::Account;
-use crate::protocol::{AdminRequest, Login, Refusal, Reply};
-use crate::store::{Outcome, StoreError};
+use crate::protocol::{AdminRequest, Login, Refusal, Reply, RequestKind};
+use crate::store::{Fetch, Outcome, Read, StoreError};
 
 use super::super::admin::{administer, with_profile};
 use super::super::counters::LoginOutcome;
 use super::super::endings::Ending;
 use super::super::mailbox::{Finished, Promise, Token};
-use super::super::requests::answer_writes;
+use super::super::requests::{answer_reads, answer_writes};
 use super::{Connection, Desk, State, Turn};
 
 /// Room for so many writes is kept.
@@ -32,6 +32,12 @@ impl Connection {
             Finished::Administered(mut answer, outcome) => {
                 work.tally.close(outcome);
                 work.output.append(&mut answer);
+            }
+            Finished::Fetched(fetched) => {
+                work.in_flight = 0;
+                work.tally.withdraw(fetched.rest.len());
+                answer_reads(&fetched.found, &mut work.output, &mut work.tally);
+                work.reads = fetched.rest;
             }
             Finished::LoggedIn(Ok(account), generation) => self.let_in(account, generation, desk),
             Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
@@ -61,6 +67,19 @@ impl Connection {
         work.in_flight = desk.commits.collect(token, &mut work.writes);
         work.writes.shrink_to(SPARE_WRITES);
         self.state = State::Awaiting;
+        Turn::Waits
+    }
+
+    /// Has keys read that are not kept in memory.
+    pub(super) fn fetch(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let promise = self.promise(token, desk);
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let reads = std::mem::take(&mut work.reads);
+        reads.iter().for_each(|_| work.tally.open(RequestKind::Get));
+        work.in_flight = reads.iter().map(|read| size_of::<Read>() + read.key.len()).sum();
+        let wanted = Arc::downgrade(work.waiting.get_or_insert_default());
+        let done = Box::new(|fetched| promise.keep(Finished::Fetched(fetched)));
+        desk.services.store.fetch(Fetch { reads, wanted, done });
         Turn::Waits
     }
 
