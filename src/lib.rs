@@ -14,10 +14,12 @@
 //! - [`limiter`]: the core, one atomic word
 //! - `names`: what may be called what, and how text of clients is shown
 //! - `private`: files that belong to this user alone
+//! - `awake`: deadlines that a pause of the process does not use up
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
 
 pub mod auth;
+mod awake;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -5,9 +5,9 @@
 mod harness;
 
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::{Setup, refused, wait_until};
+use harness::{PASSWORD, Setup, Signal, refused, wait_until};
 use serde_json::{Value, json};
 
 const MANY: usize = 10_000;
@@ -79,4 +79,32 @@ fn ten_thousand_connections_are_listed_at_once() {
     println!("{MANY} connections listed in {took:.1?}, read and parsed");
     drop(clients);
     wait_until("all are gone", || server.active() == 0);
+}
+
+#[test]
+fn a_process_that_was_stopped_reads_what_has_come_in_before_it_judges_who_was_silent() {
+    const SESSIONS: u32 = 400;
+    const NEWCOMERS: u32 = 100;
+    let timeouts = "[client]\nlogin_timeout = \"5s\"\nidle_timeout = \"5s\"\n";
+    let server = Setup::new().limit(SESSIONS + NEWCOMERS).config(timeouts).start();
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| server.admin()).collect();
+    let mut newcomers: Vec<_> = (0..NEWCOMERS).map(|_| server.connect()).collect();
+    server.wait_until_active((SESSIONS + NEWCOMERS).into());
+
+    server.signal(Signal::STOP);
+    for client in &mut sessions {
+        client.send("{\"type\":\"LIST_SPACES\"}\n");
+    }
+    for client in &mut newcomers {
+        client.send(format!("{}\n", json!({"username": "admin", "password": PASSWORD})));
+    }
+    // Longer than either timeout: no condition can say that.
+    std::thread::sleep(Duration::from_millis(6500));
+    server.signal(Signal::CONT);
+    for client in sessions.iter_mut().chain(&mut newcomers) {
+        let answer = client.try_line().expect("no reset").expect("an answer, not the end");
+        assert!(answer.contains("OK"), "{answer}");
+    }
+    // And whoever says nothing from then on is closed as ever.
+    server.wait_until_active(0);
 }

@@ -2,15 +2,16 @@
 //!
 //! Operators are heard until it is over: signals are applied, and the config file is followed.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::arrivals::Arrivals;
 use super::reload::Loaded;
 use super::run::{ASK_FOR_TIME, MORE_TIME};
+use crate::awake::LAP;
 use crate::server::Server;
 use crate::systemd;
 
@@ -22,7 +23,7 @@ pub(super) async fn drain(
     clients: &Handle,
 ) {
     let mut more_time = tokio::time::interval(ASK_FOR_TIME);
-    let mut draining = clients.spawn(server.drain(time_is_up(Instant::now(), settings.clone())));
+    let mut draining = clients.spawn(server.drain(time_is_up(settings.clone())));
     loop {
         tokio::select! {
             drained = &mut draining => {
@@ -47,13 +48,20 @@ pub(super) async fn drain(
     }
 }
 
-/// Returns `drain_timeout` after the drain has begun, as that setting is by then.
-async fn time_is_up(begun: Instant, mut settings: watch::Receiver<Loaded>) {
+/// Returns when the drain has taken `drain_timeout`, as that setting is by then. A pause of the process is not
+/// counted, as in [`crate::awake`].
+async fn time_is_up(mut settings: watch::Receiver<Loaded>) {
+    let mut taken = Duration::ZERO;
     loop {
         let timeout = settings.borrow_and_update().running.shutdown.drain_timeout;
+        if taken >= timeout {
+            return;
+        }
+        let (lap, begun) = (LAP.min(timeout - taken), Instant::now());
         tokio::select! {
-            () = sleep(timeout.saturating_sub(begun.elapsed())) => return,
+            () = sleep(lap) => {}
             Ok(()) = settings.changed() => {}
         }
+        taken += begun.elapsed().min(lap);
     }
 }

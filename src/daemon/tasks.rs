@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::timeout;
 
 use super::RunError;
+use crate::awake::timeout;
 use crate::management;
 
 /// How long tasks may take to finish what they are at when all is over: longer than the management API lets its

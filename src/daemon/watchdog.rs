@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
+use crate::awake::timeout;
 use crate::server::Prober;
 use crate::systemd;
 

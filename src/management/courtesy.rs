@@ -13,9 +13,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use super::wire::{Failure, MEDIA_TYPE};
+use crate::awake::Nap;
 
 /// For how long input is thrown away, at most.
 const LINGER: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub(super) struct Courtesy<S> {
     /// What stands in for an answer of hyper's, and how much of it has been written.
     answer: Vec<u8>,
     written: usize,
-    linger: Option<Pin<Box<Sleep>>>,
+    linger: Option<Nap>,
 }
 
 impl<S> Courtesy<S> {
@@ -49,8 +49,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Courtesy<S> {
 
     /// Ready once the client has nothing more to say, or has said too much of it.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        if linger.as_mut().poll(context).is_ready() {
+        let linger = self.linger.get_or_insert_with(|| Nap::new(LINGER));
+        if Pin::new(linger).poll(context).is_ready() {
             return Poll::Ready(());
         }
         loop {

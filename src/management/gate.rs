@@ -32,7 +32,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::caller::Caller;
 use super::denials::{Denials, Reason};
@@ -41,6 +41,7 @@ use super::listener::Places;
 use super::names::{Names, check_host};
 use super::page;
 use super::token::Token;
+use crate::awake::timeout;
 
 /// The longest body that is understood, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;

@@ -9,14 +9,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+
+use crate::awake::Nap;
 
 /// A stream on which a write that waits for longer than this fails.
 pub(super) struct Patience<S> {
     stream: S,
     most: Duration,
     /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    waiting: Option<Nap>,
 }
 
 impl<S> Patience<S> {
@@ -31,8 +32,8 @@ impl<S> Patience<S> {
             return outcome;
         }
         let most = self.most;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(most)));
-        waiting.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let waiting = self.waiting.get_or_insert_with(|| Nap::new(most));
+        Pin::new(waiting).poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -68,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 

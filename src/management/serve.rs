@@ -16,12 +16,12 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
@@ -31,6 +31,7 @@ use super::names::Names;
 use super::patience::Patience;
 use super::streams::Streams;
 use super::{Listener, Management, router};
+use crate::awake::{AwakeTimer, timeout};
 
 /// How long a connection may take for the head of its next request, idle time included.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -113,7 +114,7 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
     let stream = Courtesy::new(Patience::new(stream, REQUEST_TIME));
     let service = service(router, caller, streams.clone(), Arc::clone(&begun));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(AwakeTimer)
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(LONGEST_HEAD)
         // `printf 'GET ..' | nc -N` is to get its answer.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+    set_tcp_user_timeout,
 };
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
@@ -18,6 +19,15 @@ use crate::limiter::Permit;
 use super::Shared;
 use super::full::Rejection;
 use super::linger::Linger;
+
+/// How long a client's machine may acknowledge nothing until it counts as gone, in milliseconds: less than two
+/// minutes, so that the place is free by then.
+const GONE_AFTER: u32 = 110_000;
+
+/// When a silent connection is probed first, and how often after that. The last probe is due at [`GONE_AFTER`].
+const FIRST_PROBE: Duration = Duration::from_secs(60);
+const PROBE_PAUSE: Duration = Duration::from_secs(10);
+const PROBES: u32 = 5;
 
 /// The first pause when descriptors or memory are short. Doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -94,11 +104,13 @@ impl Acceptor {
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         set_tcp_nodelay(&listener, true)?;
-        // A client whose machine is gone is noticed after two minutes, so it cannot keep its place for ever.
+        // Probes find out that a silent client's machine is gone. While an answer is on its way none are
+        // sent, and the kernel would send it again and again for a quarter of an hour, but for the timeout.
         set_socket_keepalive(&listener, true)?;
-        set_tcp_keepidle(&listener, Duration::from_secs(60))?;
-        set_tcp_keepintvl(&listener, Duration::from_secs(10))?;
-        set_tcp_keepcnt(&listener, 6)?;
+        set_tcp_keepidle(&listener, FIRST_PROBE)?;
+        set_tcp_keepintvl(&listener, PROBE_PAUSE)?;
+        set_tcp_keepcnt(&listener, PROBES)?;
+        set_tcp_user_timeout(&listener, GONE_AFTER)?;
         Ok(Self {
             listener,
             rejection: Rejection::default(),
@@ -262,7 +274,28 @@ impl Shortage {
 
 #[cfg(test)]
 mod tests {
+    use rustix::net::sockopt::{
+        socket_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_nodelay, tcp_user_timeout,
+    };
+
     use super::*;
+
+    /// The kernel gives a connection what its listener has.
+    #[test]
+    fn a_connection_has_what_finds_out_that_its_client_is_gone_within_two_minutes() {
+        let acceptor = Acceptor::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        let address = acceptor.listener().local_addr().unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        acceptor.listener().set_nonblocking(false).unwrap();
+        let (accepted, _) = acceptor.listener().accept().unwrap();
+        let two_minutes = Duration::from_secs(120);
+        let silent = tcp_keepidle(&accepted).unwrap()
+            + tcp_keepintvl(&accepted).unwrap() * tcp_keepcnt(&accepted).unwrap();
+        assert!(socket_keepalive(&accepted).unwrap() && silent <= two_minutes, "{silent:?}");
+        let unacknowledged = Duration::from_millis(tcp_user_timeout(&accepted).unwrap().into());
+        assert!(!unacknowledged.is_zero() && unacknowledged <= two_minutes, "{unacknowledged:?}");
+        assert!(tcp_nodelay(&accepted).unwrap());
+    }
 
     #[test]
     fn errors_are_sorted() {

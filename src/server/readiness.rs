@@ -22,7 +22,11 @@ pub(super) struct Readiness {
 }
 
 /// What a wait has brought.
-pub(super) struct Events(Vec<epoll::Event>);
+pub(super) struct Events {
+    events: Vec<epoll::Event>,
+    /// A signal ended the wait, which then says nothing.
+    interrupted: bool,
+}
 
 /// Something happened to what is watched as `key`.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +72,10 @@ impl Readiness {
     /// Waits for events, at most for `longest`.
     pub(super) fn wait(&self, events: &mut Events, longest: Option<Duration>) -> io::Result<()> {
         let timeout = longest.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
-        events.0.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
+        events.events.clear();
+        let waited = epoll::wait(&self.epoll, spare_capacity(&mut events.events), timeout.as_ref());
+        events.interrupted = waited == Err(Errno::INTR);
+        match waited {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -78,12 +84,27 @@ impl Readiness {
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(EVENTS))
+        Self { events: Vec::with_capacity(EVENTS), interrupted: false }
+    }
+
+    /// The most that a wait returns.
+    pub(super) fn most(&self) -> usize {
+        self.events.capacity()
+    }
+
+    /// Whether there may have been more than the wait has returned.
+    pub(super) fn is_full(&self) -> bool {
+        self.events.len() >= self.most()
+    }
+
+    /// Whether these are all that there were.
+    pub(super) fn are_all(&self) -> bool {
+        !self.interrupted && !self.is_full()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
         const BROKEN: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
-        self.0.iter().map(|event| {
+        self.events.iter().map(|event| {
             let flags = event.flags;
             Event {
                 key: event.data.u64(),

@@ -1,4 +1,4 @@
-//! The coarse clock of connections.
+//! The clock of a worker, and the coarse one of its connections.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,36 @@ use std::time::{Duration, Instant};
 /// small, since every connection has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Ticks(u32);
+
+/// The time in which a worker runs. It stands still while the process is stopped, by a signal or a debugger or
+/// with its whole machine: nobody is late because this server was not there.
+#[derive(Debug)]
+pub(super) struct Clock {
+    last: Instant,
+    /// How long it has stood still so far.
+    paused: Duration,
+}
+
+impl Clock {
+    /// How late a wait may end before that counts as a pause.
+    const LATE: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: now, paused: Duration::ZERO }
+    }
+
+    /// The time at the end of a wait that was to take `longest` at most, and began right after the last.
+    pub(super) fn advance(&mut self, now: Instant, longest: Option<Duration>) -> Instant {
+        let passed = now.saturating_duration_since(self.last);
+        self.last = now;
+        if let Some(longest) = longest
+            && passed > longest + Self::LATE
+        {
+            self.paused += passed - longest;
+        }
+        now.checked_sub(self.paused).unwrap_or(now)
+    }
+}
 
 impl Ticks {
     const A_SECOND: u32 = 10;
@@ -32,6 +62,17 @@ impl Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_not_counted_and_a_long_wait_is() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut clock = Clock::new(start);
+        assert_eq!(clock.advance(start + second, Some(second)), start + second);
+        assert_eq!(clock.advance(start + 3 * second, Some(second)), start + 3 * second, "a little late");
+        assert_eq!(clock.advance(start + 100 * second, None), start + 100 * second, "it had no end");
+        assert_eq!(clock.advance(start + 200 * second, Some(second)), start + 101 * second);
+        assert_eq!(clock.advance(start + 201 * second, Some(second)), start + 102 * second, "it goes on");
+    }
 
     #[test]
     fn ticks() {

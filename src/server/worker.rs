@@ -28,7 +28,7 @@ use super::linger::{BUSY_PAUSE, Linger};
 use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
 use super::starved::Starved;
-use super::ticks::Ticks;
+use super::ticks::{Clock, Ticks};
 use super::{ClientSettings, Shared};
 
 /// Connections accepted before others get their turn.
@@ -78,11 +78,44 @@ pub(super) struct Worker {
     gave_back: (usize, usize),
     next_tick: Instant,
     ticks: u32,
+    /// When the last wait has ended, by `clock`.
     now: Instant,
+    /// The same, by the system's clock.
+    woken: Instant,
+    clock: Clock,
+    look: Look,
+    orders: Option<Orders>,
     draining: Option<oneshot::Sender<()>>,
     drains: bool,
     /// Until when sockets may linger that do so when the thread is to end.
     stopping: Option<Instant>,
+}
+
+/// What is to be done as soon as all that has come in is looked at.
+#[derive(Debug, Default)]
+struct Orders {
+    drain: Option<oneshot::Sender<()>>,
+    cut: Option<oneshot::Sender<usize>>,
+}
+
+/// Whether all sockets that had something to say have been looked at.
+#[derive(Debug, Default)]
+struct Look {
+    /// Waits in a row that may have left some out.
+    incomplete: usize,
+}
+
+impl Look {
+    /// Notes what a wait has returned. Those that are ready take turns, so that no more waits are needed than
+    /// it takes to return all connections.
+    fn has_seen_all(&mut self, events: &Events, connections: usize) -> bool {
+        if events.are_all() || self.incomplete > connections / events.most() {
+            self.incomplete = 0;
+            return true;
+        }
+        self.incomplete += usize::from(events.is_full());
+        false
+    }
 }
 
 impl Worker {
@@ -118,6 +151,10 @@ impl Worker {
             next_tick: now + TICK,
             ticks: 0,
             now,
+            woken: now,
+            clock: Clock::new(now),
+            look: Look::default(),
+            orders: None,
             draining: None,
             drains: false,
             stopping: None,
@@ -131,9 +168,13 @@ impl Worker {
     pub(super) fn run(mut self) -> io::Result<()> {
         let (mut messages, mut events) = (Vec::new(), Events::new());
         while !self.stopping.is_some_and(|until| self.linger.is_empty() || self.now >= until) {
-            let timeout = self.timeout();
+            // What had come in by now is seen by the wait that follows, unless there is more than it returns.
+            let asked = self.now;
+            let is_due = self.orders.is_some() || asked >= self.next_tick;
+            let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
             self.readiness.wait(&mut events, timeout)?;
-            self.now = Instant::now();
+            self.woken = Instant::now();
+            self.now = self.clock.advance(self.woken, timeout);
             // An error says that nobody will change them any more.
             if self.changes.has_changed().unwrap_or(false) {
                 self.settings = *self.changes.borrow_and_update();
@@ -148,8 +189,8 @@ impl Worker {
             self.go_on();
             self.submit();
             self.resume_accepting()?;
-            if self.now >= self.next_tick {
-                self.tick();
+            if is_due && self.look.has_seen_all(&events, self.connections.len()) {
+                self.judge(asked);
             } else if self.stopping.is_some() {
                 self.linger.sweep(self.now);
             } else {
@@ -240,7 +281,7 @@ impl Worker {
             recorder: &mut self.recorder,
             draining: self.drains,
             now,
-            woken: self.now,
+            woken: self.woken,
         };
         // Sound: after a panic nothing of the connection is looked at again but its socket, permit and
         // buffers, and what it shares with others is left whole.
@@ -284,11 +325,21 @@ impl Worker {
         }
     }
 
-    fn tick(&mut self) {
+    /// Does what must not be done before all that had come in at `asked` is looked at: nobody is cut off whose
+    /// request is there.
+    fn judge(&mut self, asked: Instant) {
+        if let Some(Orders { drain, cut }) = self.orders.take() {
+            self.carry_out(drain, cut);
+        }
+        if asked >= self.next_tick {
+            self.tick(Ticks::between(self.shared.started, asked));
+        }
+    }
+
+    fn tick(&mut self, now: Ticks) {
         self.next_tick = self.now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         let settings = self.settings;
-        let now = self.coarse_now();
         let memory_is_short = !self.shared.budget.has_room(self.spendable());
         self.end_those(|connection| connection.overdue(&settings, memory_is_short, now));
         self.linger.sweep(self.now);

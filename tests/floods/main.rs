@@ -1,7 +1,8 @@
 //! Many at once, against the built server: connections that race the limit, connections that never
-//! say a word, and more of them than there are descriptors for.
+//! say a word, and more of them than there are descriptors for. Each has the machine for itself, since what is
+//! measured is time.
 //!
-//! Each has the machine for itself, since what is measured is time.
+//! Beside them, since it only waits, and long: a client whose machine vanishes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod descriptors;
@@ -9,6 +10,7 @@ mod descriptors;
 mod harness;
 mod race;
 mod silent;
+mod vanished;
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use tokio::sync::oneshot;
+
 use super::super::connection::Connection;
 use super::super::endings::Ending;
 use super::super::linger::LONGEST;
@@ -26,16 +28,8 @@ impl Worker {
                 self.stop_accepting()?;
                 stopped.send(()).ok();
             }
-            Message::Drain(drained) => {
-                self.drains = true;
-                self.draining = Some(drained);
-                self.end_those(|connection| connection.is_between_requests().then_some(Ending::Drained));
-            }
-            Message::Cut(cut) => {
-                let connections = self.connections.len();
-                self.end_those(|_| Some(Ending::DrainTimeout));
-                cut.send(connections).ok();
-            }
+            Message::Drain(drained) => self.orders.get_or_insert_default().drain = Some(drained),
+            Message::Cut(cut) => self.orders.get_or_insert_default().cut = Some(cut),
             Message::List(reply) => {
                 let now = self.coarse_now();
                 reply
@@ -52,6 +46,24 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Drains, and cuts off what is there, if that is to be done.
+    pub(super) fn carry_out(
+        &mut self,
+        drain: Option<oneshot::Sender<()>>,
+        cut: Option<oneshot::Sender<usize>>,
+    ) {
+        if drain.is_some() {
+            self.drains = true;
+            self.draining = drain;
+            self.end_those(|connection| connection.is_between_requests().then_some(Ending::Drained));
+        }
+        if let Some(cut) = cut {
+            let connections = self.connections.len();
+            self.end_those(|_| Some(Ending::DrainTimeout));
+            cut.send(connections).ok();
+        }
     }
 
     /// Ends all connections for which there is a reason.
