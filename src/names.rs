@@ -87,6 +87,25 @@ pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |_, c| !is_visible(c) && c != '\n' && c != '\t')
 }
 
+/// The text of a JSON document, likewise, with the same meaning: what cannot be seen can only be in its strings.
+pub(crate) fn shown_json(json: String) -> String {
+    let is_hidden = |c: char| !c.is_ascii_whitespace() && !is_visible(c);
+    if !json.contains(is_hidden) {
+        return json;
+    }
+    let mut shown = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_hidden(c) {
+            let units =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown.push_str(&units);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn escaped(text: &str, must_be: impl Fn(usize, char) -> bool) -> Cow<'_, str> {
     if !text.char_indices().any(|(at, c)| must_be(at, c)) {
         return Cow::Borrowed(text);
@@ -189,5 +208,16 @@ mod tests {
             assert_eq!(shown(text), expected);
         }
         assert_eq!(shown_lines("a\n\tb\r \u{9b}"), "a\n\tb\\u{d} \\u{9b}");
+    }
+
+    #[test]
+    fn json_means_the_same_when_all_of_it_can_be_seen() {
+        for text in ["plain", "a\u{202e}b\u{7f}\u{e0041} \n\u{1b}", "Größe 👩"] {
+            let json = serde_json::to_string(text).unwrap();
+            let shown = shown_json(json.clone());
+            assert!(shown.chars().all(is_visible), "{shown:?}");
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+            assert_eq!(shown == json, text.chars().all(is_visible));
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::{PASSWORD, Setup, Signal, refused, wait_until};
 use serde_json::{Value, json};
+use shibudb::store::{Durability, Store};
 
 const MANY: usize = 10_000;
 
@@ -107,4 +108,41 @@ fn a_process_that_was_stopped_reads_what_has_come_in_before_it_judges_who_was_si
     }
     // And whoever says nothing from then on is closed as ever.
     server.wait_until_active(0);
+}
+
+/// A name from before there was a rule for names.
+const OLD_NAME: &str = "bob\u{202e}\u{1b}[2J ";
+
+#[test]
+fn what_cannot_be_seen_of_a_name_is_written_out() {
+    let mut server = Setup::new().start();
+    let bob = json!({"username": "bob", "password": "secret"});
+    server.admin().expect_ok(&json!({"type": "CREATE_USER", "new_user": bob}), "USER_CREATED");
+    assert!(server.stop().success());
+    rename_bob(&server.data_dir());
+    server.start_again();
+    let mut bob = server.login(OLD_NAME, "secret");
+
+    let shown = "bob\\u{202e}\\u{1b}[2J\\u{20}";
+    let reply = server.get("/connections");
+    assert!(reply.body.is_ascii() && !reply.body.contains('\u{1b}'), "{}", reply.body);
+    assert_eq!(reply.json()["connections"][0]["user"], OLD_NAME);
+    let json = stdout(&server.manager("connections --json"));
+    assert!(!json.contains(['\u{202e}', '\u{1b}']), "{json}");
+    let table = stdout(&server.manager("connections"));
+    assert!(!table.contains(['\u{202e}', '\u{1b}']), "{table}");
+    assert_eq!(table.matches(shown).count(), 2, "{table}");
+    let profile = format!("Username: {shown} | Role: user | Permissions: None");
+    server.admin().expect_ok(&json!({"type": "GET_USER", "data": OLD_NAME}), &profile);
+    bob.expect_ok(&json!({"type": "LIST_SPACES"}), r#"{"status":"OK","spaces":[]}"#);
+    assert!(!server.log().contains(['\u{202e}', '\u{1b}']), "{}", server.log());
+}
+
+fn rename_bob(data_dir: &std::path::Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = Store::open(data_dir, Durability::Always).unwrap();
+    let (_, record) =
+        store.system_entries().unwrap().into_iter().find(|(key, _)| key == b"user/bob").unwrap();
+    runtime.block_on(store.system_put(format!("user/{OLD_NAME}").as_bytes(), record)).unwrap();
+    store.close().unwrap();
 }

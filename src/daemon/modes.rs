@@ -11,11 +11,11 @@ use std::path::Path;
 use crate::private::{self, Mended};
 
 /// What our files are called.
-const NAMES: [&str; 4] = ["lock", "store", "store.new", "initial-admin-password"];
+const NAMES: [&str; 3] = ["lock", "store", "initial-admin-password"];
 
 /// How the names of the others begin.
-const BEGINNINGS: [&str; 5] =
-    ["limit-history.jsonl", "limit-override.", ".limit-override.", "limit-revision", "shibudb.log"];
+const BEGINNINGS: [&str; 6] =
+    ["store.", "limit-history.", "limit-override.", ".limit-override.", "limit-revision", "shibudb.log"];
 
 /// What may stand beside them in a directory that is ours alone: the root of a file system has it.
 const LOST_AND_FOUND: &str = "lost+found";

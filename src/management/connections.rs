@@ -8,17 +8,19 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 use futures_util::future::BoxFuture;
 
 use super::door::Asker;
 use super::failure::ApiError;
 use super::query::{Parameters, pairs};
 use super::wire::{
-    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
+    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection, MEDIA_TYPE,
     MOST_CONNECTIONS, PeerTotal, Status, UserTotal,
 };
 use super::{Management, body, wire};
+use crate::names::shown_json;
 
 /// How many users and addresses are named in the totals.
 const TOTALS: usize = 20;
@@ -62,9 +64,12 @@ struct Wanted {
 pub(super) async fn list(
     State(api): State<Management>,
     parameters: Parameters,
-) -> Result<Json<ConnectionList>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let wanted = Wanted::parse(pairs(parameters)?).map_err(ApiError::bad_request)?;
-    Ok(Json(wanted.choose(api.connections.list().await)))
+    let list = serde_json::to_string(&wanted.choose(api.connections.list().await));
+    let list = list.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    // Names are of clients' choice, and whoever reads them may do so on a terminal.
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], shown_json(list)))
 }
 
 /// Ends a connection: at once if it is between requests, else when its request is answered.

@@ -10,9 +10,8 @@
 //! | a journal is begun | the journal, and a commit in it that is synced |
 //! | the first administrator is created | its account |
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::OpenError;
 use super::journal::reading::{SECRET_LEN, Secret};
+use crate::private;
 
 /// Its name in the data directory.
 pub(super) const NAME: &str = "store.manifest";
@@ -104,7 +104,7 @@ impl Facts {
 /// It cannot be read.
 pub(super) fn load(dir: &Path) -> Result<Option<Facts>, OpenError> {
     let path = dir.join(NAME);
-    match fs::read(&path) {
+    match private::read(&path) {
         Ok(content) => {
             let facts = str::from_utf8(&content).ok().and_then(Facts::parse);
             facts.map(Some).ok_or(OpenError::Manifest { path })
@@ -156,7 +156,7 @@ fn write(dir: &Path, text: &str) -> io::Result<()> {
         _ => {}
     }
     // The secret is nobody else's to know.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = private::open(&temporary, private::options().write(true).create_new(true))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, dir.join(NAME))?;

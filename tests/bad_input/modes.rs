@@ -25,6 +25,14 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
+/// The same command, which is to end by itself: a server that starts after all is not waited for.
+fn soon(command: Command) -> Command {
+    let mut timeout = Command::new("/usr/bin/timeout");
+    timeout.arg("30").arg(command.get_program()).args(command.get_args()).env_clear();
+    timeout.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    timeout
+}
+
 #[track_caller]
 fn expect_private(data_dir: &Path) {
     let files = files(data_dir);
@@ -120,7 +128,7 @@ fn a_link_in_the_place_of_the_lock_or_the_log_is_refused() {
     for (name, words) in [("lock", "run 0"), ("shibudb.log", "start 9090")] {
         let link = data.join(name);
         symlink(&target, &link).unwrap();
-        let mut command = shibudb(home.path(), words.split(' '));
+        let mut command = soon(shibudb(home.path(), words.split(' ')));
         let said = refused(&command.arg("--data-dir").arg(&data).output().unwrap(), 1);
         assert!(
             said.contains(&format!(
@@ -143,7 +151,7 @@ fn a_second_server_stays_out_though_the_lock_files_are_replaced() {
         fs::write(&lock, "").unwrap();
     }
     let home = tempfile::tempdir().unwrap();
-    let mut command = shibudb(home.path(), ["run", "0", "--data-dir"]);
+    let mut command = soon(shibudb(home.path(), ["run", "0", "--data-dir"]));
     assert_eq!(
         refused(&command.arg(&data).output().unwrap(), 1),
         format!("Error: data directory {} is in use by another process\n", data.display())

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -184,11 +184,14 @@ fn nothing_that_the_caller_has_open_is_kept_open() {
     });
 }
 
-/// A server whose next start hangs on its disk, as long as nobody [unblocks](unblock) it.
+/// A server whose next start hangs on its disk, as long as nobody [unblocks](unblock) it: a pipe that nobody writes to
+/// is in the place of its journal.
 fn that_hangs(world: &World) -> (Child, Log) {
     world.start(100);
     world.run("shibudb stop 9090");
-    mknodat(CWD, "/var/lib/shibudb/store/999.jnl", FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let journal = newest_journal();
+    fs::remove_file(&journal).unwrap();
+    mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
     let mut start = world.bash("exec shibudb start 9090").stderr(Stdio::piped()).spawn().unwrap();
     let said = Log::of(start.stderr.take().unwrap());
     wait_until("the server opens its store", || {
@@ -197,9 +200,16 @@ fn that_hangs(world: &World) -> (Child, Log) {
     (start, said)
 }
 
+fn newest_journal() -> PathBuf {
+    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let files = fs::read_dir("/var/lib/shibudb/store").unwrap().map(|entry| entry.unwrap().path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    journals.max_by_key(number).unwrap()
+}
+
 fn unblock() {
-    let journal = Path::new("/var/lib/shibudb/store/999.jnl");
-    assert!(fs::metadata(journal).unwrap().file_type().is_fifo());
+    let journal = newest_journal();
+    assert!(fs::metadata(&journal).unwrap().file_type().is_fifo());
     drop(fs::File::options().write(true).open(journal).unwrap());
 }
 
