@@ -25,7 +25,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
         headers(("Vary" = String, description = "`Accept`"))))
 )]
 pub(super) async fn read(State(api): State<Management>, headers: HeaderMap) -> Result<Response, ApiError> {
-    // The store may wait for the disk, and counting descriptors takes its time where there are many.
+    // Counting descriptors takes its time where there are many.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         text::encode(&mut text, &api.metrics).map(|()| text)

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::auth::{Account, LoginError};
-use crate::store::Fetched;
+use crate::store::{Fetched, Read};
 
 use super::accept::Arrival;
 use super::commits::Committed;
@@ -59,6 +59,8 @@ pub(super) enum Finished {
     Administered(Vec<u8>, RequestOutcome),
     /// Keys were read.
     Fetched(Fetched),
+    /// Keys that are to be deleted were looked up, except for these.
+    LookedUp(Vec<Read>),
     /// Nothing: whoever had promised it has panicked.
     Abandoned,
 }

@@ -128,7 +128,7 @@ impl Committer {
                     self.trim();
                 }
                 Command::Write { writes, done } => {
-                    match self.shared.with_engine(|engine| group.write(engine, writes)) {
+                    match self.shared.with_engine(|engine| group.write(&self.shared.cache, engine, writes)) {
                         Ok(outcomes) => group.tell_later(outcomes, done),
                         Err(error) => done.call(Err(error)),
                     }
@@ -210,14 +210,20 @@ impl Committer {
 
     /// Gives the disk space of the journals back, if they are not needed any more.
     fn trim(&mut self) {
-        if self.failure.is_some() || self.sync_due.is_some() {
+        // Nobody else writes. What was written since the flush makes it wait until all is quiet again.
+        let is_flushed = self.shared.with_engine(|engine| Ok(engine.is_flushed())).unwrap_or(false);
+        if self.failure.is_some() || !is_flushed {
             return;
         }
         match reopen(&self.shared, Repair::Trim) {
-            Ok(_) => self.unsynced = false,
-            Err(error) => {
-                self.fail(&error);
+            Ok(Reopened { repaired, .. }) => {
+                // Opening has synced everything.
+                (self.sync_due, self.unsynced) = (None, false);
+                if let Err(error) = repaired {
+                    tracing::warn!(%error, "cannot give the disk space of the journals back");
+                }
             }
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -277,7 +283,11 @@ impl Committer {
             return Err(unavailable);
         }
         let repair = if failure.disk_full { Repair::None } else { Repair::Rewrite };
-        match reopen(&self.shared, repair) {
+        let reopened = reopen(&self.shared, repair).and_then(|Reopened { next_id, repaired }| {
+            repaired.map_err(fjall::Error::Io)?;
+            Ok(next_id)
+        });
+        match reopened {
             Ok(next_id) => {
                 tracing::info!("the store has recovered and accepts writes again");
                 self.next_id = self.next_id.max(next_id);
@@ -305,16 +315,19 @@ enum Repair {
     Trim,
 }
 
-/// Closes the engine, does to its journals what is to be done, opens it, and returns the next number for
-/// a space. Who asks the engine waits meanwhile; what is kept in memory is still read. If only the repair failed,
-/// there is an engine again.
-fn reopen(shared: &Shared, repair: Repair) -> Result<u64, StoreError> {
+/// What came of opening the engine again.
+struct Reopened {
+    /// The number for the next space.
+    next_id: u64,
+    /// Whether what was to be done to the journals was done. There is an engine in any case.
+    repaired: io::Result<()>,
+}
+
+/// Closes the engine, does to its journals what is to be done, and opens it. Who asks the engine waits meanwhile; what
+/// is kept in memory is still read.
+fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
     let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
     let mut slot = shared.slot_mut();
-    if repair == Repair::Trim && !matches!(&*slot, Slot::Open(engine) if engine.is_flushed()) {
-        // Somebody has written meanwhile. It is tried again when all is quiet.
-        return Ok(0);
-    }
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());
     let repaired = match repair {
@@ -337,9 +350,8 @@ fn reopen(shared: &Shared, repair: Repair) -> Result<u64, StoreError> {
             drop(slot);
             let next_id = catalogue.next;
             shared.adopt(catalogue);
-            repaired.map_err(fjall::Error::Io)?;
             synced?;
-            Ok(next_id)
+            Ok(Reopened { next_id, repaired })
         }
         Err(error) => {
             *slot = Slot::Failed(error.to_string().into());

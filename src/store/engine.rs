@@ -36,7 +36,7 @@ const MEMTABLE: u64 = 8 << 20;
 const JOURNALS: u64 = 128 << 20;
 /// So many tables stay open, of 64 MB each; another is opened for a read, which costs that a few microseconds.
 /// The engine would keep 900, whatever the process may have open beside them.
-const TABLES: usize = 12;
+const TABLES: usize = 8;
 /// What the engine may have open beside tables that are read from: its lock, its journals (2 full ones make
 /// up [`JOURNALS`], one is being written and one replaced), the journal once more, so that zeros are written
 /// ahead of it, and what a compaction merges and writes.

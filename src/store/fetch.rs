@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::{Space, StoreError, Value};
 
 /// How many reads may wait for the disk at the same time.
-const READERS: usize = 8;
+pub(super) const READERS: usize = 4;
 
 /// What has waited for so long waits for a reader that waits for the disk.
 const LONG: Duration = Duration::from_micros(300);

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
+use super::cache::Cache;
 use super::committer::answer;
 use super::done::Done;
 use super::engine::{Changes, Engine};
-use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write};
+use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
 
 #[derive(Default)]
 pub(super) struct Group {
@@ -36,11 +37,16 @@ impl Group {
     /// Adds the changes of one submission, and says what will have become of each.
     ///
     /// If it fails, what it added so far is committed with the group, but not acknowledged.
-    pub(super) fn write(&mut self, engine: &Engine, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
-        writes.into_iter().map(|write| self.write_one(engine, write)).collect()
+    pub(super) fn write(
+        &mut self,
+        cache: &Cache,
+        engine: &Engine,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        writes.into_iter().map(|write| self.write_one(cache, engine, write)).collect()
     }
 
-    fn write_one(&mut self, engine: &Engine, write: Write) -> Result<Outcome, StoreError> {
+    fn write_one(&mut self, cache: &Cache, engine: &Engine, write: Write) -> Result<Outcome, StoreError> {
         let Write { space, key, value } = write;
         if space.is_deleted() {
             return Ok(Outcome::NoSuchSpace);
@@ -58,7 +64,11 @@ impl Group {
         } else {
             let exists = match self.changes.get(&key) {
                 Some(change) => change.is_some(),
-                None => engine.contains(&key)?,
+                // Whoever deletes has mostly had it looked up: everybody's commits wait for this thread.
+                None => match layout::split(&key).and_then(|key| cache.kept(key.into())) {
+                    Some(value) => value.is_some(),
+                    None => engine.contains(&key)?,
+                },
             };
             if !exists {
                 // A delete of nothing that follows a delete in this group must wait for that one,

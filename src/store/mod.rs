@@ -91,8 +91,9 @@ use crate::names::check_unlike;
 /// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;
 
-/// The most files that a store has open: those of the engine, and the lock of the data directory.
-pub const MOST_FILES: usize = engine::MOST_FILES + 1;
+/// The most files that a store has open: those of the engine, a table for each thread that reads, and the lock of the
+/// data directory. The manifest passes.
+pub const MOST_FILES: usize = engine::MOST_FILES + fetch::READERS + 1;
 
 /// What an acknowledgement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,6 +177,7 @@ impl Store {
         let next_id = catalogue.next;
         let manifest = Manifest::new(dir, known).map_err(not_usable)?;
         let shared = Arc::new(Shared::new(dir.into(), engine, deleted, manifest));
+        shared.look_at_contents();
         // On a full disk the store must open all the same; it is tried again.
         if let Err(error) = shared.note_journal_found(journal) {
             tracing::warn!(%error, "cannot write the manifest of the store yet");
@@ -344,8 +346,7 @@ impl Store {
         self.open.shared.tally.commits()
     }
 
-    /// How large the store is, and what it has done since it was opened. May wait for the disk, and while
-    /// the store recovers from a failure.
+    /// How large the store is, and what it has done since it was opened. Never waits.
     pub fn stats(&self) -> Stats {
         self.open.shared.stats()
     }

@@ -113,6 +113,7 @@ impl Quiet {
         if commits != self.commits {
             *self = Self { commits, ..Self::default() };
         }
+        shared.look_at_contents();
         self.looks = self.looks.saturating_add(1);
         if !self.noted {
             match shared.note_journal() {

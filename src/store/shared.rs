@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::cache::{Cache, KeyRef};
 use super::engine::{self, Engine};
@@ -13,7 +13,7 @@ use super::manifest::{Journal, Manifest};
 use super::queue::Queue;
 use super::reclaim::Reclaimer;
 use super::space::Space;
-use super::stats::Tally;
+use super::stats::{Contents, Tally};
 use super::{MAX_KEY_LEN, StoreError, journal, layout};
 
 pub(super) struct Shared {
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     /// What the next start must find.
     pub(super) manifest: Manifest,
     slot: RwLock<Slot>,
+    /// As they were at the last look.
+    contents: Mutex<Option<Contents>>,
     spaces: RwLock<BTreeMap<Box<str>, Space>>,
 }
 
@@ -56,6 +58,7 @@ impl Shared {
             readers: Arc::default(),
             manifest,
             slot: RwLock::new(Slot::Open(engine)),
+            contents: Mutex::default(),
             spaces: RwLock::default(),
         }
     }
@@ -108,6 +111,15 @@ impl Shared {
         let known = self.manifest.facts().journal;
         let newest = journal::newest(&engine::folder(&self.dir), known)?;
         self.manifest.change(|facts| facts.journal = newest.or(facts.journal))
+    }
+
+    /// Whether the engine is in its place. Never waits.
+    pub(super) fn is_open(&self) -> bool {
+        self.slot.try_read().is_ok_and(|slot| matches!(&*slot, Slot::Open(_)))
+    }
+
+    pub(super) fn contents(&self) -> MutexGuard<'_, Option<Contents>> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn slot_mut(&self) -> RwLockWriteGuard<'_, Slot> {

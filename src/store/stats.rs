@@ -7,7 +7,7 @@ use super::shared::Shared;
 /// What [`Store::stats`](super::Store::stats) says. The counts are since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
-    /// What is on disk and how much: unknown while the engine is not open.
+    /// What is on disk and how much, as it was about a second ago: unknown while the engine is not open.
     pub contents: Option<Contents>,
     /// Spaces.
     pub spaces: usize,
@@ -44,12 +44,21 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let tally = &self.tally;
         Stats {
-            contents: self.with_engine(|engine| Ok(engine.contents()?)).ok(),
+            contents: self.is_open().then(|| *self.contents()).flatten(),
             spaces: self.spaces().len(),
             commits: tally.commits(),
             failures: tally.failures.load(Ordering::Relaxed),
             writes: tally.writes.load(Ordering::Relaxed),
             writable: !tally.failing.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Shared {
+    /// Has a look at what is stored, for whoever asks later and may not wait for the disk.
+    pub(super) fn look_at_contents(&self) {
+        if let Ok(contents) = self.with_engine(|engine| Ok(engine.contents()?)) {
+            *self.contents() = Some(contents);
         }
     }
 }

@@ -216,7 +216,7 @@ fn the_store_and_the_process() {
     assert_eq!(scrape.value("shibudb_store_spaces"), 0.0);
     assert!(scrape.value("shibudb_store_size_bytes") > 0.0);
     // The administrator's account.
-    assert!(scrape.value("shibudb_store_keys_estimate") >= 1.0);
+    wait_until("it is counted", || Scrape::of(&server).value("shibudb_store_keys_estimate") >= 1.0);
     assert!((1e6..4e9).contains(&scrape.value("process_resident_memory_bytes")));
     assert!(scrape.value("process_open_fds") < scrape.value("process_max_fds"));
     assert!(scrape.value("process_cpu_seconds_total") >= 0.0);

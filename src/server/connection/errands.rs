@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::Account;
 use crate::protocol::{AdminRequest, Login, Refusal, Reply, RequestKind};
-use crate::store::{Fetch, Outcome, Read, StoreError};
+use crate::store::{Fetch, Fetched, Outcome, Read, StoreError};
 
 use super::super::admin::{administer, with_profile};
 use super::super::counters::LoginOutcome;
@@ -39,6 +39,8 @@ impl Connection {
                 answer_reads(&fetched.found, &mut work.output, &mut work.tally);
                 work.reads = fetched.rest;
             }
+            Finished::LookedUp(rest) if rest.is_empty() => return self.submit(token, desk),
+            Finished::LookedUp(rest) => return self.look_up(rest, token, desk),
             Finished::LoggedIn(Ok(account), generation) => self.let_in(account, generation, desk),
             Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
             Finished::Abandoned => return Turn::Over(Ending::Failed),
@@ -61,7 +63,31 @@ impl Connection {
         self.turn(token, desk)
     }
 
+    /// Commits the collected writes. The thread that commits finds out whether a key to be deleted is there, and
+    /// everybody's commits would wait for the disk with it: so what is not in memory is looked up before.
     pub(super) fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let store = &desk.services.store;
+        let unknown: Vec<_> = work
+            .writes
+            .iter()
+            .filter(|write| write.value.is_none() && store.kept(&write.space, &write.key).is_none())
+            .map(|write| Read { space: write.space.clone(), key: write.key.clone() })
+            .collect();
+        if unknown.is_empty() { self.submit(token, desk) } else { self.look_up(unknown, token, desk) }
+    }
+
+    fn look_up(&mut self, reads: Vec<Read>, token: Token, desk: &mut Desk<'_>) -> Turn {
+        let promise = self.promise(token, desk);
+        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        work.in_flight = reads.iter().map(|read| size_of::<Read>() + read.key.len()).sum();
+        let wanted = Arc::downgrade(work.waiting.get_or_insert_default());
+        let done = Box::new(|fetched: Fetched| promise.keep(Finished::LookedUp(fetched.rest)));
+        desk.services.store.fetch(Fetch { reads, wanted, done });
+        Turn::Waits
+    }
+
+    fn submit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         work.submitted = work.writes.len();
         work.in_flight = desk.commits.collect(token, &mut work.writes);

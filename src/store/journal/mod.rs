@@ -205,9 +205,13 @@ pub(super) fn size(folder: &Path) -> io::Result<u64> {
     sizes.sum()
 }
 
-/// Begins an empty journal behind those there are, if there are any.
+/// Sees to it that the newest journal is empty, if there are any.
 pub(super) fn begin(folder: &Path) -> io::Result<Option<Journal>> {
-    let Some((newest, _)) = journals(folder)?.pop() else { return Ok(None) };
+    let Some((newest, path)) = journals(folder)?.pop() else { return Ok(None) };
+    if path.metadata()?.len() == 0 {
+        // By an attempt that was broken off.
+        return Ok(Some(Journal { number: newest, begun: false }));
+    }
     let journal = Journal { number: newest + 1, begun: false };
     let file = File::create_new(folder.join(format!("{}.{EXTENSION}", journal.number)))?;
     file.sync_all()?;
