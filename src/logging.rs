@@ -7,20 +7,34 @@
 //!
 //! An event's target, if it is one of [`MESSAGE_IDS`], is all that a room needs to know of this
 //! module. The manual page shibudb(1) documents the names and the ids.
+//!
+//! **To log never waits.** The thread that logs formats its line and puts it into a bounded [`queue`]; a
+//! thread of its own, the [`writer`], takes it from there to its [`sink`], and that thread alone waits when the
+//! other side does not read. A line that does not fit is dropped and counted ([`Log::dropped`]); the writer logs
+//! how many were dropped once there is room again. A panic is logged through the same queue ([`panics`]),
+//! with room of its own. Whoever ends the process waits for the queue, for a bounded time ([`Log::flush`]).
 
 mod file;
+mod journal;
+mod panics;
+mod queue;
+mod sink;
+mod writer;
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
+
+use queue::Queue;
+use sink::Sink;
 
 /// Targets whose events carry a `MESSAGE_ID` in the journal, and the id.
 pub const MESSAGE_IDS: [(&str, &str); 4] = [
@@ -39,6 +53,7 @@ const QUIET: [(&str, LevelFilter); 3] =
 #[derive(Debug, Clone)]
 pub struct Log {
     level: reload::Handle<Targets, Registry>,
+    queue: Arc<Queue>,
 }
 
 /// Why there is no log.
@@ -47,35 +62,40 @@ pub enum LogError {
     /// There is a log already.
     #[error("cannot begin logging: {0}")]
     Init(#[from] TryInitError),
+    /// The thread that writes it cannot be started.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[source] io::Error),
 }
 
-/// Begins logging, for the whole process. A journal that cannot be reached is no reason not to serve:
-/// standard error takes the lines then. If that is the file `log_file`, the file is kept short.
+/// Begins logging, for the whole process, panics included. A journal that cannot be reached is no reason not to
+/// serve: standard error takes the lines then. If that is the file `log_file`, the file is kept short.
 ///
 /// # Errors
 /// [`LogError`]
 pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError> {
+    let queue = Arc::new(Queue::default());
     let (filter, level) = reload::Layer::new(targets(level));
     let registry = tracing_subscriber::registry().with(filter);
-    let journal = stderr_is_the_journal().then(journal).transpose();
+    let journal = stderr_is_the_journal().then(|| writer::spawn_for_journal(Arc::clone(&queue))).transpose();
     let unreachable = journal.as_ref().err().map(ToString::to_string);
-    if let Ok(Some(journal)) = journal {
-        registry.with(journal).try_init()?;
+    if let Ok(Some(())) = journal {
+        registry.with(journal::Record::into(&queue)).try_init()?;
     } else {
-        let writer = match log_file {
-            Some(path) => BoxMakeWriter::new(Mutex::new(file::LogFile::of_stderr(path))),
-            None => BoxMakeWriter::new(io::stderr),
-        };
         let lines = fmt::layer()
-            .with_writer(writer)
+            .with_writer(queue::Lines::of(&queue))
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-            .with_target(false);
+            .with_target(false)
+            // They would be printed by the thread that logs.
+            .log_internal_errors(false);
         registry.with(lines).try_init()?;
+        let sink = log_file.map_or(Sink::StandardError, |path| Sink::File(file::LogFile::of_stderr(path)));
+        writer::spawn(Arc::clone(&queue), sink).map_err(LogError::Thread)?;
     }
+    panics::log_them();
     if let Some(error) = unreachable {
         tracing::warn!(error, "cannot reach the journal, so its fields are missing: {error}");
     }
-    Ok(Log { level })
+    Ok(Log { level, queue })
 }
 
 impl Log {
@@ -85,28 +105,35 @@ impl Log {
             tracing::error!(%error, "the log level could not be changed");
         }
     }
+
+    /// How many lines were dropped so far: there was no room in the queue, or they could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
+    /// Waits until all that has been logged is written, at most for `longest`. Whether it is.
+    pub fn flush(&self, longest: Duration) -> bool {
+        self.queue.flush(longest)
+    }
+}
+
+/// Writes the last line of a process to standard error, and waits at most for `longest` until somebody takes it.
+pub fn print(line: String, longest: Duration) {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let write = move || {
+        // Without standard error there is nobody left to tell.
+        sink::write_to_stderr(line.as_bytes()).ok();
+        done.send(()).ok();
+    };
+    if thread::Builder::new().name("last-line".into()).spawn(write).is_ok() {
+        is_done.recv_timeout(longest).ok();
+    }
 }
 
 fn targets(level: LevelFilter) -> Targets {
     let quiet = |least: LevelFilter| if level < LevelFilter::DEBUG { level.min(least) } else { level };
     Targets::new().with_default(level).with_targets(QUIET.map(|(name, least)| (name, quiet(least))))
 }
-
-/// One layer for each message id and one for all that has none: a layer's custom fields go with
-/// every event, so the layer must be chosen by the event.
-fn journal() -> io::Result<Vec<Box<dyn Layer<WithLevel> + Send + Sync>>> {
-    let layer = || Ok::<_, io::Error>(tracing_journald::layer()?.with_field_prefix(Some("SHIBUDB".into())));
-    let is = |target: &'static str| filter_fn(move |event: &Metadata<'_>| event.target() == target);
-    let mut layers: Vec<Box<dyn Layer<WithLevel> + Send + Sync>> = Vec::new();
-    for (target, id) in MESSAGE_IDS {
-        layers.push(layer()?.with_custom_fields([("MESSAGE_ID", id)]).with_filter(is(target)).boxed());
-    }
-    let any = filter_fn(|event| MESSAGE_IDS.iter().any(|(target, _)| event.target() == *target));
-    layers.push(layer()?.with_filter(any.not()).boxed());
-    Ok(layers)
-}
-
-type WithLevel = tracing_subscriber::layer::Layered<reload::Layer<Targets, Registry>, Registry>;
 
 /// Whether standard error is connected to the journal, as systemd.exec(5) says to find out: the
 /// variable names the stream's device and inode, since a child may have been given another stream.

@@ -2,13 +2,24 @@
 //!
 //! Without `NOTIFY_SOCKET` every message goes nowhere, silently: that is how sd_notify(3) has it.
 //! `shibudb start` listens on such a socket too, so there is one notion of being ready.
+//!
+//! Nothing here waits for the other side: messages are handed to a thread of their own ([`notify`]), which
+//! sends them in order and tries again when the socket is full. What was handed over is taken before this
+//! process opens any descriptor of its own ([`inherited`]).
+
+mod inherited;
+mod notify;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+pub use inherited::{Descriptor, InheritError, Inherited, inherited};
+use notify::{Kind, Message};
 
 /// Tells `shibudb start` the port that clients reach; systemd ignores names beginning with `X_`.
 pub const PORT: &str = "X_SHIBUDB_PORT";
@@ -19,135 +30,157 @@ pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
 /// Why the start failed, likewise.
 pub const ERROR: &str = "X_SHIBUDB_ERROR";
 
-/// A listener that was handed over: by a socket unit, or by an earlier run through the
-/// file-descriptor store.
-#[derive(Debug)]
-pub struct Inherited {
-    /// The name it was handed over under.
-    pub name: String,
-    /// The socket.
-    pub listener: TcpListener,
-}
+/// The longest text of a status or an error, in bytes: systemd ignores messages of more than 4096.
+const LONGEST_TEXT: usize = 1900;
 
-/// Takes over the listeners that were handed to this process. To be called once, since it takes
-/// ownership.
-#[must_use]
-pub fn inherited() -> Vec<Inherited> {
-    let descriptors = match sd_notify::listen_fds_with_names() {
-        Ok(descriptors) => descriptors,
-        Err(error) => {
-            tracing::warn!(%error, "cannot tell which descriptors were handed over; they are not used");
-            return Vec::new();
-        }
-    };
-    descriptors
-        .map(|(descriptor, name)| {
-            #[expect(unsafe_code, reason = "sd_listen_fds(3): these numbers are ours, and asked for once")]
-            // SAFETY: LISTEN_PID says that the descriptor was opened for this process, and nobody
-            // else in it has heard of the number.
-            let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-            Inherited { name, listener: descriptor.into() }
-        })
-        .collect()
-}
+/// The longest time between two signs of life that is told from having none to send.
+const LONGEST_WATCHDOG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Has systemd keep a socket for the next start, so that nobody is refused in between.
 pub fn keep(name: &str, listener: &TcpListener) {
-    let state = [NotifyState::FdStore, NotifyState::FdName(name)];
-    if let Err(error) = sd_notify::notify_with_fds(&state, &[listener.as_fd()]) {
-        tracing::debug!(%error, name, "cannot have a socket kept");
+    // Not worth a line of its own: without the notification socket there is nobody to keep it.
+    match listener.try_clone() {
+        Ok(copy) => {
+            let message = Message::new(Kind::Keep, &[NotifyState::FdStore, NotifyState::FdName(name)]);
+            notify::post(message.with(copy.into()));
+        }
+        Err(error) => tracing::warn!(%error, name, "cannot have a socket kept for the next start: {error}"),
     }
 }
 
 /// Has systemd forget the sockets it keeps under a name.
 pub fn forget(name: &str) {
-    send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+    notify::post(Message::new(Kind::Forget, &[NotifyState::FdStoreRemove, NotifyState::FdName(name)]));
 }
 
-/// How often systemd wants to hear that all is well; `None` if it does not.
+/// How often systemd wants to hear that all is well; `None` if it does not, or does not say so in a number.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {
-    sd_notify::watchdog_enabled()
+    let interval = std::env::var_os("WATCHDOG_USEC")?;
+    // Of another process, which gave us its environment.
+    if std::env::var_os("WATCHDOG_PID").is_some_and(|pid| pid != *std::process::id().to_string()) {
+        return None;
+    }
+    match interval.to_str().and_then(|interval| interval.parse().ok()) {
+        // sd_watchdog_enabled(3) has neither.
+        Some(0 | u64::MAX) | None => {
+            tracing::warn!(
+                ?interval,
+                "WATCHDOG_USEC is {interval:?}, which is no time, so the watchdog is off: \
+                 expected a number of microseconds"
+            );
+            None
+        }
+        Some(microseconds) => Some(Duration::from_micros(microseconds).min(LONGEST_WATCHDOG)),
+    }
 }
 
-/// All is well.
-pub fn alive() {
-    send(&[NotifyState::Watchdog]);
+/// All is well. Not sent any more once `valid` is over.
+pub fn alive(valid: Duration) {
+    notify::alive(valid);
 }
 
 /// The start goes on, and `status` says so; it may take so much longer from now.
 pub fn starting(status: &str, more_time: Option<Duration>) {
-    let status = one_line(status);
-    let mut state = vec![NotifyState::Status(&status)];
-    state.extend(more_time.map(more));
-    send(&state);
+    notify::status(one_line(status).into_owned());
+    if let Some(more_time) = more_time {
+        notify::more_time(more_time);
+    }
 }
 
 /// Everything is open and bound.
 pub fn ready(port: u16, management_port: u16, limit: u32, status: &str) {
-    let facts = [
-        format!("{PORT}={port}"),
-        format!("{MANAGEMENT_PORT}={management_port}"),
-        format!("{LIMIT}={limit}"),
-    ];
-    let [port, management_port, limit] = &facts;
-    send(&[
-        NotifyState::Custom(port),
-        NotifyState::Custom(management_port),
-        NotifyState::Custom(limit),
-        NotifyState::Status(&one_line(status)),
-        NotifyState::Ready,
-    ]);
+    let facts = format!("{PORT}={port}\n{MANAGEMENT_PORT}={management_port}\n{LIMIT}={limit}");
+    let status = one_line(status);
+    let state = [NotifyState::Custom(&facts), NotifyState::Status(&status), NotifyState::Ready];
+    notify::post(Message::new(Kind::Ready, &state));
 }
 
 /// The start has failed.
-pub fn failed(error: &str) {
-    let error = one_line(error);
-    send(&[NotifyState::Status(&error), NotifyState::Custom(&format!("{ERROR}={error}"))]);
+pub fn failed(error: impl fmt::Display) {
+    let error = error.to_string();
+    let error = one_line(&error);
+    let ours = format!("{ERROR}={error}");
+    notify::post(Message::new(Kind::Failed, &[NotifyState::Status(&error), NotifyState::Custom(&ours)]));
 }
 
 /// What `systemctl status` shows.
 pub fn status(text: &str) {
-    send(&[NotifyState::Status(&one_line(text))]);
+    notify::status(one_line(text).into_owned());
 }
 
 /// A reload begins. Without the time stamp systemd would wait for it for ever.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Ok(now) => notify::post(Message::new(Kind::Reloading, &[NotifyState::Reloading, now])),
         Err(error) => tracing::warn!(%error, "cannot tell systemd of the reload: no monotonic clock"),
     }
 }
 
 /// The reload is over, whatever became of it; `problem` is why it changed nothing.
 pub fn reloaded(problem: Option<&str>) {
-    match problem {
-        None => send(&[NotifyState::Ready]),
-        Some(problem) => send(&[NotifyState::Status(&one_line(problem)), NotifyState::Ready]),
-    }
+    let message = match problem {
+        None => Message::new(Kind::Reloaded, &[NotifyState::Ready]),
+        Some(problem) => {
+            Message::new(Kind::Reloaded, &[NotifyState::Status(&one_line(problem)), NotifyState::Ready])
+        }
+    };
+    notify::post(message);
 }
 
 /// The server drains, and `status` says so.
 pub fn stopping(status: &str) {
-    send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
+    let status = one_line(status);
+    notify::post(Message::new(Kind::Stopping, &[NotifyState::Stopping, NotifyState::Status(&status)]));
 }
 
 /// Ending may take this much longer from now.
 pub fn extend_timeout(by: Duration) {
-    send(&[more(by)]);
+    notify::more_time(by);
 }
 
-fn more(time: Duration) -> NotifyState<'static> {
-    NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))
+/// Waits until all messages are sent, at most for `longest`.
+pub fn flush(longest: Duration) {
+    notify::flush(longest);
 }
 
-/// A line break would begin another message.
+/// Whether a descriptor of this number is open.
+fn is_open(number: RawFd) -> bool {
+    #[expect(unsafe_code, reason = "only the number is known, and whether it is open is the question")]
+    // SAFETY: F_GETFD reads a flag of the descriptor, if there is one, and nothing else.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0
+}
+
+/// Takes over a descriptor that is open, and that this process did not open itself.
+fn take_over(number: RawFd) -> OwnedFd {
+    #[expect(unsafe_code, reason = "sd_listen_fds(3): these numbers are ours, and asked for once")]
+    // SAFETY: LISTEN_PID says that the descriptor was opened for this process, which has opened none itself
+    // yet and asks once, so nothing else in it uses the number.
+    unsafe {
+        OwnedFd::from_raw_fd(number)
+    }
+}
+
+/// A line break would begin another message, and a long text would have systemd ignore all of it.
 fn one_line(text: &str) -> Cow<'_, str> {
-    if text.contains('\n') { text.replace('\n', "; ").into() } else { text.into() }
+    let text = if text.contains('\n') { text.replace('\n', "; ").into() } else { Cow::Borrowed(text) };
+    if text.len() <= LONGEST_TEXT {
+        return text;
+    }
+    let end = text.floor_char_boundary(LONGEST_TEXT - "…".len());
+    format!("{}…", &text[..end]).into()
 }
 
-fn send(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "cannot reach the notification socket");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_line_that_systemd_takes() {
+        assert_eq!(one_line("first\nsecond"), "first; second");
+        let long = "ä".repeat(LONGEST_TEXT);
+        let cut = one_line(&long);
+        assert!(cut.len() <= LONGEST_TEXT && cut.ends_with("ä…"), "{}", cut.len());
     }
 }

@@ -18,12 +18,14 @@ use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use colours::Colours;
 
-use crate::daemon::{self, Options, RunError};
+use crate::daemon::{self, BindError, Options, RunError};
+use crate::logging;
 use crate::private;
 use crate::signals::{self, Held};
 
@@ -119,42 +121,46 @@ pub fn command() -> clap::Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { message, status }) => {
-            // Without standard error there is nobody left to tell; the status still tells.
-            writeln!(std::io::stderr(), "{}", colours::error(message)).ok();
-            ExitCode::from(status)
-        }
-    }
+    run().unwrap_or_else(|Failure { message, status }| {
+        // Without standard error there is nobody left to tell; the status still tells.
+        writeln!(std::io::stderr(), "{}", colours::error(message)).ok();
+        ExitCode::from(status)
+    })
 }
 
-fn run() -> Result<(), Failure> {
+fn run() -> Result<ExitCode, Failure> {
     // Before anything else, so that no signal kills a server that is only starting.
     let held = signals::hold().map_err(failed)?;
     private::set_umask();
-    let command = arguments()?.command;
+    let (Cli { command }, held) = arguments(held)?;
     if let Command::Run(args) = command {
         return run_daemon(args, held);
     }
     if let Command::Start(args) = command {
-        return start::start(&args, &held);
+        return start::start(&args, &held).map(|()| ExitCode::SUCCESS);
     }
     held.release().map_err(failed)?;
-    match command {
+    let done = match command {
         Command::Run(_) | Command::Start(_) => unreachable!("taken care of above"),
         Command::Stop(args) => stop::stop(&args),
         Command::Check(args) => check::check(&args),
         Command::Manager(args) => run_manager(args),
         Command::Connect(args) => connect::connect(args),
         Command::Import(args) => import::run(&args),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
-/// The arguments. Asked for help or the version, the process ends here.
-fn arguments() -> Result<Cli, Failure> {
+/// The arguments. Asked for help or the version, the process ends here. Without a command that has a use for
+/// them, signals have their ordinary effect again.
+fn arguments(held: Held) -> Result<(Cli, Held), Failure> {
     let matches = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    matches.map_err(|error| match error.kind() {
+    let error = match matches {
+        Ok(arguments) => return Ok((arguments, held)),
+        Err(error) => error,
+    };
+    held.release().map_err(failed)?;
+    match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
@@ -162,12 +168,13 @@ fn arguments() -> Result<Cli, Failure> {
         _ => {
             let text = error.to_string();
             let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            Failure { message: message.to_owned(), status: EXIT_USAGE }
+            Err(Failure { message: message.to_owned(), status: EXIT_USAGE })
         }
-    })
+    }
 }
 
-fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
+/// Runs the daemon, and says why it ended if that is an error, but waits for nobody to read it.
+fn run_daemon(args: RunArgs, held: Held) -> Result<ExitCode, Failure> {
     let RunArgs { port, max_connections, files, pid_file, log_file, admin_password_on_stdin } = args;
     let admin_password = if admin_password_on_stdin {
         Some(admin_password::from_stdin()?)
@@ -176,7 +183,13 @@ fn run_daemon(args: RunArgs, held: Held) -> Result<(), Failure> {
     };
     let Files { config, data_dir } = files;
     let options = Options { port, max_connections, config, data_dir, pid_file, log_file, admin_password };
-    daemon::run(options, held).map_err(|error| Failure { status: error.status(), message: error.to_string() })
+    Ok(match daemon::run(options, held) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::print(format!("{}\n", colours::error(&error)), LAST_LINE);
+            ExitCode::from(error.status())
+        }
+    })
 }
 
 fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
@@ -190,12 +203,17 @@ impl RunError {
     /// The exit status: contracts for `RestartPreventExitStatus=` and for scripts.
     fn status(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_CONFIG,
+            // None of them gets better by starting again.
+            Self::Config(_) | Self::Bind(BindError::HandedOver { .. }) => EXIT_CONFIG,
+            Self::Inherit(error) if error.is_permanent() => EXIT_CONFIG,
             Self::Usage(_) => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }
 }
+
+/// How long a daemon that ends waits until somebody takes the line that says why.
+const LAST_LINE: Duration = Duration::from_secs(2);
 
 /// Refused or failed.
 const EXIT_FAILED: u8 = 1;

@@ -1,21 +1,20 @@
 //! The two ports: clients and management, bound before anything is served.
 //!
-//! A socket may have been handed over: by a socket unit, or by the run before this one, which had
-//! systemd keep it. It is taken if it is for the address that is configured, so that no connection
-//! is refused across a restart; if not, it is closed, and systemd is told to forget it. Systemd does so when it
-//! gets round to it, and until then its own copy would be in the way of an address that overlaps; so what this
-//! server has had kept stops listening, in every copy, before the new address is bound.
+//! A socket may have been handed over ([`handed`]); the rest is bound here.
+
+mod handed;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use rustix::net::sockopt::socket_acceptconn;
-use rustix::net::{Shutdown, shutdown};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Config;
 use crate::systemd::{self, Inherited};
+
+use handed::Handed;
+pub use handed::SetAside;
 
 /// The names under which the sockets are kept across a restart.
 const CLIENTS: Purpose = Purpose { what: "clients", kept_as: "clients", unit: "shibudb.socket" };
@@ -59,6 +58,22 @@ pub enum BindError {
         /// What it was for.
         what: &'static str,
     },
+    /// A socket that was handed over is in the way, since whoever did that holds it, too.
+    #[error(
+        "cannot listen on {address} for {what}: {handed}, which holds that port; configured is {address}, \
+         to be handed over under the name {} or {}. Have whoever starts shibudb (the socket unit's ListenStream= \
+         and FileDescriptorName=) and the config file agree", names[0], names[1]
+    )]
+    HandedOver {
+        /// The address.
+        address: SocketAddr,
+        /// What it was for.
+        what: &'static str,
+        /// What is in the way.
+        handed: SetAside,
+        /// The names under which it would have been taken.
+        names: [&'static str; 2],
+    },
     /// Anything else.
     #[error("cannot listen on {address} for {what}: {source}")]
     Other {
@@ -95,76 +110,15 @@ pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listene
     let clients = inherited.take(CLIENTS, SocketAddr::new(config.bind, config.port));
     let management =
         inherited.take(MANAGEMENT, SocketAddr::new(config.management.bind, config.management_port()));
-    drop(inherited);
-    let listeners = match (clients, management) {
-        (None, None) => bind_pair(config)?,
-        (clients, management) => Listeners {
-            clients: clients.map_or_else(|| listen(config.bind, config.port, CLIENTS), Ok)?,
-            management: management
-                .map_or_else(|| listen(config.management.bind, config.management_port(), MANAGEMENT), Ok)?,
-        },
+    let set_aside = inherited.close();
+    let bound = match (clients, management) {
+        (None, None) => bind_pair(config),
+        (clients, management) => bind_missing(config, clients, management),
     };
+    let listeners = bound.map_err(|error| set_aside.blame(error))?;
     systemd::keep(CLIENTS.kept_as, &listeners.clients);
     systemd::keep(MANAGEMENT.kept_as, &listeners.management);
     Ok(listeners)
-}
-
-/// What was handed over and not yet taken. The rest is closed when it is dropped.
-struct Handed(Vec<Inherited>);
-
-impl Handed {
-    /// Sets aside what is no listener or is not for us.
-    fn sort(inherited: Vec<Inherited>) -> Self {
-        Self(
-            inherited
-                .into_iter()
-                .filter(|Inherited { name, listener }| {
-                    let known = CLIENTS.is_called(name) || MANAGEMENT.is_called(name);
-                    let is_listener = listener.local_addr().is_ok() && is_listening(listener);
-                    if !known || !is_listener {
-                        tracing::warn!(
-                            name,
-                            "a descriptor named {name} was handed over; it is not for us, and closed"
-                        );
-                        systemd::forget(name);
-                    }
-                    known && is_listener
-                })
-                .collect(),
-        )
-    }
-
-    /// Takes the socket that is for this purpose and this address. What is for the purpose but for
-    /// another address is closed, here and in systemd's store.
-    fn take(&mut self, purpose: Purpose, wanted: SocketAddr) -> Option<TcpListener> {
-        let mut taken = None;
-        let ours = self.0.extract_if(.., |inherited| purpose.is_called(&inherited.name)).collect::<Vec<_>>();
-        // A socket unit's socket is kept, too, once it is taken. It goes on listening: the unit watches it.
-        let of_unit: Vec<_> = ours
-            .iter()
-            .filter(|inherited| inherited.name == purpose.unit)
-            .filter_map(|inherited| inherited.listener.local_addr().ok())
-            .collect();
-        for Inherited { name, listener } in ours {
-            match listener.local_addr() {
-                Ok(address) if address == wanted && taken.is_none() && is_usable(&listener) => {
-                    tracing::info!(%address, name, "listening on {address} for {}, as handed over", purpose.what);
-                    taken = Some(listener);
-                }
-                Ok(address) if address != wanted => {
-                    tracing::warn!(%address, %wanted, name,
-                        "a socket for {address} was handed over, but {wanted} is configured; it is closed");
-                    systemd::forget(&name);
-                    if name == purpose.kept_as && !of_unit.contains(&address) {
-                        stop_listening(&listener);
-                    }
-                }
-                // The same socket from the socket unit and from the store.
-                _ => {}
-            }
-        }
-        taken
-    }
 }
 
 impl Purpose {
@@ -173,21 +127,16 @@ impl Purpose {
     }
 }
 
-/// Whether connections can come in, as opposed to a socket that is a connection itself.
-fn is_listening(listener: &TcpListener) -> bool {
-    socket_acceptconn(listener).unwrap_or(false)
-}
-
-/// Takes the port from under every copy of a socket, whoever holds it.
-fn stop_listening(listener: &TcpListener) {
-    if let Err(error) = shutdown(listener, Shutdown::Both) {
-        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more");
-    }
-}
-
-/// Whether a socket can be listened on without waiting.
-fn is_usable(listener: &TcpListener) -> bool {
-    listener.set_nonblocking(true).is_ok()
+fn bind_missing(
+    config: &Config,
+    clients: Option<TcpListener>,
+    management: Option<TcpListener>,
+) -> Result<Listeners, BindError> {
+    Ok(Listeners {
+        clients: clients.map_or_else(|| listen(config.bind, config.port, CLIENTS), Ok)?,
+        management: management
+            .map_or_else(|| listen(config.management.bind, config.management_port(), MANAGEMENT), Ok)?,
+    })
 }
 
 fn bind_pair(config: &Config) -> Result<Listeners, BindError> {

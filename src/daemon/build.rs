@@ -14,7 +14,7 @@ use super::settings::{self, CommandLine};
 use super::starting::Starting;
 use super::unix_socket::UnixSocket;
 use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, modes, places};
-use crate::auth::{Accounts, HashCost, PreparedAdmin};
+use crate::auth::{AccountError, Accounts, FirstAdminError, HashCost, PreparedAdmin};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
@@ -22,7 +22,7 @@ use crate::logging::Log;
 use crate::management::Places;
 use crate::private;
 use crate::store::Store;
-use crate::systemd;
+use crate::systemd::Inherited;
 
 /// The credential with the administrator's first password.
 const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
@@ -59,6 +59,7 @@ pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathB
 pub(super) fn build(
     options: Options,
     log: Log,
+    inherited: Vec<Inherited>,
     clients: &Handle,
 ) -> Result<(Built, JoinHandle<()>), RunError> {
     let Options { port, max_connections, config, data_dir, admin_password, .. } = options;
@@ -67,7 +68,7 @@ pub(super) fn build(
     let Shares { ceiling, management: management_places } = descriptors::shares();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
     make_private_dir(&data_dir)?;
-    let listeners = bind::bind(&loaded.running, systemd::inherited())?;
+    let listeners = bind::bind(&loaded.running, inherited)?;
     let management = &loaded.running.management;
     let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
     let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
@@ -77,8 +78,7 @@ pub(super) fn build(
     // Once nobody else has them.
     modes::mend(&data_dir);
     let accounts = Accounts::open(store.clone(), HashCost::default())?;
-    let first_admin =
-        clients.block_on(accounts.prepare_admin(given_password(admin_password)?.as_deref(), &data_dir))?;
+    let first_admin = clients.block_on(first_admin(&accounts, admin_password, &data_dir))?;
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
@@ -128,17 +128,65 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
     })
 }
 
-/// The administrator's first password: systemd's credential, else what the environment held.
-fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<String>, RunError> {
+/// The first account to be made, with the password that is given. One that cannot be used ends the start, unless
+/// there are accounts: then there is no use for it.
+async fn first_admin(
+    accounts: &Accounts,
+    of_environment: Option<AdminPassword>,
+    data_dir: &Path,
+) -> Result<Option<PreparedAdmin>, RunError> {
+    let given = match given_password(of_environment) {
+        Err(problem) if accounts.is_empty() => return Err(RunError::Config(problem)),
+        Err(problem) => {
+            tracing::warn!("{problem}; it is not needed, since there are accounts already");
+            None
+        }
+        Ok(given) => given,
+    };
+    let password = given.as_ref().map(|given| given.password.as_str());
+    accounts.prepare_admin(password, data_dir).await.map_err(|error| match (error, given) {
+        (FirstAdminError::Account(problem @ AccountError::InvalidPassword(_)), Some(given)) => {
+            RunError::Config(format!("{}: the {problem}", given.source))
+        }
+        (error, _) => error.into(),
+    })
+}
+
+/// The administrator's first password.
+struct GivenPassword {
+    password: String,
+    /// Who gives it, in words.
+    source: String,
+}
+
+/// The administrator's first password: systemd's credential, else the environment. If it cannot be one, the
+/// error says whose fault that is and what to do.
+fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenPassword>, String> {
     if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(ADMIN_CREDENTIAL);
-        match std::fs::read_to_string(&path) {
-            Ok(password) => return Ok(Some(password.trim_end_matches(['\r', '\n']).to_owned())),
+        let source = format!("the credential {ADMIN_CREDENTIAL} ({})", path.display());
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| format!("{source} is not UTF-8"))?;
+                let password = text.trim_end_matches(['\r', '\n']).to_owned();
+                if password.is_empty() {
+                    return Err(format!(
+                        "{source} is empty: put the first password of the account admin there, \
+                         or do without the credential to have one made up"
+                    ));
+                }
+                return Ok(Some(GivenPassword { password, source }));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(RunError::file("read", path)(error)),
+            Err(error) => return Err(format!("cannot read {source}: {error}")),
         }
     }
-    Ok(of_environment.map(|AdminPassword(password)| password))
+    // An empty variable is how a template says that there is none.
+    let Some(AdminPassword(password)) = of_environment.filter(|AdminPassword(password)| !password.is_empty())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(GivenPassword { password, source: "the environment variable SHIBUDB_ADMIN_PASSWORD".to_owned() }))
 }
 
 /// Makes a directory, and those above it, for nobody but this user: stored data is not the whole

@@ -12,8 +12,8 @@ use crate::store;
 
 /// What the process has open by itself, in whatever way it was started, apart from server and store: the
 /// standard streams (3), two runtimes (6), signals (2), the sockets of management (2), the history of the
-/// limit (1), the watch on the config file (3), the journal (5: one for each kind of event), the PID file (1),
-/// and what a supervisor has left open (2).
+/// limit (1), the watch on the config file (3), the journal (1), the notification socket (1), the PID file (1), and
+/// what a supervisor has left open (5).
 const PROCESS: usize = 25;
 
 /// Files that are opened, used and closed again: settings, the token, the override, a look at `/proc`, word to

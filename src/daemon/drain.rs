@@ -15,13 +15,19 @@ use crate::awake::LAP;
 use crate::server::Server;
 use crate::systemd;
 
+/// How a drain came to its end.
+pub(super) struct Ended {
+    /// By a second signal to stop.
+    pub(super) at_once: bool,
+}
+
 /// Stops accepting and lets connections finish; a second signal to stop ends it at once.
 pub(super) async fn drain(
     server: Server,
     settings: watch::Receiver<Loaded>,
     arrivals: &mut Arrivals,
     clients: &Handle,
-) {
+) -> Ended {
     let mut more_time = tokio::time::interval(ASK_FOR_TIME);
     let mut draining = clients.spawn(server.drain(time_is_up(settings.clone())));
     loop {
@@ -36,13 +42,13 @@ pub(super) async fn drain(
                     Ok(_) => tracing::info!("all connections are done"),
                     Err(error) => tracing::error!(%error, "draining failed"),
                 }
-                return;
+                return Ended { at_once: false };
             }
             _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
             Some(actor) = arrivals.stop() => {
                 tracing::warn!(%actor, "stopping at once, as asked by {actor}");
                 draining.abort();
-                return;
+                return Ended { at_once: true };
             }
         }
     }

@@ -33,16 +33,17 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::auth::{self, FirstAdminError};
-use crate::config::LoadError;
+use crate::config::{Config, LoadError};
 use crate::control;
-use crate::logging::LogError;
+use crate::logging::{self, Log, LogError};
 use crate::signals::{Held, Signals};
 use crate::store::OpenError;
-use crate::systemd;
+use crate::systemd::{self, InheritError, Inherited};
 
-pub use bind::BindError;
+pub use bind::{BindError, SetAside};
 pub use build::{data_dir_for, make_private_dir};
 pub use pid_file::{FindError, Running, path as pid_file_path};
 pub use places::{DEFAULT_CONFIG, NoPlace, make_runtime_dir, runtime_dirs};
@@ -107,6 +108,9 @@ pub enum RunError {
     /// Another daemon holds the PID file.
     #[error("shibudb is already running on this port: {0} is locked")]
     AlreadyRunning(PathBuf),
+    /// What was handed over is not there.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
     /// A socket cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -138,7 +142,20 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] if it cannot start, or cannot go on.
 pub fn run(options: Options, held: Held) -> Result<(), RunError> {
+    // First of all: whatever is opened before could be mistaken for what was handed over.
+    let inherited = systemd::inherited();
     memory::give_back();
+    let log = logging::init(settings::level(&Config::default()), options.log_file.as_deref());
+    let _last_words = LastWords(log.as_ref().ok().cloned());
+    let result =
+        inherited.map_err(RunError::from).and_then(|inherited| run_with(options, held, log?, inherited));
+    if let Err(error) = &result {
+        systemd::failed(error);
+    }
+    result
+}
+
+fn run_with(options: Options, held: Held, log: Log, inherited: Vec<Inherited>) -> Result<(), RunError> {
     let operators = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -147,11 +164,25 @@ pub fn run(options: Options, held: Held) -> Result<(), RunError> {
         let _in_runtime = operators.enter();
         Signals::install(held).map_err(|error| RunError::System("handle signals", error))?
     };
-    let result = run::run(options, signals, &operators);
-    if let Err(error) = &result {
-        systemd::failed(&error.to_string());
+    run::run(options, signals, log, inherited, &operators)
+}
+
+/// Sends and writes what is still to be told when the daemon ends, also in a panic, for as long as somebody
+/// listens, and for [`Self::PATIENCE`] if nobody does.
+struct LastWords(Option<Log>);
+
+impl LastWords {
+    const PATIENCE: Duration = Duration::from_secs(2);
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let begun = Instant::now();
+        systemd::flush(Self::PATIENCE);
+        if let Some(log) = &self.0 {
+            log.flush(Self::PATIENCE.saturating_sub(begun.elapsed()));
+        }
     }
-    result
 }
 
 impl From<LoadError> for RunError {

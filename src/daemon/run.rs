@@ -21,17 +21,16 @@ use super::reload::{Reloader, Trigger};
 use super::startup::{self, Start};
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
-use super::{Options, RunError, report, settings, usage, watchdog};
+use super::{Options, RunError, report, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
-use crate::config::Config;
-use crate::logging;
+use crate::logging::Log;
 use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest};
 use crate::metrics::{self, Sources};
 use crate::series;
 use crate::server::{Server, Services};
 use crate::signals::{Arrival, Signals};
 use crate::store::Store;
-use crate::systemd;
+use crate::systemd::{self, Inherited};
 use crate::watch::Watcher;
 
 /// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
@@ -42,25 +41,35 @@ pub(super) const MORE_TIME: Duration = Duration::from_secs(15);
 /// How long tasks of the clients' runtime may take to notice that all is over.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
+/// How long closing the store may take, and how long if the daemon was told to stop at once.
+const CLOSE_GRACE: Duration = Duration::from_secs(10);
+const CLOSE_AT_ONCE: Duration = Duration::from_secs(1);
+
 /// How many wishes to read the config file again may wait.
 const RELOADS: usize = 16;
 
-pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Result<(), RunError> {
-    let log = logging::init(settings::level(&Config::default()), options.log_file.as_deref())?;
+pub(super) fn run(
+    options: Options,
+    signals: Signals,
+    log: Log,
+    inherited: Vec<Inherited>,
+    operators: &Runtime,
+) -> Result<(), RunError> {
     if options.pid_file.is_some() {
         leave_the_terminal()?;
     }
     let pid_file = options.pid_file.as_deref().map(take_pid_file).transpose()?;
     let clients = client_runtime()?;
     let (mut arrivals, to_apply) = Arrivals::new(signals);
-    let start = operators.block_on(startup::start(options, log, clients.handle().clone(), &mut arrivals))?;
+    let start = startup::start((options, inherited), log, clients.handle().clone(), &mut arrivals);
+    let start = operators.block_on(start)?;
     let (result, control_thread) = match start {
         Start::Ready(built, control_thread) => {
             let serving = serve(*built, arrivals, to_apply, clients.handle());
             (operators.block_on(serving), control_thread)
         }
         Start::NotWanted(built, control_thread) => {
-            close(built.store);
+            close(built.store, CLOSE_GRACE);
             (Ok(()), control_thread)
         }
         Start::GivenUp => {
@@ -70,8 +79,10 @@ pub(super) fn run(options: Options, signals: Signals, operators: &Runtime) -> Re
     };
     clients.shutdown_timeout(RUNTIME_GRACE);
     // Its last handle went with the tasks that held it.
-    if control_thread.join().is_err() {
-        tracing::error!("the control thread panicked");
+    match within(RUNTIME_GRACE, move || control_thread.join()) {
+        Some(Ok(())) => {}
+        Some(Err(_)) => tracing::error!("the control thread panicked"),
+        None => tracing::error!("the control thread does not end, and is not waited for"),
     }
     drop(pid_file);
     result
@@ -87,7 +98,7 @@ async fn serve(
     let (address, management_address) =
         (local(&built.listeners.clients)?, local(&built.listeners.management)?);
     let watcher = Watcher::new(built.loaded.path.clone());
-    let reloader = Reloader::new(built.loaded, built.control.clone(), built.log);
+    let reloader = Reloader::new(built.loaded, built.control.clone(), built.log.clone());
     let settings = reloader.subscribe();
     let published = Published::new(&settings.borrow());
     let over = CancellationToken::new();
@@ -114,6 +125,7 @@ async fn serve(
         store: built.store.clone(),
         denials: Arc::clone(&denials),
         config: published.config_state.subscribe(),
+        log: built.log,
     });
     let (recorder, series) = series::series();
     let api = Management {
@@ -138,8 +150,14 @@ async fn serve(
     let snapshot = built.limiter.snapshot();
     let draining = CancellationToken::new();
     let status = usage::status(snapshot);
-    let usage =
-        usage::watch(built.limiter.clone(), settings.clone(), recorder, status.clone(), draining.clone());
+    let usage = usage::watch(
+        built.limiter.clone(),
+        built.store.clone(),
+        settings.clone(),
+        recorder,
+        status.clone(),
+        draining.clone(),
+    );
     tasks.spawn("usage", usage);
 
     tracing::info!(%address, management = %management_address, limit = snapshot.limit,
@@ -162,19 +180,36 @@ async fn serve(
     };
     draining.cancel();
     systemd::stopping(&usage::draining(built.limiter.snapshot()));
-    drain(server, settings, &mut arrivals, clients).await;
+    let drained = drain(server, settings, &mut arrivals, clients).await;
     drop(arrivals);
     over.cancel();
     tasks.end().await;
-    close(built.store);
+    close(built.store, if drained.at_once { CLOSE_AT_ONCE } else { CLOSE_GRACE });
     result
 }
 
-fn close(store: Store) {
-    if let Err(error) = store.close() {
-        tracing::error!(%error, "the store could not be closed in good order");
+/// Closes the store, on a thread of its own: its disk may not answer. What was acknowledged is safe without.
+fn close(store: Store, longest: Duration) {
+    match within(longest, move || store.close()) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::error!(%error, "the store could not be closed in good order"),
+        None => tracing::error!(
+            "the store could not be closed within {longest:?}: its disk does not answer. \
+             What was synced is safe; with durability = \"1s\" the last second may be lost"
+        ),
     }
     tracing::info!("stopped");
+}
+
+/// Does what may wait for others on a thread of its own, and gives up waiting for it after `longest`.
+fn within<T: Send + 'static>(longest: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = std::sync::mpsc::channel();
+    let work = move || {
+        // Nobody waits for what was given up.
+        done.send(work()).ok();
+    };
+    let thread = std::thread::Builder::new().name("end".into()).spawn(work);
+    thread.ok().and_then(|_| result.recv_timeout(longest).ok())
 }
 
 /// Owns the settings: one reload after the other, whoever asks.

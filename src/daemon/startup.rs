@@ -9,7 +9,7 @@ use super::arrivals::Arrivals;
 use super::build::{self, Built};
 use super::{Options, RunError};
 use crate::logging::Log;
-use crate::systemd;
+use crate::systemd::{self, Inherited};
 
 /// What a start has come to.
 pub(super) enum Start {
@@ -24,7 +24,7 @@ pub(super) enum Start {
 /// Builds, on a thread of its own. Asked to stop, it finishes that first, so that the end is in good order; a
 /// second time, it does not.
 pub(super) async fn start(
-    options: Options,
+    (options, inherited): (Options, Vec<Inherited>),
     log: Log,
     clients: Handle,
     arrivals: &mut Arrivals,
@@ -32,7 +32,7 @@ pub(super) async fn start(
     let (done, mut result) = oneshot::channel();
     let build = move || {
         // Nobody waits for what was given up.
-        done.send(build::build(options, log, &clients)).ok();
+        done.send(build::build(options, log, inherited, &clients)).ok();
     };
     // Not of a runtime, which would wait for it at the end.
     thread::Builder::new()

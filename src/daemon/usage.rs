@@ -12,10 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Loaded;
 use crate::limiter::{Limiter, Snapshot};
 use crate::series::{Recorder, Sample};
+use crate::store::Store;
 use crate::systemd;
 
 /// How often usage is looked at; also the most often that the status changes.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long one call to the disk may take before it counts as not answering.
+const SILENT_DISK: Duration = Duration::from_secs(5);
 
 /// How far usage must fall below the threshold before the warning is taken back, in percent of the limit.
 const BACK_OFF: f64 = 10.0;
@@ -50,6 +54,30 @@ impl Alarm {
     }
 }
 
+/// Whether the data disk answers, as the log was last told.
+#[derive(Debug, Default)]
+struct Disk {
+    silent: bool,
+}
+
+impl Disk {
+    /// Looks at how long a call to the disk has taken. Logs when the disk stops answering and when it answers again.
+    /// For how many seconds it has not answered, if that is long.
+    fn look(&mut self, waits: Option<Duration>) -> Option<u64> {
+        let silent = waits.filter(|waits| *waits >= SILENT_DISK).map(|waits| waits.as_secs());
+        match silent {
+            Some(seconds) if !std::mem::replace(&mut self.silent, true) => tracing::error!(
+                seconds,
+                "the data disk has not answered for {seconds} s: writes wait for it; reads of what is in memory, \
+                 logins and management go on"
+            ),
+            None if std::mem::take(&mut self.silent) => tracing::info!("the data disk answers again"),
+            _ => {}
+        }
+        silent
+    }
+}
+
 /// The status line of `systemctl status`.
 pub(crate) fn status(snapshot: Snapshot) -> String {
     let Snapshot { limit, active } = snapshot;
@@ -77,12 +105,14 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
 /// reload, which may have put its failure in that place.
 pub(crate) async fn watch(
     limiter: Limiter,
+    store: Store,
     loaded: watch::Receiver<Loaded>,
     mut series: Recorder,
     mut shown: String,
     drain: CancellationToken,
 ) {
     let mut alarm = Alarm::default();
+    let mut disk = Disk::default();
     let mut shown_after = None;
     series.record(Sample::take(&limiter, Timestamp::now()));
     // In the middle of each second, so that a tick that comes a little early or late is still in its own.
@@ -97,10 +127,15 @@ pub(crate) async fn watch(
             (loaded.running.limits.warn_percent, loaded.last_reload.clone())
         };
         tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
+        let disk = disk.look(store.waits_for_disk());
         let status = match last_reload.as_ref().and_then(|last| last.result.as_ref().err()) {
             _ if drain.is_cancelled() => draining(snapshot),
             Some(error) => format!("{}; {}", status(snapshot), problem(error)),
             None => status(snapshot),
+        };
+        let status = match disk {
+            Some(seconds) => format!("{status}; the data disk has not answered for {seconds} s"),
+            None => status,
         };
         if status != shown || last_reload != shown_after {
             systemd::status(&status);

@@ -3,14 +3,20 @@
 //! systemd hears that all is well only after a probe went the way a client goes and was answered, in
 //! less than half the time that systemd waits. A stuck accept loop or store sends no word, and
 //! systemd starts the service again.
+//!
+//! What keeps the probe itself from connecting is no fault of the server's. The log says so once, and until
+//! it is over the server is judged by a message that goes through the same threads.
 
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::awake::timeout;
-use crate::server::Prober;
+use crate::server::{ProbeError, Prober};
 use crate::systemd;
+
+/// The shortest time between two probes, however often systemd wants to hear.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Probes for as long as the daemon runs; for ever at rest if systemd does not ask for it.
 pub(super) async fn run(prober: Prober) {
@@ -18,10 +24,11 @@ pub(super) async fn run(prober: Prober) {
     let half = patience / 2;
     let mut ticks = interval(pause(patience));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut witness = Witness { prober, patience: half, cannot_ask: false };
     loop {
         ticks.tick().await;
-        match timeout(half, prober.probe()).await {
-            Ok(Ok(())) => systemd::alive(),
+        match timeout(half, witness.look()).await {
+            Ok(Ok(())) => systemd::alive(half),
             Ok(Err(error)) => tracing::error!(%error, "the server does not serve: {error}"),
             Err(_) => tracing::error!("the server has not answered a probe within {half:?}"),
         }
@@ -30,5 +37,45 @@ pub(super) async fn run(prober: Prober) {
 
 /// Between two probes: after one that takes as long as it may, there is still time to send word.
 fn pause(patience: Duration) -> Duration {
-    patience / 4
+    (patience / 4).max(SHORTEST_PAUSE)
+}
+
+/// Looks whether the server serves.
+struct Witness {
+    prober: Prober,
+    patience: Duration,
+    /// The last probe could not connect.
+    cannot_ask: bool,
+}
+
+impl Witness {
+    async fn look(&mut self) -> Result<(), ProbeError> {
+        match self.prober.probe(self.patience / 2).await {
+            Err(ProbeError::CannotAsk(error)) => {
+                if !std::mem::replace(&mut self.cannot_ask, true) {
+                    tracing::warn!(%error,
+                        "the watchdog cannot connect to this server, which it judges by the server's own \
+                         threads until it can: {error}");
+                }
+                self.prober.heartbeat().await
+            }
+            asked => {
+                if std::mem::take(&mut self.cannot_ask) {
+                    tracing::info!("the watchdog can connect to this server again");
+                }
+                asked
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_a_quarter_and_never_nothing() {
+        assert_eq!(pause(Duration::from_secs(30)), Duration::from_millis(7500));
+        assert_eq!(pause(Duration::from_micros(1)), SHORTEST_PAUSE);
+    }
 }

@@ -9,9 +9,11 @@
 //! | [`requests`] | requests, logins, panics |
 //! | [`store`] | what is stored, and how it gets there |
 //! | [`management`] | requests to the API that were denied |
+//! | [`log`] | log lines that were dropped |
 //! | [`process`] | descriptors, memory, processor time |
 
 mod limit;
+mod log;
 mod management;
 mod process;
 mod requests;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::control::Control;
 use crate::limiter::Limiter;
+use crate::logging::Log;
 use crate::management::Denials;
 use crate::server::Counters;
 use crate::store::Store;
@@ -48,6 +51,8 @@ pub struct Sources {
     pub denials: Arc<Denials>,
     /// What became of the config file.
     pub config: watch::Receiver<ConfigState>,
+    /// Knows what it could not write.
+    pub log: Log,
 }
 
 /// What became of the config file when it was last read.
@@ -61,7 +66,7 @@ pub struct ConfigState {
 
 /// All metrics, to be encoded.
 pub fn registry(sources: Sources) -> Registry {
-    let Sources { limiter, control, counters, store, denials, config } = sources;
+    let Sources { limiter, control, counters, store, denials, config, log } = sources;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(process::Process::of_this()));
     let own = registry.sub_registry_with_prefix("shibudb");
@@ -76,6 +81,7 @@ pub fn registry(sources: Sources) -> Registry {
     own.register_collector(Box::new(requests::Requests { counters }));
     own.register_collector(Box::new(store::Stored { store }));
     own.register_collector(Box::new(management::Management { denials }));
+    own.register_collector(Box::new(log::Lines { log }));
     registry
 }
 

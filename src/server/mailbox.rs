@@ -4,7 +4,6 @@
 //! that come together cost one waking.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +15,7 @@ use crate::store::{Fetched, Read};
 use super::accept::Arrival;
 use super::commits::Committed;
 use super::counters::RequestOutcome;
+use super::probe::Probe;
 use super::readiness::Waker;
 use super::roster::{ConnectionInfo, Ended};
 
@@ -36,7 +36,9 @@ pub(super) enum Message {
     /// What a connection has waited for.
     Finished(Token, Finished),
     /// A probe, to be passed on and, by the last worker, to be answered.
-    Probe(OwnedFd),
+    Probe(Probe),
+    /// Look for connections, and pass it on as a probe.
+    Heartbeat(oneshot::Sender<()>),
     /// Close the listener.
     StopAccepting(oneshot::Sender<()>),
     /// Let connections end, and say when there are none.

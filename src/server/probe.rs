@@ -3,23 +3,35 @@
 //! A probe goes the way a client goes, through the kernel, every worker and the store's committer,
 //! but it is known by its address: it is not counted and needs no free place. Only this process can
 //! have that address while the probe holds it, so nobody else can pass for one.
+//!
+//! That no connection can be made says little of the server: there may be no IPv6 here, no free port, no
+//! descriptor. So there are several [`ways`] to connect, and if none leads there, whether the server works is
+//! found out from within ([`Prober::heartbeat`]).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 use super::Shared;
+use super::mailbox::Message;
 
 /// What a probe is answered.
 const ANSWER: &[u8] = b"{\"status\":\"OK\"}\n";
+
+/// Addresses of this machine to connect from when all ports of the first are in use.
+const MORE_SOURCES: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 77, 0, 1), Ipv4Addr::new(127, 77, 0, 2)];
 
 /// Asks a server whether it serves. A cheap handle.
 #[derive(Clone)]
@@ -31,12 +43,24 @@ pub struct Prober {
 /// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The connection failed.
+    /// There is no way to connect, which says nothing of the server.
     #[error("cannot connect: {0}")]
+    CannotAsk(#[source] io::Error),
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
     Connection(#[from] io::Error),
     /// The connection was closed without the answer.
     #[error("no answer")]
     NoAnswer,
+}
+
+/// Something that goes through every worker and the store.
+#[derive(Debug)]
+pub(super) enum Probe {
+    /// A connection that this process has made to itself.
+    Connection(OwnedFd),
+    /// A message from within.
+    Heartbeat(oneshot::Sender<()>),
 }
 
 /// The address of the probe that is under way, if one is.
@@ -52,24 +76,19 @@ struct Announced<'a>(&'a Expected);
 
 impl Prober {
     pub(super) fn new(shared: Arc<Shared>, server: SocketAddr) -> Self {
-        Self { shared, server: reachable(server) }
+        Self { shared, server }
     }
 
-    /// Returns once the server has answered; puts no limit on the time that takes.
+    /// Returns once the server has answered; puts no limit on the time that takes, other than for the connection.
     /// One probe at a time: a second one takes the place of the first.
     ///
     /// # Errors
     /// [`ProbeError`]
-    pub async fn probe(&self) -> Result<(), ProbeError> {
-        let (socket, any) = match self.server {
-            SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::from(Ipv4Addr::LOCALHOST)),
-            SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::from(Ipv6Addr::LOCALHOST)),
-        };
-        // A server on loopback is reached from loopback; one on another address, from that address.
-        let own = if self.server.ip().is_loopback() { any } else { self.server.ip() };
-        socket.bind(SocketAddr::new(own, 0))?;
-        let _announced = self.shared.probe.announce(socket.local_addr()?);
-        let mut connection = socket.connect(self.server).await?;
+    pub async fn probe(&self, longest_connect: Duration) -> Result<(), ProbeError> {
+        let connected = timeout(longest_connect, self.connect()).await;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
+        let connected = connected.unwrap_or_else(|_| Err(late()));
+        let (mut connection, _announced) = connected.map_err(ProbeError::CannotAsk)?;
         let mut answer = [0; ANSWER.len()];
         match connection.read_exact(&mut answer).await {
             Ok(_) if answer == ANSWER => Ok(()),
@@ -78,12 +97,49 @@ impl Prober {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Returns once the thread that accepts has looked for connections, every worker has read its mailbox and
+    /// the store has committed: all that a probe shows, other than that the kernel brings connections here.
+    ///
+    /// # Errors
+    /// [`ProbeError::NoAnswer`]
+    pub async fn heartbeat(&self) -> Result<(), ProbeError> {
+        let (sender, answer) = oneshot::channel();
+        if let Some(first) = self.shared.mailboxes.first() {
+            first.send(Message::Heartbeat(sender));
+        }
+        answer.await.map_err(|_| ProbeError::NoAnswer)
+    }
+
+    /// Connects in whatever way is possible. The error is that of the first.
+    async fn connect(&self) -> io::Result<(TcpStream, Announced<'_>)> {
+        let mut why = None;
+        for (from, to) in ways(self.server) {
+            match self.connect_from(from, to).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+    }
+
+    async fn connect_from(&self, from: IpAddr, to: SocketAddr) -> io::Result<(TcpStream, Announced<'_>)> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(from, 0))?;
+        let announced = self.shared.probe.announce(socket.local_addr()?);
+        Ok((socket.connect(to).await?, announced))
+    }
 }
 
 impl Expected {
     /// Whether this is the address of a probe.
     pub(super) fn is(&self, peer: SocketAddr) -> bool {
-        self.port.load(Ordering::Relaxed) == peer.port() && *self.address() == Some(peer)
+        self.port.load(Ordering::Relaxed) == peer.port() && self.is_address(peer)
+    }
+
+    /// Who came by IPv4 to an IPv6 socket has an address of that kind.
+    fn is_address(&self, peer: SocketAddr) -> bool {
+        *self.address() == Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
     fn announce(&self, address: SocketAddr) -> Announced<'_> {
@@ -104,26 +160,92 @@ impl Drop for Announced<'_> {
     }
 }
 
-/// Answers a probe, once the store has shown that it still commits. A store that answers with an
-/// error is at work: a full disk is not mended by a restart.
-pub(super) fn answer(socket: OwnedFd, shared: &Shared) {
+/// How long the committer may be in one call to the disk before the probe stops waiting for it.
+const DISK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often that is looked at.
+const DISK_LOOK: Duration = Duration::from_millis(100);
+
+/// Returns when the store has shown that it still commits, or waits for its disk. Whether it is open at all.
+///
+/// A store that answers with an error is at work, and so is one whose disk does not answer: a restart mends
+/// neither a full disk nor a slow one.
+async fn works(store: &Store) -> bool {
+    let commit = store.write(Vec::new());
+    tokio::pin!(commit);
+    loop {
+        match timeout(DISK_LOOK, &mut commit).await {
+            Ok(committed) => return !matches!(committed, Err(StoreError::Closed)),
+            Err(_) if store.waits_for_disk().is_some_and(|waits| waits >= DISK_PATIENCE) => return true,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Answers a probe, once the store [works].
+pub(super) fn answer(probe: Probe, shared: &Shared) {
     let store = shared.services.store.clone();
     shared.runtime.spawn(async move {
-        if matches!(store.write(Vec::new()).await, Err(StoreError::Closed)) {
+        if !works(&store).await {
             return;
         }
-        if let Err(error) = send(&socket, ANSWER, SendFlags::NOSIGNAL) {
-            tracing::debug!(%error, "cannot answer the probe");
+        match probe {
+            Probe::Connection(socket) => {
+                if let Err(error) = send(&socket, ANSWER, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                    tracing::debug!(%error, "cannot answer the probe");
+                }
+            }
+            // Who has asked may have given up.
+            Probe::Heartbeat(answer) => drop(answer.send(())),
         }
     });
 }
 
-/// An address at which this machine reaches the server.
-fn reachable(server: SocketAddr) -> SocketAddr {
-    let ip = match server.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, server.port())
+/// From where to where this machine may reach a server, the likeliest way first.
+///
+/// A server on loopback is reached from loopback; one on another address, from that address. On Linux every
+/// address of 127.0.0.0/8 is this machine's own, with ports of its own.
+fn ways(server: SocketAddr) -> Vec<(IpAddr, SocketAddr)> {
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    let more = MORE_SOURCES.map(IpAddr::V4);
+    let at = |ip: IpAddr| SocketAddr::new(ip, server.port());
+    let from = |sources: &[IpAddr], to: IpAddr| sources.iter().map(|&ip| (ip, at(to))).collect::<Vec<_>>();
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() || ip.is_loopback() => {
+            let to = if ip.is_unspecified() { V4 } else { ip.into() };
+            [from(&[V4], to), from(&more, to)].concat()
+        }
+        IpAddr::V4(ip) => [from(&[ip.into(), V4], ip.into()), from(&more, ip.into())].concat(),
+        // By IPv4, too, unless the socket is for IPv6 alone.
+        IpAddr::V6(ip) if ip.is_unspecified() => [from(&[V6], V6), from(&[V4], V4), from(&more, V4)].concat(),
+        IpAddr::V6(ip) => from(&[ip.into()], ip.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_way_comes_first_and_there_are_others() {
+        let first_and_number = |server: &str| {
+            let ways = ways(server.parse().unwrap());
+            (format!("{} {}", ways[0].0, ways[0].1), ways.len())
+        };
+        assert_eq!(first_and_number("0.0.0.0:1"), ("127.0.0.1 127.0.0.1:1".into(), 4));
+        assert_eq!(first_and_number("127.0.0.5:1"), ("127.0.0.1 127.0.0.5:1".into(), 4));
+        assert_eq!(first_and_number("192.0.2.1:1"), ("192.0.2.1 192.0.2.1:1".into(), 5));
+        assert_eq!(first_and_number("[::]:1"), ("::1 [::1]:1".into(), 5));
+        assert_eq!(first_and_number("[::1]:1"), ("::1 [::1]:1".into(), 1));
+        assert_eq!(first_and_number("[2001:db8::1]:1"), ("2001:db8::1 [2001:db8::1]:1".into(), 1));
+    }
+
+    #[test]
+    fn a_probe_by_ipv4_is_known_on_a_socket_of_ipv6() {
+        let expected = Expected::default();
+        let _announced = expected.announce("127.0.0.1:7".parse().unwrap());
+        assert!(expected.is("[::ffff:127.0.0.1]:7".parse().unwrap()));
+        assert!(!expected.is("[::ffff:127.0.0.2]:7".parse().unwrap()));
+    }
 }

@@ -89,7 +89,7 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
         let stayed = roster.connections().await;
         assert_eq!(stayed.len(), 1, "the other worker's");
         assert_eq!(roster.end(0).await, None);
-        assert!(server.prober().probe().await.is_err());
+        assert!(server.prober().probe(PATIENCE).await.is_err());
         assert_eq!(server.shared.services.limiter.snapshot().active, 1);
         server.drain(tokio::time::sleep(PATIENCE)).await
     };

@@ -128,7 +128,11 @@ impl Committer {
                     self.trim();
                 }
                 Command::Write { writes, done } => {
-                    match self.shared.with_engine(|engine| group.write(&self.shared.cache, engine, writes)) {
+                    // Reads what the keys hold now.
+                    let on_disk = self.shared.disk_wait.call();
+                    let written = self.shared.with_engine(|engine| group.write(&self.shared.cache, engine, writes));
+                    drop(on_disk);
+                    match written {
                         Ok(outcomes) => group.tell_later(outcomes, done),
                         Err(error) => done.call(Err(error)),
                     }
@@ -188,6 +192,7 @@ impl Committer {
         let writes = changes.len();
         // The first of the batch, where the reader of the journal looks for it.
         changes.insert(0, self.mark(self.unsynced));
+        let on_disk = self.shared.disk_wait.call();
         if sync {
             self.runway.make_room_for(&changes);
         }
@@ -197,6 +202,7 @@ impl Committer {
             changing.keep_changed();
             Ok(())
         });
+        drop(on_disk);
         self.unsynced = !sync;
         self.shared.tally.commit(writes, result.is_ok());
         match &result {
@@ -232,10 +238,12 @@ impl Committer {
         // The commit says that the sync before it was done. It has nothing to lose itself, but what
         // comes next must not claim that it is on disk.
         let said = vec![self.mark(false)];
+        let on_disk = self.shared.disk_wait.call();
         let synced = self.shared.with_engine(|engine| {
             engine.sync()?;
             Ok(engine.commit(said, false)?)
         });
+        drop(on_disk);
         self.unsynced = true;
         if let Err(error) = synced {
             self.fail(&error);
@@ -277,7 +285,11 @@ impl Committer {
         }
         failure.retry_after = (failure.retry_after * 2).min(RETRY_INTERVAL_MAX);
         failure.retry_at = now + failure.retry_after;
-        if free_space(&self.shared) < ROOM_TO_RESUME + room_to_repair(&self.shared, failure.disk_full) {
+        let on_disk = self.shared.disk_wait.call();
+        let has_room =
+            free_space(&self.shared) >= ROOM_TO_RESUME + room_to_repair(&self.shared, failure.disk_full);
+        drop(on_disk);
+        if !has_room {
             // Looking is cheap: whoever makes room shall not wait long.
             failure.retry_after = RETRY_INTERVAL;
             return Err(unavailable);
@@ -327,6 +339,7 @@ struct Reopened {
 /// is kept in memory is still read.
 fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
     let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    let _on_disk = shared.disk_wait.call();
     let mut slot = shared.slot_mut();
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());

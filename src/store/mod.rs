@@ -41,6 +41,7 @@
 
 mod cache;
 mod committer;
+mod disk_wait;
 mod done;
 mod engine;
 mod error;
@@ -65,6 +66,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -338,6 +340,12 @@ impl Store {
     /// Whether this data directory has, or has had, an administrator.
     pub fn has_had_admin(&self) -> bool {
         self.open.shared.manifest.facts().has_admin
+    }
+
+    /// How long the one who commits has been waiting for the disk; `None` if it is not.
+    #[must_use]
+    pub fn waits_for_disk(&self) -> Option<Duration> {
+        self.open.shared.disk_wait.duration()
     }
 
     /// How many commits were tried since the store was opened. Fewer than there were writes, when

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::cache::{Cache, KeyRef};
+use super::disk_wait::DiskWait;
 use super::engine::{self, Engine};
 use super::fetch::{Found, Readers};
 use super::layout::{Catalogue, Deleted};
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     /// it closes and opens the engine. Taken before `slot`.
     pub(super) long_use: Mutex<()>,
     pub(super) tally: Tally,
+    /// Of the committer.
+    pub(super) disk_wait: DiskWait,
     pub(super) readers: Arc<Readers>,
     /// What the next start must find.
     pub(super) manifest: Manifest,
@@ -55,6 +58,7 @@ impl Shared {
             reclaimer: Reclaimer::default(),
             long_use: Mutex::default(),
             tally: Tally::default(),
+            disk_wait: DiskWait::default(),
             readers: Arc::default(),
             manifest,
             slot: RwLock::new(Slot::Open(engine)),

@@ -35,6 +35,18 @@ impl Ears {
         Self { socket, home }
     }
 
+    /// On a socket of somebody else's making.
+    pub(crate) fn on(socket: UnixDatagram) -> Self {
+        Self { socket, home: tempfile::tempdir().unwrap() }
+    }
+
+    /// Fills the socket with messages that say `FILL=1`, so that no other gets in before one of them is heard.
+    pub(crate) fn fill(&self) {
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        while filler.send_to(b"FILL=1", self.home.path().join("notify")).is_ok() {}
+    }
+
     /// `setup`, with what systemd would put into the environment.
     pub(crate) fn of(&self, setup: Setup) -> Setup {
         setup.env("NOTIFY_SOCKET", self.home.path().join("notify").to_str().unwrap())

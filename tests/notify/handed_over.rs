@@ -85,6 +85,30 @@ fn a_socket_of_an_unknown_name_is_closed() {
 }
 
 #[test]
+fn a_socket_that_is_in_the_way_is_named_with_what_is_configured() {
+    for (name, address) in
+        [("somebody-else", "127.0.0.1"), ("shibudb.socket", "0.0.0.0"), ("shibudb.socket", "::")]
+    {
+        let port = free_port();
+        let listener = TcpListener::bind((address, port)).unwrap();
+        let address = listener.local_addr().unwrap();
+        // As a socket unit would.
+        let _copy = listener.try_clone().unwrap();
+        let mut server = Handed { name, socket: listener.into(), address }.start(port);
+        let said = server.log.wait_for("Error: ");
+        for words in [
+            format!("cannot listen on 127.0.0.1:{port} for clients"),
+            format!("a socket for {address} was handed over under the name \"{name}\""),
+            format!("configured is 127.0.0.1:{port}"),
+            "under the name clients or shibudb.socket".to_owned(),
+        ] {
+            assert!(said.contains(&words), "{words} is missing in: {said}");
+        }
+        assert_eq!(server.child.wait().unwrap().code(), Some(78));
+    }
+}
+
+#[test]
 fn a_connection_is_not_mistaken_for_a_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

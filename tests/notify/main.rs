@@ -8,10 +8,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod asking;
 mod colours;
 mod drain;
 mod early;
 mod ears;
+mod environment;
 mod handed_over;
 mod health;
 mod reload;
@@ -19,3 +21,5 @@ mod signals;
 mod starting;
 mod status;
 mod threads;
+mod unread_log;
+mod unread_socket;

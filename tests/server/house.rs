@@ -147,7 +147,7 @@ impl House {
     }
 
     pub(crate) fn probe(&self) {
-        self.runtime.block_on(self.server().prober().probe()).unwrap();
+        self.runtime.block_on(self.server().prober().probe(Duration::from_secs(30))).unwrap();
     }
 
     pub(crate) fn stop_accepting(&mut self) {

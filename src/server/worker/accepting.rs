@@ -7,6 +7,7 @@ use super::super::accept::{Accepted, Arrival};
 use super::super::connection::Connection;
 use super::super::endings::Ending;
 use super::super::mailbox::{Message, Token};
+use super::super::probe::Probe;
 use super::{BATCH, LISTENER, Worker};
 
 impl Worker {
@@ -15,7 +16,7 @@ impl Worker {
             let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
             match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
                 Accepted::Client(arrival) => self.assign(arrival),
-                Accepted::Probe(socket) => self.pass_on(socket),
+                Accepted::Probe(socket) => self.pass_on(Probe::Connection(socket)),
                 Accepted::Other => {}
                 Accepted::Nobody => return Ok(()),
                 Accepted::Short => return self.readiness.forget(acceptor.listener()),

@@ -1,7 +1,6 @@
 //! What a worker does when it is told to.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
 
@@ -9,7 +8,7 @@ use super::super::connection::Connection;
 use super::super::endings::Ending;
 use super::super::linger::LONGEST;
 use super::super::mailbox::Message;
-use super::super::probe;
+use super::super::probe::{self, Probe};
 use super::super::roster::Ended;
 use super::Worker;
 
@@ -23,7 +22,13 @@ impl Worker {
                 }
             }
             Message::Finished(token, finished) => self.finished(token, finished),
-            Message::Probe(socket) => self.pass_on(socket),
+            Message::Probe(probe) => self.pass_on(probe),
+            Message::Heartbeat(answer) => {
+                if self.acceptor.as_ref().is_some_and(|acceptor| acceptor.paused_until().is_none()) {
+                    self.accept()?;
+                }
+                self.pass_on(Probe::Heartbeat(answer));
+            }
             Message::StopAccepting(stopped) => {
                 self.stop_accepting()?;
                 stopped.send(()).ok();
@@ -89,10 +94,10 @@ impl Worker {
     }
 
     /// Passes a probe on, so that it has been through every worker, and then has the store answer it.
-    pub(super) fn pass_on(&self, socket: OwnedFd) {
+    pub(super) fn pass_on(&self, probe: Probe) {
         match self.shared.mailboxes.get(self.number + 1) {
-            Some(next) => next.send(Message::Probe(socket)),
-            None => probe::answer(socket, &self.shared),
+            Some(next) => next.send(Message::Probe(probe)),
+            None => probe::answer(probe, &self.shared),
         }
     }
 }

@@ -1,0 +1,170 @@
+//! Sockets that were handed over: by a socket unit, or by the run before this one, which had systemd keep them.
+//!
+//! One is taken if it is for the address that is configured, so that no connection is refused across a restart;
+//! if not, it is closed, and systemd is told to forget it. Systemd does so when it gets round to it, and until
+//! then its own copy would be in the way of an address that overlaps; so what this server has had kept stops
+//! listening, in every copy, before the new address is bound. A copy of a socket unit goes on listening. If that
+//! is in the way, the error says so.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use rustix::net::{Shutdown, shutdown};
+
+use super::{BindError, CLIENTS, MANAGEMENT, Purpose};
+use crate::systemd::{self, Descriptor, Inherited};
+
+/// What was handed over and not yet taken.
+pub(super) struct Handed {
+    listeners: Vec<Listener>,
+    set_aside: Vec<SetAside>,
+}
+
+struct Listener {
+    name: String,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// A socket that was handed over and closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    name: String,
+    address: SocketAddr,
+}
+
+/// All sockets that were handed over and closed.
+pub(super) struct AllSetAside(Vec<SetAside>);
+
+impl Handed {
+    /// Sets aside what is no listener or is not for us.
+    pub(super) fn sort(inherited: Vec<Inherited>) -> Self {
+        let mut sorted = Self { listeners: Vec::new(), set_aside: Vec::new() };
+        for Inherited { name, descriptor } in inherited {
+            let known = CLIENTS.is_called(&name) || MANAGEMENT.is_called(&name);
+            match descriptor {
+                Descriptor::Listener(socket, address) if known => {
+                    sorted.listeners.push(Listener { name, socket, address });
+                }
+                Descriptor::Listener(_, address) => {
+                    tracing::warn!(name, %address,
+                        "a socket for {address} was handed over under the name {name:?}; \
+                         no socket of that name is for us, and it is closed");
+                    systemd::forget(&name);
+                    sorted.set_aside.push(SetAside { name, address });
+                }
+                Descriptor::Other(what) => {
+                    tracing::warn!(
+                        name,
+                        what,
+                        "a descriptor was handed over under the name {name:?}, but it is {what}; \
+                         it is not for us, and closed"
+                    );
+                    systemd::forget(&name);
+                }
+            }
+        }
+        sorted
+    }
+
+    /// Takes the socket that is for this purpose and this address. What is for the purpose but for
+    /// another address is closed, here and in systemd's store.
+    pub(super) fn take(&mut self, purpose: Purpose, wanted: SocketAddr) -> Option<TcpListener> {
+        let mut taken = None;
+        let ours =
+            self.listeners.extract_if(.., |handed| purpose.is_called(&handed.name)).collect::<Vec<_>>();
+        // A socket unit's socket is kept, too, once it is taken. It goes on listening: the unit watches it.
+        let of_unit: Vec<_> =
+            ours.iter().filter(|handed| handed.name == purpose.unit).map(|handed| handed.address).collect();
+        for Listener { name, socket, address } in ours {
+            if address == wanted {
+                // The same socket may come from the socket unit and from the store.
+                if taken.is_none() && is_usable(&socket) {
+                    tracing::info!(%address, name, "listening on {address} for {}, as handed over", purpose.what);
+                    taken = Some(socket);
+                }
+                continue;
+            }
+            tracing::warn!(%address, %wanted, name,
+                "a socket for {address} was handed over under the name {name}, but {wanted} is configured; \
+                 it is closed");
+            systemd::forget(&name);
+            if name == purpose.kept_as && !of_unit.contains(&address) {
+                stop_listening(&socket);
+            }
+            self.set_aside.push(SetAside { name, address });
+        }
+        taken
+    }
+
+    /// Closes what was not taken.
+    pub(super) fn close(self) -> AllSetAside {
+        AllSetAside(self.set_aside)
+    }
+}
+
+impl AllSetAside {
+    /// If what was set aside is the reason for an error, says so.
+    pub(super) fn blame(self, error: BindError) -> BindError {
+        let BindError::InUse { address, what } = error else { return error };
+        let in_the_way = self.0.into_iter().find(|handed| overlap(handed.address, address));
+        match in_the_way {
+            None => BindError::InUse { address, what },
+            Some(handed) => {
+                let purpose = if what == CLIENTS.what { CLIENTS } else { MANAGEMENT };
+                BindError::HandedOver { address, what, handed, names: [purpose.kept_as, purpose.unit] }
+            }
+        }
+    }
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a socket for {} was handed over under the name {:?}", self.address, self.name)
+    }
+}
+
+/// Whether one who listens on the one address keeps others from the other one.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
+/// Whether an address stands for every address, those of the other one's family included.
+fn covers(any: IpAddr, ip: IpAddr) -> bool {
+    // By IPv6 IPv4 is reached, too.
+    any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4())
+}
+
+/// Takes the port from under every copy of a socket, whoever holds it.
+fn stop_listening(listener: &TcpListener) {
+    if let Err(error) = shutdown(listener, Shutdown::Both) {
+        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more");
+    }
+}
+
+/// Whether a socket can be listened on without waiting.
+fn is_usable(listener: &TcpListener) -> bool {
+    listener.set_nonblocking(true).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_overlap_if_one_is_the_other_or_stands_for_it() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((overlap(one, other), overlap(other, one)), (expected, expected), "{one} {other}");
+        }
+    }
+}
