@@ -41,6 +41,8 @@ pub(crate) struct Shibudb {
     /// `"always"` or `"1s"`.
     pub(crate) durability: &'static str,
     pub(crate) limit: usize,
+    /// Lines of the table `[client]`.
+    pub(crate) client: &'static str,
 }
 
 /// What redis is started with.
@@ -53,7 +55,8 @@ pub(crate) struct Redis {
 
 impl Default for Shibudb {
     fn default() -> Self {
-        Self { durability: "always", limit: 1000 }
+        // Silent connections are to stay for as long as they are measured.
+        Self { durability: "always", limit: 1000, client: "login_timeout = \"1h\"\n" }
     }
 }
 
@@ -92,12 +95,11 @@ impl Shibudb {
         command: &mut Command,
     ) -> Result<Contender> {
         let config = home.path().join("shibudb.toml");
-        let durability = self.durability;
-        // Silent connections are to stay for as long as they are measured.
+        let Self { durability, client, .. } = self;
         fs::write(
             &config,
             format!(
-                "[management]\nport = {management}\n[client]\nlogin_timeout = \"1h\"\n\
+                "[management]\nport = {management}\n[client]\n{client}\
                  [storage]\ndurability = \"{durability}\"\n[log]\nlevel = \"warn\"\n"
             ),
         )?;

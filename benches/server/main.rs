@@ -11,7 +11,7 @@
 //!
 //! - [`rows`]: what is measured, a row each; [`targets`]: what is to be reached
 //! - [`contender`], [`bare`], [`bare_epoll`]: the servers
-//! - [`burst`], [`dialogue`], [`crowd`], [`http`]: the clients, over [`socket`], [`poll`] and [`language`]
+//! - [`burst`], [`dialogue`], [`crowd`], [`http`], [`hostile`]: the clients, over [`socket`], [`poll`] and [`language`]
 //! - [`figures`], [`usage`], [`rounds`]: what comes of it; [`report`], [`results`], [`machine`]: how it is told
 //! - [`growth`]: how cost grows with size
 
@@ -23,6 +23,8 @@ mod crowd;
 mod dialogue;
 mod figures;
 mod growth;
+#[path = "../../tests/starvation/hostile.rs"]
+mod hostile;
 mod http;
 mod language;
 mod machine;

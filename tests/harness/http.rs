@@ -43,7 +43,22 @@ impl Reply {
 /// A request of its own connection. A body is sent as JSON.
 #[track_caller]
 pub(crate) fn request(port: u16, method: &str, path: &str, body: Option<&str>) -> Reply {
+    request_with_token(port, method, path, None, body)
+}
+
+/// The same, with the token that the API expects.
+#[track_caller]
+pub(crate) fn request_with_token(
+    port: u16,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&str>,
+) -> Reply {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n");
+    if let Some(token) = token {
+        request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
     if let Some(body) = body {
         request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
     }

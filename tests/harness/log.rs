@@ -1,15 +1,22 @@
 //! What a process writes on standard error, line by line, as it comes.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use super::PATIENCE;
 
+/// Where programs reach the journal.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
 #[derive(Default)]
 struct Lines {
     lines: Vec<String>,
     ended: bool,
+    /// Nothing more is read, so that the writer finds no room sooner or later.
+    paused: bool,
 }
 
 #[derive(Clone, Default)]
@@ -26,13 +33,22 @@ impl Log {
             let (lines, changed) = &*reader.shared;
             for line in BufReader::new(stream).split(b'\n') {
                 let Ok(line) = line else { break };
-                lines.lock().unwrap().lines.push(String::from_utf8_lossy(&line).into_owned());
+                let mut lines = lines.lock().unwrap();
+                lines.lines.push(String::from_utf8_lossy(&line).into_owned());
                 changed.notify_all();
+                drop(changed.wait_while(lines, |lines| lines.paused).unwrap());
             }
             lines.lock().unwrap().ended = true;
             changed.notify_all();
         });
         log
+    }
+
+    /// Stops reading, or goes on. A reader that waits for a line takes that one still.
+    pub(crate) fn pause(&self, paused: bool) {
+        let (lines, changed) = &*self.shared;
+        lines.lock().unwrap().paused = paused;
+        changed.notify_all();
     }
 
     pub(crate) fn text(&self) -> String {
@@ -57,5 +73,24 @@ impl Log {
             }
             lines = changed.wait_timeout(lines, left).unwrap().0;
         }
+    }
+}
+
+/// The socket of the journal, played by the test. What it reads are the fields of entries, as they come.
+pub(crate) struct Journal(UnixDatagram);
+
+impl Journal {
+    /// Listens in place of a journal. Only in a world of the test's own, where there is none.
+    pub(crate) fn bind() -> Self {
+        fs::create_dir_all("/run/systemd/journal").unwrap();
+        // From the server that ran before.
+        fs::remove_file(JOURNAL).ok();
+        Self(UnixDatagram::bind(JOURNAL).unwrap())
+    }
+}
+
+impl Read for Journal {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.recv(buffer)
     }
 }

@@ -56,6 +56,9 @@ pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     open_files: Option<u32>,
     place: PathBuf,
+    journal: bool,
+    config_file: Option<PathBuf>,
+    token: Option<String>,
 }
 
 /// A running server.
@@ -77,6 +80,9 @@ impl Setup {
             environment: Vec::new(),
             open_files: None,
             place: std::env::temp_dir(),
+            journal: false,
+            config_file: None,
+            token: None,
         }
     }
 
@@ -100,6 +106,21 @@ impl Setup {
         Self { place: place.into(), ..self }
     }
 
+    /// A config file that is there already, in place of one in the server's directory.
+    pub(crate) fn config_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { config_file: Some(path.into()), ..self }
+    }
+
+    /// What requests to the management API are to carry.
+    pub(crate) fn token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// The server logs to the journal, whose part the test plays: only in a world of its own.
+    pub(crate) fn journal(self) -> Self {
+        Self { journal: true, ..self }
+    }
+
     /// The open-file limit that the process starts with, soft and hard, as `ulimit -n` sets it.
     pub(crate) fn open_files(self, limit: u32) -> Self {
         Self { open_files: Some(limit), ..self }
@@ -118,7 +139,7 @@ impl Setup {
     fn spawn(&self, home: &Path) -> (Child, Log, (u16, u16)) {
         let mut command = shibudb(home, ["run", "0"]);
         command.args(self.limit.map(|limit| limit.to_string()));
-        command.arg("--config").arg(home.join("shibudb.toml"));
+        command.arg("--config").arg(self.config_file.clone().unwrap_or(home.join("shibudb.toml")));
         command.arg("--data-dir").arg(home.join("data"));
         command.env("SHIBUDB_ADMIN_PASSWORD", PASSWORD);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -126,8 +147,15 @@ impl Setup {
         if let Some(limit) = self.open_files {
             command = limited(&command, limit);
         }
+        let journal = self.journal.then(log::Journal::bind);
+        if self.journal {
+            command = journaled(&command);
+        }
         let mut child = command.spawn().unwrap();
-        let log = Log::of(child.stderr.take().unwrap());
+        let log = match journal {
+            Some(journal) => Log::of(journal),
+            None => Log::of(child.stderr.take().unwrap()),
+        };
         let ready = log.wait_for("ready: ");
         let ports = (port_after(&ready, "clients on "), port_after(&ready, "management on "));
         (child, log, ports)
@@ -189,17 +217,22 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Reply {
-        http::request(self.management_port, "GET", path, None)
+        self.request("GET", path, None)
     }
 
     #[track_caller]
     pub(crate) fn put(&self, path: &str, body: &str) -> Reply {
-        http::request(self.management_port, "PUT", path, Some(body))
+        self.request("PUT", path, Some(body))
     }
 
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &str) -> Reply {
-        http::request(self.management_port, "POST", path, Some(body))
+        self.request("POST", path, Some(body))
+    }
+
+    #[track_caller]
+    fn request(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
+        http::request_with_token(self.management_port, method, path, self.setup.token.as_deref(), body)
     }
 
     /// Sends these bytes as a request, and reads the answer.
@@ -255,6 +288,11 @@ impl Server {
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.log.wait_for(text)
+    }
+
+    /// Stops reading what it logs, as a log reader does that hangs, or goes on.
+    pub(crate) fn pause_reading_its_log(&self, paused: bool) {
+        self.log.pause(paused);
     }
 
     // --- its end
@@ -324,8 +362,17 @@ pub(crate) fn shibudb<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a s
 
 /// The same command, with an open-file limit.
 fn limited(command: &Command, limit: u32) -> Command {
+    by_way_of_a_shell(command, &format!("ulimit -n {limit}"))
+}
+
+/// The same command, which takes its standard error for a stream of the journal.
+fn journaled(command: &Command) -> Command {
+    by_way_of_a_shell(command, "export JOURNAL_STREAM=$(/usr/bin/stat -L -c %d:%i /proc/self/fd/2)")
+}
+
+fn by_way_of_a_shell(command: &Command, first: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+    shell.args(["-c", &format!("{first} && exec \"$0\" \"$@\"")]);
     shell.arg(command.get_program()).args(command.get_args()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

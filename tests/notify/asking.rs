@@ -45,8 +45,9 @@ fn without_ipv6_a_server_on_every_address_is_asked_by_ipv4() {
 fn with_all_ports_of_one_address_in_use_it_is_asked_from_another() {
     world::enter(|_| {
         let ears = Ears::new();
-        let _taken = two_ports().map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let server = watched(&ears, "# no settings\n");
+        let _taken = two_ports().map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        ears.listen(PATIENCE / 2);
         hears_word(&ears);
         assert!(!server.log().contains(CANNOT_ASK), "there was a way");
     });
@@ -56,8 +57,9 @@ fn with_all_ports_of_one_address_in_use_it_is_asked_from_another() {
 fn with_all_ports_in_use_it_is_judged_by_its_own_threads() {
     world::enter(|_| {
         let ears = Ears::new();
-        let taken = two_ports().map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());
         let server = watched(&ears, "# no settings\n");
+        let taken = two_ports().map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());
+        server.wait_for_log(CANNOT_ASK);
         hears_word(&ears);
         assert_eq!(server.log().matches(CANNOT_ASK).count(), 1, "it is told once");
         for name in ["clients-0", "store-commit"] {

@@ -95,7 +95,7 @@ fn a_first_password_that_cannot_be_one_ends_the_start_in_words() {
     command.arg(home.path().join("data")).env("SHIBUDB_ADMIN_PASSWORD", OsStr::from_bytes(b"\xff"));
     let said = refused(&command.output().unwrap(), 78);
     assert!(
-        said.starts_with("Error: the environment variable SHIBUDB_ADMIN_PASSWORD is not UTF-8"),
+        said.starts_with("Error: the password in SHIBUDB_ADMIN_PASSWORD cannot be used: it is not UTF-8"),
         "{said}"
     );
 }

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use crate::harness::world::{self, World};
 use crate::harness::{Client, Log, PASSWORD, PATIENCE, Signal, http, shibudb, wait_until};
 
-/// So long that a few lines of it are more than a pipe holds, and a few hundred more than the server keeps.
-const LONG: usize = 20_000;
+/// So many that a few lines about them are more than a pipe holds, and a few hundred more than the server keeps.
+const KEYS: usize = 300;
 
 /// A server whose log the test reads when it likes.
 struct Unread {
@@ -50,8 +50,8 @@ impl Unread {
 
     /// Has more logged than the pipe and the server's queue hold.
     fn log_more_than_fits(&self) {
-        // As an unknown key, it is in the message.
-        let config = format!("{} = 1\n", "x".repeat(LONG));
+        // Unknown keys, each of which is in the message.
+        let config: String = (0..KEYS).map(|number| format!("an_unknown_key_{number} = 1\n")).collect();
         fs::write(self.home.path().join("shibudb.toml"), config).unwrap();
         for _ in 0..200 {
             assert_eq!(http::request(self.management_port, "POST", "/reload", Some("")).status, 400);
@@ -210,11 +210,18 @@ fn start_with_journal(world: &World) -> Child {
 /// The fields of an entry of the journal.
 fn fields(entry: &[u8]) -> HashMap<String, String> {
     let (mut fields, mut rest) = (HashMap::new(), entry);
-    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-        let name = String::from_utf8(rest[..end].to_vec()).unwrap();
-        let (length, value) = rest[end + 1..].split_first_chunk().unwrap();
-        let (value, next) = value.split_at(u64::from_le_bytes(*length).try_into().unwrap());
-        fields.insert(name, String::from_utf8(value.to_vec()).unwrap());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    // Either NAME=value, or the name, the length of the value, and the value.
+    while let Some(end) = rest.iter().position(|&byte| byte == b'\n' || byte == b'=') {
+        let name = text(&rest[..end]);
+        let (value, next) = if rest[end] == b'=' {
+            let value = &rest[end + 1..];
+            value.split_at(value.iter().position(|&byte| byte == b'\n').unwrap())
+        } else {
+            let (length, value) = rest[end + 1..].split_first_chunk().unwrap();
+            value.split_at(u64::from_le_bytes(*length).try_into().unwrap())
+        };
+        fields.insert(name, text(value));
         rest = next.strip_prefix(b"\n").unwrap();
     }
     fields

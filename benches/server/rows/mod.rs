@@ -8,6 +8,7 @@ mod manager;
 pub(crate) mod ready;
 mod requests;
 pub(crate) mod short;
+pub(crate) mod starvation;
 
 use anyhow::{Result, bail};
 
@@ -60,6 +61,11 @@ const ROWS: &[Row] = &[
         name: "set-limit",
         title: "PUT /limit: answered, in force and stored",
         measure: management::set_limit,
+    },
+    Row {
+        name: "starvation",
+        title: "PUT and GET of one client beside hostile ones of every kind",
+        measure: starvation::measure,
     },
     Row { name: "manager", title: "`shibudb manager PORT stats`, whole process", measure: manager::measure },
     Row { name: "limiter", title: "Acquire and release, from `--bench limiter`", measure: limiter::read },

@@ -53,7 +53,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Measured> {
 /// Starts this server on a data directory, and waits until both of its ports answer.
 pub(crate) fn shibudb(home: TempDir) -> Result<Start> {
     let (clients, management) = (free_port()?, free_port()?);
-    let server = Shibudb { durability: "always", limit: 1000 };
+    let server = Shibudb::default();
     let begin = Instant::now();
     let server = server.spawn_in(home, clients, management)?;
     wait_for(server.address(), begin)?;
