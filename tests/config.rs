@@ -45,6 +45,7 @@ fn every_setting_arrives_where_it_belongs() {
         [client]
         login_timeout = "500ms"
         idle_timeout = "1h30m"
+        request_timeout = "90s"
         max_request = "64KiB"
         max_inflight_bytes = "1GiB"
         [shutdown]
@@ -71,6 +72,7 @@ fn every_setting_arrives_where_it_belongs() {
         client: Client {
             login_timeout: Duration::from_millis(500),
             idle_timeout: Some(Duration::from_secs(90 * 60)),
+            request_timeout: Duration::from_secs(90),
             max_request: 64 * 1024,
             max_inflight_bytes: 1 << 30,
         },
@@ -148,6 +150,7 @@ prop_compose! {
             },
             client: Client {
                 login_timeout: login.max(millisecond),
+                request_timeout: login.max(millisecond),
                 idle_timeout: Some(idle).filter(|idle| *idle >= millisecond),
                 max_request,
                 max_inflight_bytes,

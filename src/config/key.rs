@@ -34,6 +34,8 @@ pub enum Key {
     LoginTimeout,
     /// `client.idle_timeout`
     IdleTimeout,
+    /// `client.request_timeout`
+    RequestTimeout,
     /// `client.max_request`
     MaxRequest,
     /// `client.max_inflight_bytes`
@@ -61,7 +63,7 @@ pub enum Effect {
 
 impl Key {
     /// Every setting there is.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Bind,
         Self::Port,
         Self::MaxConnections,
@@ -75,6 +77,7 @@ impl Key {
         Self::SocketMode,
         Self::LoginTimeout,
         Self::IdleTimeout,
+        Self::RequestTimeout,
         Self::MaxRequest,
         Self::MaxInflightBytes,
         Self::DrainTimeout,
@@ -99,6 +102,7 @@ impl Key {
             Self::SocketMode => "management.socket_mode",
             Self::LoginTimeout => "client.login_timeout",
             Self::IdleTimeout => "client.idle_timeout",
+            Self::RequestTimeout => "client.request_timeout",
             Self::MaxRequest => "client.max_request",
             Self::MaxInflightBytes => "client.max_inflight_bytes",
             Self::DrainTimeout => "shutdown.drain_timeout",
@@ -125,6 +129,7 @@ impl Key {
             | Self::SignalStep
             | Self::WarnPercent
             | Self::Persist
+            | Self::RequestTimeout
             | Self::MaxInflightBytes
             | Self::DrainTimeout
             | Self::LogLevel => Effect::Live,
@@ -160,6 +165,7 @@ impl Key {
             Self::SocketMode => text::mode(config.management.socket_mode),
             Self::LoginTimeout => text::duration(config.client.login_timeout),
             Self::IdleTimeout => text::duration(config.client.idle_timeout.unwrap_or_default()),
+            Self::RequestTimeout => text::duration(config.client.request_timeout),
             Self::MaxRequest => text::size(config.client.max_request),
             Self::MaxInflightBytes => text::size(config.client.max_inflight_bytes),
             Self::DrainTimeout => text::duration(config.shutdown.drain_timeout),

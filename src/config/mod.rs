@@ -86,6 +86,8 @@ pub struct Client {
     pub login_timeout: Duration,
     /// How long a session may be silent before it is closed; `None` is for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a request may take from its first byte to its last.
+    pub request_timeout: Duration,
     /// The longest request line, in bytes.
     pub max_request: usize,
     /// The most memory that the requests of all clients may take together, in bytes. Beyond it, reading pauses.
@@ -242,6 +244,7 @@ impl Default for Config {
             client: Client {
                 login_timeout: Duration::from_secs(10),
                 idle_timeout: None,
+                request_timeout: Duration::from_secs(120),
                 max_request: 1024 * 1024,
                 max_inflight_bytes: 256 * 1024 * 1024,
             },

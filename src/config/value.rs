@@ -25,6 +25,7 @@ const PERCENT: &str = "a whole number from 1 to 100";
 const SWITCH: &str = "true or false";
 const LOGIN_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "10s""#;
 const IDLE_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "5m", or "0s" for never"#;
+const REQUEST_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "2m""#;
 const DRAIN_TIMEOUT: &str = r#"a duration from "0s" to "24h", such as "30s""#;
 const REQUEST: &str = r#"a size from "1KiB" to "64MiB", such as "1MiB", or a number of bytes"#;
 const INFLIGHT: &str = r#"a size from "1MiB" to "1TiB", such as "256MiB", or a number of bytes"#;
@@ -82,6 +83,10 @@ pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Resul
                 .filter(|timeout| timeout.is_zero() || *timeout >= MILLISECOND)
                 .ok_or_else(or(IDLE_TIMEOUT))?;
             config.client.idle_timeout = (!timeout.is_zero()).then_some(timeout);
+        }
+        Key::RequestTimeout => {
+            config.client.request_timeout =
+                duration(value, MILLISECOND..=DAY).ok_or_else(or(REQUEST_TIMEOUT))?;
         }
         Key::MaxRequest => config.client.max_request = size(value, REQUEST_SIZES).ok_or_else(or(REQUEST))?,
         Key::MaxInflightBytes => {

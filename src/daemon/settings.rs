@@ -70,6 +70,7 @@ pub(crate) fn client(config: &Config) -> ClientSettings {
     ClientSettings {
         login_timeout: config.client.login_timeout,
         idle_timeout: config.client.idle_timeout,
+        request_timeout: config.client.request_timeout,
         max_request: config.client.max_request,
         max_inflight: config.client.max_inflight_bytes,
     }

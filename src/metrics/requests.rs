@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::counter;
+use super::{counter, gauge};
 use crate::server::{Answered, Counters, Counts, Timing};
 
 #[derive(Debug)]
@@ -23,6 +23,7 @@ impl Collector for Requests {
         encode_durations(&mut encoder, &counts.requests)?;
         encode_logins(&mut encoder, &counts)?;
         encode_endings(&mut encoder, &counts)?;
+        encode_memory(&mut encoder, &counts)?;
         let panics = "Sessions that ended in a panic: faults of the server";
         counter(&mut encoder, "session_panics", None, panics, counts.panicked)
     }
@@ -83,4 +84,12 @@ fn encode_endings(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::
             .encode_counter::<NoLabelSet, _, f64>(count, None)?;
     }
     Ok(())
+}
+
+fn encode_memory(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+    let inflight = "What requests in flight take; reading pauses when it is too much";
+    gauge(encoder, "inflight", Some(&Unit::Bytes), inflight, counts.inflight as u64)?;
+    let waiting = "Connections that are not read from until there is memory";
+    gauge(encoder, "connections_waiting_for_memory", None, waiting, counts.waiting as u64)?;
+    counter(encoder, "read_pauses", None, "How often reading has paused for want of memory", counts.pauses)
 }

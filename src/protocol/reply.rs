@@ -1,5 +1,7 @@
 //! What a client may be answered, word for word.
 
+use std::time::Duration;
+
 use super::request::RequestError;
 use crate::names::shown;
 
@@ -118,6 +120,16 @@ pub enum Refusal {
     LineTooLong {
         /// The most bytes a line may have.
         limit: usize,
+    },
+    /// The request did not come to its end in time, or held memory that others waited for. The connection ends
+    /// with this.
+    #[error(
+        "request too slow: it must come to its end within {longest:?}, and sooner while the server is short \
+         of memory"
+    )]
+    TooSlow {
+        /// How long a request may take at most.
+        longest: Duration,
     },
     /// As many connections are open as may be. The connection ends with this.
     #[error("Server at maximum capacity ({limit} connections). Please try again later.")]

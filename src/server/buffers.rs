@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::store::{Read, Write};
 
+use super::budget::Charge;
 use super::endings::Ending;
 use super::tally::Tally;
 use super::ticks::Ticks;
@@ -48,12 +49,14 @@ pub(super) struct Work {
     pub(super) submitted: usize,
     /// How many bytes they take.
     pub(super) in_flight: usize,
-    /// When the client was last heard.
-    pub(super) heard: Ticks,
+    /// When it was last looked whether the client goes on, and how many bytes it had sent and read by then.
+    pub(super) mark: Option<(Ticks, u64)>,
+    /// How many bytes of its request were there when there was no memory for them.
+    pub(super) unread: usize,
     /// Requests that are to be counted.
     pub(super) tally: Tally,
     /// How many bytes the budget was charged with for all this.
-    pub(super) charged: usize,
+    pub(super) charged: Charge,
 }
 
 /// Bytes read from a client, cut into lines.
@@ -86,6 +89,8 @@ pub(super) enum Fill {
     Drained,
     /// Nothing was there.
     Nothing,
+    /// There is the beginning of a line, of which nothing was read: so many bytes, or more.
+    Unfinished(usize),
     /// The client will send no more, or the connection is broken.
     Closed(Ending),
 }
@@ -119,6 +124,46 @@ impl Input {
                 Err(Errno::AGAIN) => Fill::Nothing,
                 Err(error) => Fill::Closed(Ending::of(error)),
             };
+        }
+    }
+
+    /// Reads lines that have come in to their end, and nothing else: all that one read returns, or only the
+    /// first.
+    pub(super) fn fill_lines(&mut self, socket: impl AsFd, only_first: bool) -> Fill {
+        self.settle();
+        if self.bytes.capacity() - self.bytes.len() < READ_ROOM {
+            self.bytes.reserve(READ_ROOM);
+        }
+        let before = self.bytes.len();
+        let there = loop {
+            match recv(&socket, spare_capacity(&mut self.bytes), RecvFlags::PEEK) {
+                Ok((_, 0)) => return Fill::Closed(Ending::Client),
+                Ok((_, there)) => break there,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Fill::Nothing,
+                Err(error) => return Fill::Closed(Ending::of(error)),
+            }
+        };
+        let new = &self.bytes[before..];
+        let end = if only_first { memchr::memchr(b'\n', new) } else { memchr::memrchr(b'\n', new) };
+        let Some(end) = end else {
+            self.bytes.truncate(before);
+            return Fill::Unfinished(there);
+        };
+        self.bytes.truncate(before + end + 1);
+        loop {
+            // The same bytes again: now they are taken.
+            match recv(&socket, &mut self.bytes[before..], RecvFlags::empty()) {
+                Ok((_, read)) => {
+                    self.bytes.truncate(before + read);
+                    return Fill::More;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    self.bytes.truncate(before);
+                    return Fill::Closed(Ending::of(error));
+                }
+            }
         }
     }
 
@@ -172,7 +217,18 @@ impl Input {
 impl Work {
     /// How many bytes it takes.
     pub(super) fn held(&self) -> usize {
-        self.input.bytes.capacity() + self.output.capacity() + self.in_flight + self.tally.held()
+        size_of::<Self>()
+            + self.input.bytes.capacity()
+            + self.output.capacity()
+            + self.in_flight
+            + self.tally.held()
+    }
+
+    /// Gives up the room that a large request has needed, which is now held elsewhere.
+    pub(super) fn compact_if_large(&mut self) {
+        if self.input.bytes.capacity() > 2 * READ_ROOM {
+            self.input.compact();
+        }
     }
 
     /// Gives up room that is not needed while the connection waits.
@@ -209,7 +265,8 @@ impl Pool {
             submitted,
             in_flight,
             charged,
-            heard,
+            mark,
+            unread,
             tally,
         } = &mut *work;
         input.bytes.clear();
@@ -219,8 +276,8 @@ impl Pool {
         reads.clear();
         *waiting = None;
         tally.clear();
-        (*sent, *last, *submitted, *in_flight, *charged) = (0, None, 0, 0, 0);
-        *heard = Ticks::default();
+        (*sent, *last, *submitted, *in_flight) = (0, None, 0, 0);
+        (*charged, *mark, *unread) = (Charge::default(), None, 0);
         self.spare.push(work);
     }
 

@@ -20,7 +20,7 @@ use crate::auth::Account;
 use crate::limiter::Permit;
 
 use super::accept::Arrival;
-use super::budget::Budget;
+use super::budget::{Budget, Charge, Grant, Room};
 use super::buffers::{Fill, Pool, Work};
 use super::commits::Commits;
 use super::counters::{LoginOutcome, Recorder};
@@ -30,12 +30,23 @@ use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
 use super::requests::{Client, Step};
 use super::roster::ConnectionInfo;
+use super::starved::Hunger;
 use super::ticks::Ticks;
 use super::{ClientSettings, Services};
 
-/// How long a client may read nothing of an answer; and how long it may pause within a request while
-/// others wait for the memory that it holds.
+/// How long a client may read nothing of an answer.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// How much a client is to send of a request, or to read of its answers, in a second while others wait for the
+/// memory that it holds.
+const LEAST_A_SECOND: u64 = 16 * 1024;
+
+/// How long that is watched. The shorter time is for when not even small requests can be read.
+const WATCHED: Duration = Duration::from_secs(2);
+const WATCHED_BRIEFLY: Duration = Duration::from_millis(500);
+
+/// Whoever has sent so much of its request that it was not read goes on, as far as it can.
+const PLENTY: usize = 4096;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -48,8 +59,12 @@ pub(super) struct Connection {
     hung_up: bool,
     /// To be ended when its requests are answered.
     ending: bool,
-    /// It will get a turn without being noticed: there is more to read, or it waits for memory.
+    /// It will get a turn without being noticed: there is more to read.
     queued: bool,
+    /// It waits in the queue of those that there is no memory for.
+    starved: bool,
+    /// The beginning of a request was seen, for which there was no memory.
+    kept_waiting: bool,
     /// It has completed a request since it has last read. If it was favoured for that, others come first now.
     has_completed: bool,
     /// Whether room to send is watched for as well.
@@ -85,7 +100,7 @@ pub(super) struct Desk<'a> {
     pub(super) services: &'a Services,
     pub(super) budget: &'a Budget,
     /// How much of the budget may be spent before reading pauses.
-    pub(super) spendable: usize,
+    pub(super) room: Room,
     /// Where what takes its time is done.
     pub(super) runtime: &'a Handle,
     pub(super) mailbox: &'a Arc<Mailbox>,
@@ -107,10 +122,7 @@ pub(super) enum Turn {
     /// There may be more to read, but others come first.
     Again,
     /// There is no memory for what the client wants to say.
-    Starved {
-        /// Whether it has said a part of a request already.
-        has_begun: bool,
-    },
+    Starved(Hunger),
     /// It is over.
     Over(Ending),
 }
@@ -125,6 +137,8 @@ impl Connection {
             hung_up: false,
             ending: false,
             queued: false,
+            starved: false,
+            kept_waiting: false,
             has_completed: false,
             watched_for_room: false,
             client: Client::new(settings.max_request),
@@ -157,7 +171,7 @@ impl Connection {
         &self.socket
     }
 
-    /// Whether its last turn has ended with the promise of another.
+    /// Whether its last turn has ended with the promise of another soon.
     pub(super) fn is_queued(&self) -> bool {
         self.queued
     }
@@ -168,15 +182,41 @@ impl Connection {
         self.hung_up |= hung_up;
     }
 
+    /// Whether it is in the queue of those that there is no memory for.
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// It was taken out of that queue.
+    pub(super) fn is_fed(&mut self, budget: &Budget) {
+        if std::mem::take(&mut self.starved) {
+            budget.stop_waiting();
+        }
+    }
+
     /// Goes as far as it can without waiting.
     pub(super) fn turn(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
-        let turn = self.go_on(token, desk).unwrap_or_else(Turn::Over);
-        self.queued = matches!(turn, Turn::Again | Turn::Starved { .. });
+        let mut turn = self.go_on(token, desk).unwrap_or_else(Turn::Over);
+        self.queued = turn == Turn::Again;
+        if let Turn::Starved(_) = turn {
+            if self.starved {
+                // It has its place in the queue.
+                turn = Turn::Waits;
+            } else {
+                self.starved = true;
+                desk.budget.wait(desk.room);
+            }
+        }
+        let is_guest = self.is_guest();
         if let Some(work) = &mut self.work {
-            let held = work.held();
+            let held = Charge { bytes: work.held(), is_guest };
             desk.budget.recharge(std::mem::replace(&mut work.charged, held), held);
         }
         turn
+    }
+
+    fn is_guest(&self) -> bool {
+        self.client.account().is_none()
     }
 
     /// Ends the connection when it is between requests, which may be now.
@@ -200,36 +240,50 @@ impl Connection {
     }
 
     /// Why the connection is to be ended now, if the client has kept us waiting for too long.
-    pub(super) fn overdue(
-        &self,
-        settings: &ClientSettings,
-        memory_is_short: bool,
-        now: Ticks,
-    ) -> Option<Ending> {
+    pub(super) fn overdue(&self, settings: &ClientSettings, now: Ticks) -> Option<Ending> {
         let (longest, ending) = match self.state {
             State::Awaiting => return None,
-            // It is us who do not read.
-            State::Listening if self.readable => return None,
             State::Sending => (Some(STALLED), Ending::NotReading),
-            State::Listening if self.client.account().is_none() => {
-                (Some(settings.login_timeout), Ending::LoginTimeout)
+            State::Listening if self.is_guest() => (Some(settings.login_timeout), Ending::LoginTimeout),
+            State::Listening if self.has_begun() || self.kept_waiting => {
+                let longest = settings.idle_timeout.unwrap_or(Duration::MAX).min(settings.request_timeout);
+                (Some(longest), Ending::TooSlow)
             }
-            State::Listening if self.work.is_some() => (settings.idle_timeout, Ending::TooSlow),
             State::Listening => (settings.idle_timeout, Ending::IdleTimeout),
         };
         // The tick may have been nearly over when the waiting began: one more, so that nobody is early.
-        if longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest)) {
-            Some(ending)
-        } else {
-            (memory_is_short && self.has_stalled(now)).then_some(Ending::TooSlow)
-        }
+        longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest)).then_some(ending)
     }
 
-    /// Whether the client has stopped in the middle of a request.
-    fn has_stalled(&self, now: Ticks) -> bool {
-        self.state == State::Listening
-            && !self.readable
-            && self.work.as_ref().is_some_and(|work| now.since(work.heard) > Ticks::count(STALLED))
+    /// Why the connection is to be ended now, and what it holds, if it does not go on while others wait for
+    /// memory. To be asked again and again as long as they do.
+    pub(super) fn gives_way(&mut self, is_exhausted: bool, now: Ticks) -> Option<(Ending, Charge)> {
+        let progress = self.bytes_in + self.bytes_out;
+        let ending = match self.state {
+            State::Awaiting => return None,
+            State::Sending => Ending::NotReading,
+            State::Listening => Ending::TooSlow,
+        };
+        let has_begun = self.has_begun();
+        let work = self.work.as_mut()?;
+        if self.state == State::Listening && (!has_begun || work.unread >= PLENTY) {
+            work.mark = None;
+            return None;
+        }
+        let watched = Ticks::count(if is_exhausted { WATCHED_BRIEFLY } else { WATCHED });
+        let (since, before) = *work.mark.get_or_insert((now, progress));
+        let took = now.since(since);
+        if took < watched {
+            return None;
+        }
+        work.mark = Some((now, progress));
+        let least = LEAST_A_SECOND * Ticks::duration(took).as_millis() as u64 / 1000;
+        (progress - before < least).then_some((ending, work.charged))
+    }
+
+    /// Whether a part of a request was read.
+    fn has_begun(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| !work.input.is_empty())
     }
 
     pub(super) fn info(&self, now: Ticks) -> ConnectionInfo {
@@ -249,9 +303,12 @@ impl Connection {
 
     /// Gives back what it holds, frees its place, and hands over the socket.
     pub(super) fn close(self, budget: &Budget, pool: &mut Pool) -> OwnedFd {
-        let Self { socket, work, permit, id, .. } = self;
+        let Self { socket, work, permit, id, starved, .. } = self;
+        if starved {
+            budget.stop_waiting();
+        }
         if let Some(work) = work {
-            budget.recharge(work.charged, 0);
+            budget.recharge(work.charged, Charge::default());
             pool.give(work);
         }
         budget.unfavour(id);
@@ -321,37 +378,65 @@ impl Connection {
             if has_read {
                 return Ok(Turn::Again);
             }
-            let has_begun = self.work.as_ref().is_some_and(|work| !work.input.is_empty());
+            let has_begun = self.has_begun();
             // Only now, when the request that it was for is answered, and holds no memory any more.
             let was_favoured = self.give_favour_back(desk.budget);
-            if !desk.budget.may_read(desk.spendable, self.id, has_begun && !was_favoured) {
+            let is_guest = self.is_guest();
+            let grant = desk.budget.grant(desk.room, self.id, is_guest, has_begun && !was_favoured);
+            // A client that is gone holds no place: that much is read to find out.
+            let grant = if grant == Grant::Nothing && self.hung_up { Grant::Lines } else { grant };
+            if grant == Grant::Nothing || !self.read(grant, desk)? {
                 // What it holds without need, the favour among it, is what others may be waiting for.
                 self.rest(desk);
-                return Ok(Turn::Starved { has_begun });
+                if !has_begun && !self.kept_waiting {
+                    self.kept_waiting = true;
+                    if !is_guest {
+                        self.since = desk.now;
+                    }
+                }
+                return Ok(Turn::Starved(match (is_guest, has_begun) {
+                    (true, _) => Hunger::Guest,
+                    (false, true) => Hunger::Begun,
+                    (false, false) => Hunger::Other,
+                }));
             }
-            self.read(desk)?;
             has_read = true;
         }
     }
 
-    /// Reads once.
-    fn read(&mut self, desk: &mut Desk<'_>) -> Result<(), Ending> {
+    /// Reads once. `false` if there is no memory for what is there.
+    fn read(&mut self, grant: Grant, desk: &mut Desk<'_>) -> Result<bool, Ending> {
+        let is_guest = self.is_guest();
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         let before = work.input.len();
-        match work.input.fill(&self.socket) {
+        let filled = match grant {
+            Grant::All => work.input.fill(&self.socket),
+            // Of a client that may not get in, no more than its login.
+            _ => work.input.fill_lines(&self.socket, is_guest),
+        };
+        work.unread = 0;
+        match filled {
             Fill::More => {}
             Fill::Drained => self.readable = self.hung_up,
             Fill::Nothing => self.readable = false,
+            Fill::Unfinished(unread) => {
+                work.unread = unread;
+                // The rest of the line will never come.
+                return if self.hung_up && unread < PLENTY { Err(Ending::Client) } else { Ok(false) };
+            }
             Fill::Closed(ending) => return Err(ending),
         }
-        work.heard = desk.now;
         work.tally.begin(desk.woken);
-        self.bytes_in += (work.input.len() - before) as u64;
+        let read = work.input.len() - before;
+        self.bytes_in += read as u64;
         // Whoever sends its login or a request byte by byte gains no time by that.
-        if before == 0 && self.client.account().is_some() {
+        if before == 0 && !is_guest && !self.kept_waiting {
             self.since = desk.now;
         }
-        Ok(())
+        if read > 0 {
+            self.kept_waiting = false;
+        }
+        Ok(true)
     }
 
     /// Keeps nothing that is not needed while the client is silent.
@@ -363,7 +448,7 @@ impl Connection {
             }
             _ => {
                 if let Some(work) = self.work.take() {
-                    desk.budget.recharge(work.charged, 0);
+                    desk.budget.recharge(work.charged, Charge::default());
                     desk.budget.unfavour(self.id);
                     desk.pool.give(work);
                 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::protocol::{Refusal, RequestKind};
 
+use super::budget::Budget;
 use super::endings::Ending;
 
 /// The bounds of the histograms, in nanoseconds: each about three times the one before, from 10 µs to 10 s.
@@ -35,10 +36,11 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 
 const TIMINGS: usize = RequestKind::ALL.len() * RequestOutcome::ALL.len();
 
-/// Numbers that only grow, since the server started. Read from anywhere.
+/// What is counted since the server started. Read from anywhere.
 #[derive(Debug, Default)]
 pub struct Counters {
     workers: Mutex<Vec<Arc<Block>>>,
+    budget: Arc<Budget>,
 }
 
 /// The counters of one worker. Only its owner counts with it, which is why counting is cheap.
@@ -90,6 +92,12 @@ pub struct Counts {
     pub logins_denied: u64,
     /// Connections that ended, by each reason there can be.
     pub endings: Vec<(Ending, u64)>,
+    /// How many bytes requests in flight take now.
+    pub inflight: usize,
+    /// How many connections wait for memory now.
+    pub waiting: usize,
+    /// How often reading has paused for want of memory.
+    pub pauses: u64,
     /// Requests, by each type and outcome there can be.
     pub requests: Vec<Timing>,
 }
@@ -122,6 +130,11 @@ struct Slot {
 }
 
 impl Counters {
+    /// With what is known of the memory of requests in flight.
+    pub(super) fn of(budget: Arc<Budget>) -> Self {
+        Self { workers: Mutex::default(), budget }
+    }
+
     /// A recorder for one more worker. What it counts stays when it is gone.
     pub fn recorder(&self) -> Recorder {
         let block = Arc::new(Block {
@@ -159,6 +172,9 @@ impl Counters {
             logins: sum(&|block| &block.logins[LoginOutcome::Ok as usize]),
             logins_denied: sum(&|block| &block.logins[LoginOutcome::Denied as usize]),
             endings: Ending::ALL.map(|ending| (ending, sum(&|block| &block.endings[ending as usize]))).into(),
+            inflight: self.budget.spent(),
+            waiting: self.budget.waiting(),
+            pauses: self.budget.pauses(),
             requests: all.map(timing).collect(),
         }
     }

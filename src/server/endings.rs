@@ -49,6 +49,8 @@ pub enum Ending {
 pub(super) enum Manner {
     /// At once, whatever the client is doing.
     AtOnce,
+    /// The client is sent a last line, and is to read it.
+    WithLastLine,
     /// The client was sent a last line, and is to read it.
     AfterLastLine,
     /// The client is to read all answers that it was sent.
@@ -121,11 +123,11 @@ impl Ending {
         match self {
             Self::LoginDenied | Self::Protocol | Self::AccountRemoved => Manner::AfterLastLine,
             Self::Killed | Self::Drained => Manner::AfterAnswers,
+            Self::TooSlow => Manner::WithLastLine,
             Self::Client
             | Self::Unreachable
             | Self::LoginTimeout
             | Self::IdleTimeout
-            | Self::TooSlow
             | Self::NotReading
             | Self::DrainTimeout
             | Self::Failed => Manner::AtOnce,

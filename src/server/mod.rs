@@ -51,7 +51,7 @@ use crate::limiter::Limiter;
 use crate::store::Store;
 
 use accept::Acceptor;
-use budget::Budget;
+use budget::{Budget, Room};
 use endings::Endings;
 use full::Summary;
 use mailbox::Mailbox;
@@ -80,6 +80,8 @@ pub struct ClientSettings {
     pub login_timeout: Duration,
     /// How long a logged-in client may be silent, or take to complete a request; `None` is for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a request may take from its first byte to its last.
+    pub request_timeout: Duration,
     /// The most bytes a line may have. Counts for connections made from now on; the timeouts for all.
     pub max_request: usize,
     /// The most bytes that all requests in flight may take together. When they do, reading pauses.
@@ -125,7 +127,7 @@ pub enum ServeError {
 struct Shared {
     services: Services,
     counters: Arc<Counters>,
-    budget: Budget,
+    budget: Arc<Budget>,
     /// Sockets that linger, of all workers.
     lingering: Arc<AtomicUsize>,
     turned_away: Summary,
@@ -143,9 +145,12 @@ struct Shared {
 impl ClientSettings {
     /// How much may be in flight before reading pauses: less than may be in all, by what those that are
     /// being worked for, and the one that is to complete its request, may come to take.
-    fn spendable(&self, workers: usize) -> usize {
+    fn room(&self, workers: usize) -> Room {
         let at_work = (workers + 1).saturating_mul(SHARE_OF_ONE).saturating_mul(self.max_request);
-        self.max_inflight - at_work.min(self.max_inflight / 2)
+        let free = self.max_inflight - at_work.min(self.max_inflight / 2);
+        // Few need all of the rest at the same time.
+        let rest = self.max_inflight - free;
+        Room { free, with_reserve: free + rest / 4, guests: rest / 8 }
     }
 }
 
@@ -168,10 +173,11 @@ impl Server {
         let mut acceptor = Some(Acceptor::new(listener)?);
         let mailboxes =
             (0..workers.max(1)).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
+        let budget = Arc::<Budget>::default();
         let shared = Arc::new(Shared {
             services,
-            counters: Arc::default(),
-            budget: Budget::new(),
+            counters: Arc::new(Counters::of(Arc::clone(&budget))),
+            budget,
             lingering: Arc::default(),
             turned_away: Summary::default(),
             endings: Endings::default(),

@@ -1,12 +1,16 @@
 //! Connections that there was no memory for, until there is some.
 //!
 //! They are tried again only when one may go on: whoever asks for [the next](Starved::next) gets none as long
-//! as all memory is spent and somebody is favoured, however many wait.
+//! as all memory is spent and somebody is favoured, however many wait. One that is heard of meanwhile is given
+//! its turn all the same, since its request may have come in whole.
 
 use std::collections::VecDeque;
 
-use super::budget::Budget;
+use super::budget::{Budget, Room};
 use super::mailbox::Token;
+
+/// As long as fewer of those that are queued are gone, they are left there.
+const FEW: usize = 64;
 
 /// Connections that wait for memory, in the order in which they came.
 #[derive(Debug, Default)]
@@ -14,18 +18,39 @@ pub(super) struct Starved {
     /// Those that have begun a request. They come first: completing it gives back what it holds.
     begun: VecDeque<Token>,
     others: VecDeque<Token>,
+    /// Those that have not logged in, whose memory is another.
+    guests: VecDeque<Token>,
+    /// How many of them are gone.
+    gone: usize,
+}
+
+/// In which queue a connection waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hunger {
+    Begun,
+    Other,
+    Guest,
 }
 
 impl Starved {
     /// Has a connection wait.
-    pub(super) fn push(&mut self, token: Token, has_begun: bool) {
-        let queue = if has_begun { &mut self.begun } else { &mut self.others };
+    pub(super) fn push(&mut self, token: Token, hunger: Hunger) {
+        let queue = match hunger {
+            Hunger::Begun => &mut self.begun,
+            Hunger::Other => &mut self.others,
+            Hunger::Guest => &mut self.guests,
+        };
         queue.push_back(token);
     }
 
-    /// The next that may go on, with `most` bytes to spend in all.
-    pub(super) fn next(&mut self, budget: &Budget, most: usize) -> Option<Token> {
-        if budget.has_room(most) {
+    /// The next that may go on.
+    pub(super) fn next(&mut self, budget: &Budget, room: Room) -> Option<Token> {
+        if budget.has_room(room, true)
+            && let Some(guest) = self.guests.pop_front()
+        {
+            return Some(guest);
+        }
+        if budget.has_room(room, false) {
             self.begun.pop_front().or_else(|| self.others.pop_front())
         } else if budget.favours_nobody() {
             self.begun.pop_front()
@@ -34,18 +59,32 @@ impl Starved {
         }
     }
 
+    /// One that waits is gone. `is_there` says of each whether it is not.
+    pub(super) fn forget(&mut self, is_there: impl Fn(Token) -> bool) {
+        self.gone += 1;
+        if self.gone > FEW && self.gone > self.len() / 2 {
+            for queue in [&mut self.begun, &mut self.others, &mut self.guests] {
+                queue.retain(|token| is_there(*token));
+            }
+            self.gone = 0;
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.begun.len() + self.others.len()
+        self.begun.len() + self.others.len() + self.guests.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.begun.is_empty() && self.others.is_empty()
+        self.len() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::{Charge, Grant};
     use super::*;
+
+    const ROOM: Room = Room { free: 100, with_reserve: 120, guests: 10 };
 
     fn token(number: usize) -> Token {
         Token::new(number, number as u64).unwrap()
@@ -53,31 +92,55 @@ mod tests {
 
     #[test]
     fn nobody_is_tried_who_may_not_go_on() {
-        let (budget, most) = (Budget::new(), 100);
+        let budget = Budget::default();
         let mut starved = Starved::default();
         for number in 1..=3 {
-            starved.push(token(number), false);
+            starved.push(token(number), Hunger::Other);
         }
-        starved.push(token(4), true);
-        starved.push(token(5), true);
+        starved.push(token(4), Hunger::Begun);
+        starved.push(token(5), Hunger::Begun);
 
-        budget.recharge(0, most);
-        assert_eq!(starved.next(&budget, most), Some(token(4)), "nobody is favoured");
-        assert!(budget.may_read(most, 4, true));
-        assert_eq!(starved.next(&budget, most), None, "4 is");
+        budget.recharge(Charge::default(), Charge::user(100));
+        assert_eq!(starved.next(&budget, ROOM), Some(token(4)), "nobody is favoured");
+        assert_eq!(budget.grant(ROOM, 4, false, true), Grant::All);
+        assert_eq!(starved.next(&budget, ROOM), None, "4 is");
         budget.unfavour(4);
-        assert_eq!(starved.next(&budget, most), Some(token(5)));
-        assert_eq!(starved.next(&budget, most), None, "the others have nothing to complete");
+        assert_eq!(starved.next(&budget, ROOM), Some(token(5)));
+        assert_eq!(starved.next(&budget, ROOM), None, "the others have nothing to complete");
         assert_eq!(starved.len(), 3);
 
-        budget.recharge(most, most - 1);
-        assert_eq!(starved.next(&budget, most), Some(token(1)));
-        budget.recharge(0, 1);
-        assert_eq!(starved.next(&budget, most), None, "it has taken what there was");
-        budget.recharge(1, 0);
-        starved.push(token(6), true);
-        let rest: Vec<_> = std::iter::from_fn(|| starved.next(&budget, most)).collect();
+        budget.recharge(Charge::user(100), Charge::user(99));
+        assert_eq!(starved.next(&budget, ROOM), Some(token(1)));
+        budget.recharge(Charge::user(99), Charge::user(100));
+        assert_eq!(starved.next(&budget, ROOM), None, "it has taken what there was");
+        budget.recharge(Charge::user(100), Charge::user(99));
+        starved.push(token(6), Hunger::Begun);
+        let rest: Vec<_> = std::iter::from_fn(|| starved.next(&budget, ROOM)).collect();
         assert_eq!(rest, [token(6), token(2), token(3)]);
         assert!(starved.is_empty());
+    }
+
+    #[test]
+    fn guests_wait_for_memory_of_their_own() {
+        let budget = Budget::default();
+        let mut starved = Starved::default();
+        starved.push(token(1), Hunger::Guest);
+        starved.push(token(2), Hunger::Other);
+        budget.recharge(Charge::default(), Charge { bytes: 10, is_guest: true });
+        assert_eq!(starved.next(&budget, ROOM), Some(token(2)));
+        assert_eq!(starved.next(&budget, ROOM), None);
+        budget.recharge(Charge { bytes: 10, is_guest: true }, Charge::default());
+        budget.recharge(Charge::default(), Charge::user(100));
+        assert_eq!(starved.next(&budget, ROOM), Some(token(1)));
+    }
+
+    #[test]
+    fn those_that_are_gone_do_not_pile_up() {
+        let mut starved = Starved::default();
+        for number in 1..1000 {
+            starved.push(token(number), Hunger::Other);
+            starved.forget(|_| false);
+        }
+        assert!(starved.len() <= 2 * FEW + 1, "{}", starved.len());
     }
 }

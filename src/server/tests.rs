@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use tempfile::TempDir;
 
+use super::budget::Charge;
 use super::mailbox::Message;
 use super::*;
 use crate::auth::HashCost;
@@ -28,6 +29,7 @@ async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
     let settings = ClientSettings {
         login_timeout: Duration::from_secs(60),
         idle_timeout: None,
+        request_timeout: Duration::from_secs(60),
         max_request: 1024,
         max_inflight: 1 << 20,
     };
@@ -127,7 +129,7 @@ async fn when_memory_is_short_whoever_pipelines_lets_the_others_go_on() {
         all.iter().all(|connection| !logins.contains(&connection.bytes_in))
     })
     .await;
-    server.shared.budget.recharge(0, 1 << 30);
+    server.shared.budget.recharge(Charge::default(), Charge::user(1 << 30));
     let mut answers = endless.get_ref().try_clone().unwrap();
     let mut requests = endless.get_ref().try_clone().unwrap();
     let writing = thread::spawn(move || while requests.write_all(&b"one\nand ".repeat(1000)).is_ok() {});

@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
+use crate::protocol::{Refusal, Reply};
 use crate::store::{Outcome, StoreError};
 
 use super::accept::Acceptor;
+use super::budget::Room;
 use super::buffers::Pool;
 use super::commits::Commits;
 use super::connection::{Connection, Desk, Turn};
@@ -221,7 +223,8 @@ impl Worker {
             || !self.linger.is_empty()
             || !self.pool.is_empty()
             || self.shared.turned_away.is_going_on()
-            || self.shared.endings.is_going_on();
+            || self.shared.endings.is_going_on()
+            || (self.number == 0 && self.shared.budget.is_paused());
         let tick = ticks.then(|| until(self.next_tick));
         [pause, starved, stopping, busy, tick].into_iter().flatten().min()
     }
@@ -260,19 +263,22 @@ impl Worker {
             }
         }
         for _ in 0..self.starved.len() {
-            let Some(token) = self.starved.next(&self.shared.budget, self.spendable()) else { break };
-            self.give_turn(token, Connection::turn);
+            let Some(token) = self.starved.next(&self.shared.budget, self.room()) else { break };
+            if let Some(connection) = find(&mut self.connections, token) {
+                connection.is_fed(&self.shared.budget);
+                self.give_turn(token, Connection::turn);
+            }
         }
     }
 
     /// Gives a connection its turn. A panic ends this connection and nothing else.
     fn give_turn(&mut self, token: Token, turn: impl FnOnce(&mut Connection, Token, &mut Desk<'_>) -> Turn) {
-        let (now, spendable) = (self.coarse_now(), self.spendable());
+        let (now, room) = (self.coarse_now(), self.room());
         let Some(connection) = find(&mut self.connections, token) else { return };
         let mut desk = Desk {
             services: &self.shared.services,
             budget: &self.shared.budget,
-            spendable,
+            room,
             runtime: &self.shared.runtime,
             mailbox: &self.mailbox,
             readiness: &self.readiness,
@@ -289,7 +295,7 @@ impl Worker {
         match turn {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
-            Ok(Turn::Starved { has_begun }) => self.starved.push(token, has_begun),
+            Ok(Turn::Starved(hunger)) => self.starved.push(token, hunger),
             Ok(Turn::Over(ending)) => self.remove(token.index as usize, ending),
             Err(_) => self.remove(token.index as usize, Ending::Failed),
         }
@@ -305,6 +311,14 @@ impl Worker {
     fn remove(&mut self, index: usize, ending: Ending) {
         let Some(connection) = self.connections.try_remove(index) else { return };
         let (peer, is_quiet) = (connection.peer(), connection.is_quiet(self.coarse_now()));
+        if connection.is_starved() {
+            let connections = &self.connections;
+            self.starved.forget(|token| {
+                connections.get(token.index as usize).is_some_and(|connection| {
+                    Token::new(token.index as usize, connection.id()) == Some(token)
+                })
+            });
+        }
         if ending == Ending::Failed {
             self.recorder.panic();
             tracing::error!(%peer, "a session panicked: its connection is closed");
@@ -317,6 +331,11 @@ impl Worker {
         self.mailbox.take_load();
         match ending.manner() {
             Manner::AtOnce => {}
+            Manner::WithLastLine => {
+                let mut line = Vec::new();
+                Reply::from(Refusal::TooSlow { longest: self.settings.request_timeout }).render(&mut line);
+                self.linger.farewell(socket, &line, self.now);
+            }
             // Who lingers takes no place from others.
             Manner::AfterLastLine => self.linger.keep(socket, self.now),
             // A drain need not wait for those who have slept for long, and may be many.
@@ -340,8 +359,10 @@ impl Worker {
         self.next_tick = self.now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         let settings = self.settings;
-        let memory_is_short = !self.shared.budget.has_room(self.spendable());
-        self.end_those(|connection| connection.overdue(&settings, memory_is_short, now));
+        self.end_those(|connection| connection.overdue(&settings, now));
+        if self.shared.budget.waiting() > 0 {
+            self.make_room(now);
+        }
         self.linger.sweep(self.now);
         self.shared.services.store.look_after_fetches();
         self.pool.trim();
@@ -351,6 +372,7 @@ impl Worker {
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_A_SUMMARY) {
             self.shared.turned_away.log();
+            self.shared.budget.end_pause();
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_TO_ENDINGS) {
             self.shared.endings.log();
@@ -364,9 +386,32 @@ impl Worker {
         room > LEAST_ROOM && open < room / 4 && (open, room) != self.gave_back
     }
 
+    /// Ends connections that hold memory and do not go on, the largest first, until there is room for those
+    /// that wait.
+    fn make_room(&mut self, now: Ticks) {
+        let (room, budget) = (self.room(), Arc::clone(&self.shared.budget));
+        let is_exhausted = budget.is_exhausted(room);
+        let mut slow: Vec<_> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(index, connection)| {
+                let (ending, held) = connection.gives_way(is_exhausted, now)?;
+                Some((budget.favours(connection.id()), held.bytes, held.is_guest, index, ending))
+            })
+            .collect();
+        slow.sort_unstable_by_key(|&(is_favoured, held, ..)| std::cmp::Reverse((is_favoured, held)));
+        // A part of it, so that this is not for one request only.
+        let wanted = Room { free: room.free - room.free / 8, guests: room.guests - room.guests / 8, ..room };
+        for (.., is_guest, index, ending) in slow {
+            if !budget.has_room(wanted, is_guest) {
+                self.remove(index, ending);
+            }
+        }
+    }
+
     /// How much memory all requests in flight may take before reading pauses.
-    fn spendable(&self) -> usize {
-        self.settings.spendable(self.shared.mailboxes.len())
+    fn room(&self) -> Room {
+        self.settings.room(self.shared.mailboxes.len())
     }
 
     fn coarse_now(&self) -> Ticks {

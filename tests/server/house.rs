@@ -20,6 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const DEFAULTS: ClientSettings = ClientSettings {
     login_timeout: Duration::from_secs(60),
     idle_timeout: None,
+    request_timeout: Duration::from_secs(60),
     max_request: 1024 * 1024,
     max_inflight: 256 * 1024 * 1024,
 };

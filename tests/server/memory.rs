@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shibudb::server::ClientSettings;
+use shibudb::server::{ClientSettings, Ending};
 
-use crate::house::{Client, DEFAULTS, House, PATIENCE, wait_until, wait_until_for};
+use crate::house::{Client, DEFAULTS, House, PATIENCE, error, wait_until, wait_until_for};
 
 const MOST: usize = 4 * 1024 * 1024;
 const VALUE: usize = 200 * 1024;
@@ -136,4 +136,122 @@ fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
     });
     house.wait_until_active(0);
     wait_until("nothing is in flight", || house.server().inflight() == 0);
+}
+
+const TINY: ClientSettings = ClientSettings { max_request: 64 * 1024, max_inflight: 1 << 20, ..DEFAULTS };
+
+/// How many connections have ended for this reason.
+fn closed(house: &House, ending: Ending) -> u64 {
+    let counts = house.server().counters().read();
+    counts.endings.iter().find(|(of, _)| *of == ending).unwrap().1
+}
+
+/// Small requests of all kinds, and logins, are served.
+fn expect_service(house: &House, good: &mut Client) {
+    for number in 0..20 {
+        good.put("k", &number.to_string());
+        let answer = good.ask(&json!({"type": "GET", "key": "k"}));
+        assert_eq!(answer, json!({"status": "OK", "value": number.to_string()}));
+        drop(house.admin());
+    }
+}
+
+#[test]
+fn parts_of_requests_hold_up_no_small_request_and_give_way_to_a_large_one() {
+    let house = House::with_settings(100, TINY);
+    let mut good = house.admin_in_space();
+    let mut bad: Vec<_> = (0..24).map(|_| house.admin()).collect();
+    for client in &mut bad {
+        client.send(format!("{{\"type\":\"PUT\",\"key\":\"k\",\"value\":\"{}", "x".repeat(58_000)));
+    }
+    wait_until("some wait for memory", || house.server().counters().read().waiting > 0);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let tricklers: Vec<_> =
+            bad.iter().map(|client| client.stream.get_ref().try_clone().unwrap()).collect();
+        let stop = &stop;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                // Some have been told to go meanwhile.
+                tricklers.iter().for_each(|mut trickler| drop(trickler.write_all(b"x")));
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        expect_service(&house, &mut good);
+        // More than is read at once: it needs memory that the others hold.
+        good.put("large", &"v".repeat(60_000));
+        expect_service(&house, &mut good);
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(house.server().counters().read().pauses >= 1);
+    assert!(closed(&house, Ending::TooSlow) >= 1);
+    let told = "request too slow: it must come to its end within 60s, and sooner while the server is short of memory";
+    let mut told_so = 0;
+    for client in &mut bad {
+        client.stream.get_ref().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut line = String::new();
+        if std::io::BufRead::read_line(&mut client.stream, &mut line).is_ok() && !line.is_empty() {
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), error(told));
+            told_so += 1;
+        }
+    }
+    assert!(told_so >= 1, "nobody was told");
+    drop(bad);
+    drop(good);
+    house.wait_until_active(0);
+    wait_until("nothing is in flight", || house.server().inflight() == 0);
+    assert_eq!(house.server().counters().read().waiting, 0);
+}
+
+#[test]
+fn half_logins_hold_up_nobody_and_have_their_timeout_while_they_wait_for_memory() {
+    let house = House::with_settings(300, TINY);
+    let mut good = house.admin_in_space();
+    let mut half: Vec<_> = (0..200).map(|_| house.connect()).collect();
+    for client in &mut half {
+        client.send(format!("{{\"username\":\"{}", "x".repeat(12_000)));
+    }
+    wait_until("some wait for memory", || house.server().counters().read().waiting > 0);
+    expect_service(&house, &mut good);
+    good.put("large", &"v".repeat(60_000));
+    house.settings.send_replace(ClientSettings { login_timeout: Duration::from_millis(300), ..TINY });
+    house.wait_until_active(1);
+    expect_service(&house, &mut good);
+    wait_until("nothing is in flight", || house.server().inflight() == 0);
+}
+
+#[test]
+fn answers_that_are_not_read_hold_up_no_small_request() {
+    let house = House::with_settings(100, TINY);
+    let mut good = house.admin_in_space();
+    good.put("large", &"v".repeat(60_000));
+    let mut bad: Vec<_> = (0..24).map(|_| house.admin()).collect();
+    for client in &mut bad {
+        client.send("{\"type\":\"GET\",\"space\":\"s\",\"key\":\"large\"}\n".repeat(300));
+    }
+    wait_until("answers have piled up", || house.server().inflight() > TINY.max_inflight / 2);
+    expect_service(&house, &mut good);
+    drop(bad);
+    house.wait_until_active(1);
+}
+
+#[test]
+fn a_request_has_a_time_to_come_to_its_end_however_it_trickles_in() {
+    let house =
+        House::with_settings(10, ClientSettings { request_timeout: Duration::from_millis(500), ..DEFAULTS });
+    let mut good = house.admin_in_space();
+    let mut slow = house.admin();
+    let mut typist = slow.stream.get_ref().try_clone().unwrap();
+    let typing = thread::spawn(move || {
+        let start = Instant::now();
+        while typist.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+            assert!(start.elapsed() < PATIENCE, "it is never ended");
+        }
+    });
+    assert!(slow.line().unwrap().contains("request too slow: it must come to its end within 500ms"));
+    typing.join().unwrap();
+    house.wait_until_active(1);
+    assert_eq!(closed(&house, Ending::TooSlow), 1);
+    good.put("still", "here");
 }

@@ -92,6 +92,7 @@ impl Connection {
         work.submitted = work.writes.len();
         work.in_flight = desk.commits.collect(token, &mut work.writes);
         work.writes.shrink_to(SPARE_WRITES);
+        work.compact_if_large();
         self.state = State::Awaiting;
         Turn::Waits
     }
