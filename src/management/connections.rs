@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -38,10 +39,17 @@ pub trait Connections: fmt::Debug + Send + Sync {
 #[derive(Debug, Default)]
 struct Wanted {
     user: Option<String>,
-    peer: Option<String>,
+    peer: Option<Origin>,
     idle_over: Option<f64>,
     sort: ConnectionSort,
     limit: Option<u32>,
+}
+
+/// Where connections come from: an address, or one connection's address and port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Address(IpAddr),
+    Socket(SocketAddr),
 }
 
 /// The open connections of clients, and how many each user and address has.
@@ -50,7 +58,7 @@ struct Wanted {
     path = "/connections",
     params(
         ("user" = Option<String>, Query, description = "Only those of this user; empty: only those that have not logged in"),
-        ("peer" = Option<String>, Query, description = "Only those from this address, with or without a port"),
+        ("peer" = Option<String>, Query, description = "Only those from this IP address, with or without a port; one of IPv6 with or without brackets"),
         ("idle_over" = Option<f64>, Query, minimum = 0, description = "Only those that have been silent for longer, in seconds"),
         ("sort" = Option<String>, Query, description = "id, user, peer, age, idle, requests, bytes_in or bytes_out",
             pattern = "^(id|user|peer|age|idle|requests|bytes_in|bytes_out)$"),
@@ -116,7 +124,7 @@ impl Wanted {
         for (name, value) in parameters {
             match name.as_str() {
                 "user" => wanted.user = Some(value),
-                "peer" => wanted.peer = Some(value),
+                "peer" => wanted.peer = Some(value.parse()?),
                 "idle_over" => {
                     let seconds: Option<f64> = value.strip_suffix('s').unwrap_or(&value).parse().ok();
                     wanted.idle_over =
@@ -158,9 +166,8 @@ impl Wanted {
         let of_user = |user: &String| {
             connection.user.as_deref() == Some(user).filter(|user| !user.is_empty()).map(|u| &**u)
         };
-        let from_peer = |wanted: &String| is_from(&connection.peer, wanted);
         self.user.as_ref().is_none_or(of_user)
-            && self.peer.as_ref().is_none_or(from_peer)
+            && self.peer.is_none_or(|origin| origin.is_of(&connection.peer))
             && self.idle_over.is_none_or(|seconds| connection.idle_seconds > seconds)
     }
 }
@@ -191,11 +198,38 @@ fn address(peer: &str) -> String {
     peer.parse::<SocketAddr>().map_or_else(|_| peer.to_owned(), |peer| peer.ip().to_string())
 }
 
-/// Whether `peer` is at `wanted`, an address with or without a port, however it is spelt.
-fn is_from(peer: &str, wanted: &str) -> bool {
-    let Ok(peer) = peer.parse::<SocketAddr>() else { return peer == wanted };
-    wanted.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == peer.ip())
-        || wanted.parse() == Ok(peer)
+impl FromStr for Origin {
+    type Err = String;
+
+    /// Takes an address however it is spelt. Anything else could match nothing, and an empty answer would be
+    /// read as "nobody is connected from there".
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(socket) = text.parse::<SocketAddr>() {
+            return Ok(Self::Socket(SocketAddr::new(socket.ip().to_canonical(), socket.port())));
+        }
+        // Brackets as in a URL, which keep the colons of an address apart from that of a port.
+        let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let address = match address {
+            Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::from),
+            None => text.parse(),
+        };
+        address.map(|address| Self::Address(address.to_canonical())).map_err(|_| {
+            format!(
+                "peer must be an IP address, with or without a port, such as 192.0.2.7, 192.0.2.7:5000, ::1 or \
+                 [::1]:5000, got `{text}`"
+            )
+        })
+    }
+}
+
+impl Origin {
+    /// Whether a connection from `peer` is from here.
+    fn is_of(self, peer: &str) -> bool {
+        peer.parse::<SocketAddr>().is_ok_and(|peer| match self {
+            Self::Address(address) => address == peer.ip().to_canonical(),
+            Self::Socket(socket) => socket == SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+        })
+    }
 }
 
 fn totals(connections: &[Connection]) -> (Vec<UserTotal>, Vec<PeerTotal>) {
@@ -256,10 +290,13 @@ mod tests {
         assert_eq!(chosen(&[("user", "b")]), Ok((vec![3, 4], 2)));
         assert_eq!(chosen(&[("user", "")]), Ok((vec![2], 1)));
         assert_eq!(chosen(&[("peer", "127.0.0.1")]), Ok((vec![1, 3, 4], 3)));
-        for spelt in ["[::1]:2", "::1", "0:0::0:1"] {
+        for spelt in ["[::1]:2", "[::1]", "::1", "0:0::0:1", "[0:0::0:1]"] {
             assert_eq!(chosen(&[("peer", spelt)]), Ok((vec![2], 1)), "{spelt}");
         }
-        assert_eq!(chosen(&[("peer", "::ffff:127.0.0.1")]), Ok((vec![1, 3, 4], 3)));
+        for spelt in ["::ffff:127.0.0.1", "[::ffff:127.0.0.1]"] {
+            assert_eq!(chosen(&[("peer", spelt)]), Ok((vec![1, 3, 4], 3)), "{spelt}");
+        }
+        assert_eq!(chosen(&[("peer", "[::ffff:127.0.0.1]:3")]), Ok((vec![3], 1)));
         assert_eq!(chosen(&[("peer", "127.0.0.1:99")]), Ok((vec![], 0)));
         assert_eq!(chosen(&[("idle_over", "1")]), Ok((vec![1, 3], 2)));
         assert_eq!(chosen(&[("idle_over", "2.5s")]), Ok((vec![1], 1)));
@@ -275,6 +312,9 @@ mod tests {
             (&[("usr", "b")][..], "unknown parameter `usr`"),
             (&[("user", "a"), ("user", "b")], "`user` is given more than once"),
             (&[("limit", "0")], "limit must be a whole number from 1 to 100000, got `0`"),
+            (&[("peer", "localhost")], "peer must be an IP address, with or without a port"),
+            (&[("peer", "[127.0.0.1]")], "peer must be an IP address, with or without a port"),
+            (&[("peer", "")], "peer must be an IP address, with or without a port"),
             (&[("idle_over", "-1")], "idle_over must be a number of seconds"),
             (&[("idle_over", "inf")], "idle_over must be a number of seconds"),
             (&[("sort", "name")], "sort must be one of id, user, peer"),

@@ -101,7 +101,7 @@ fn refusals(open: bool, changes: bool, has_body: bool) -> impl Iterator<Item = (
     [
         (true, "400", "The request is malformed."),
         (!open, "401", "The token is missing or wrong."),
-        (changes, "403", "The request comes from a web page of another origin."),
+        (true, "403", "The request comes from a web page of another origin."),
         (true, "408", "The body did not arrive in time."),
         (true, "413", "The body is longer than 64 KiB."),
         (true, "414", "The address of the request is too long."),

@@ -89,6 +89,23 @@ fn what_it_says_of_an_answer_is_all_there_is() {
     }
 }
 
+/// The checks that every request has to pass may answer any operation.
+#[test]
+fn every_operation_names_what_the_way_in_may_answer() {
+    let server = Setup::new().start();
+    let document = server.get("/openapi.json").json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let statuses = names(&operation["responses"]);
+            for status in ["400", "403", "408", "413", "421", "431", "503"] {
+                assert!(statuses.contains(status), "{method} {path} may answer {status}: {statuses:?}");
+            }
+        }
+    }
+    let foreign = server.request("GET /stats HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
+    assert_eq!(foreign.status, 403);
+}
+
 /// Lets schemathesis loose on a server, on all that is left of its document.
 fn try_all(left: impl FnOnce(Value) -> Value) {
     let python = match venv::make("schemathesis", SCHEMATHESIS, "schemathesis") {
