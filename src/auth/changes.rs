@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::hasher::Lane;
 use super::record::{self, User};
 use super::rules::{check_password, check_permissions};
 use super::{Account, AccountError, Accounts, NewUser, Permission, Role};
@@ -26,7 +27,7 @@ impl Accounts {
         check_permissions(&permissions, |space| self.is_space(space))?;
         // Before the hash, to spare it; and again below, since somebody may be faster.
         self.check_new(&username)?;
-        let hash = self.inner.hasher.hash(&password).await?;
+        let hash = self.inner.hasher.hash(&password, Lane::Change).await?;
         let _changing = self.changing().await?;
         self.check_new(&username)?;
         self.replace(Account::new(username, role, permissions), hash.into()).await.map(drop)
@@ -39,7 +40,7 @@ impl Accounts {
     pub async fn set_password(&self, username: &str, password: &str) -> Result<(), AccountError> {
         check_password(password)?;
         self.existing(username)?;
-        let hash = self.inner.hasher.hash(password).await?;
+        let hash = self.inner.hasher.hash(password, Lane::Change).await?;
         let _changing = self.changing().await?;
         let user = self.existing(username)?;
         self.replace((*user.account).clone(), hash.into()).await.map(drop)

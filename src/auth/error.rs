@@ -17,10 +17,16 @@ pub enum OpenError {
     Setup(#[from] io::Error),
 }
 
-/// The login was refused. It does not say why: neither whether the user exists nor what was wrong.
+/// The login was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("authentication failed")]
-pub struct LoginError;
+pub enum LoginError {
+    /// It does not say why: neither whether the user exists nor what was wrong.
+    #[error("authentication failed")]
+    Denied,
+    /// The password was not looked at. It may be right.
+    #[error("too many logins are waiting to be checked: try again later")]
+    Busy,
+}
 
 /// Why the users were not changed.
 #[derive(Debug, thiserror::Error)]

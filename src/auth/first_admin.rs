@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::hasher::Lane;
 use super::rules::check_password;
 use super::{Account, AccountError, Accounts, Role};
 use crate::private;
@@ -141,7 +142,8 @@ impl PreparedAdmin {
     /// # Errors
     /// [`FirstAdminError`] if it could not be written.
     pub async fn create(self) -> Result<FirstAdmin, FirstAdminError> {
-        let hash = self.accounts.inner.hasher.hash(&self.password).await.map_err(AccountError::from)?;
+        let hashing = self.accounts.inner.hasher.hash(&self.password, Lane::Change);
+        let hash = hashing.await.map_err(AccountError::from)?;
         let account = Account::new(USERNAME.to_owned(), Role::Admin, BTreeMap::new());
         self.accounts.replace(account, hash.into()).await?;
         // After the account: the other way round, a crash in between would leave a directory that nobody can enter.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bcrypt::HashParts;
 
+use super::hasher::Lane;
 use super::rules::check_permissions;
 use super::{Account, AccountError, Accounts};
 use crate::names;
@@ -82,7 +83,7 @@ impl Accounts {
             return;
         }
         let renewed: Result<(), AccountError> = async {
-            let hash = self.inner.hasher.hash(password).await?;
+            let hash = self.inner.hasher.hash(password, Lane::Login).await?;
             let _changing = self.changing().await?;
             match self.user(username) {
                 Some(user) if *user.hash == *old => {

@@ -7,9 +7,9 @@
 //! # What a login costs
 //! A first login costs the full hash, on threads that give way to everybody else, and so does every
 //! wrong password. After that a [proof](self::proof) makes the same login cheap. The same
-//! attempt made many times at once is [verified once](self::verification). Addresses that fail again and
-//! again are [slowed](self::throttle), except for logins with a proof: nobody who is
-//! known waits for somebody who guesses.
+//! attempt made many times at once is [verified once](self::verification). Who fails again and again is
+//! [slowed](self::throttle), except for logins with a proof: nobody who is known waits for somebody who
+//! guesses. As many wait as can be served in a short time; the others are told so at once.
 
 mod account;
 mod changes;
@@ -125,7 +125,8 @@ impl Accounts {
     }
 
     /// Checks a password. Takes as long as it takes to compute a hash, unless the same login has
-    /// succeeded before; longer for an address that has failed often.
+    /// succeeded before; longer for a user and an address that have failed often. To be dropped when nobody
+    /// waits for it any more: the hash is not computed then, and its turn goes to the next.
     ///
     /// # Errors
     /// [`LoginError`], whatever was wrong.
@@ -159,12 +160,14 @@ impl Accounts {
         match (user, verdict) {
             (Some(user), Verdict::Right) => {
                 self.prove(&user, password);
-                return Ok(Arc::clone(&user.account));
+                Ok(Arc::clone(&user.account))
             }
-            (_, Verdict::Unheard) => {}
-            _ => inner.throttle.failed(peer),
+            (_, Verdict::Unheard) => Err(LoginError::Busy),
+            _ => {
+                inner.throttle.log_failure(peer, username);
+                Err(LoginError::Denied)
+            }
         }
-        Err(LoginError)
     }
 
     /// Grows with every change of any account. A session re-reads its account when it moved.
@@ -177,7 +180,7 @@ impl Accounts {
         self.user(username).map(|user| Arc::clone(&user.account))
     }
 
-    /// Compares `password` with `hash`, once the address has its turn.
+    /// Compares `password` with `hash`, once it is this attempt's turn.
     async fn verify(
         &self,
         mac: Mac,
@@ -187,24 +190,27 @@ impl Accounts {
         peer: IpAddr,
     ) -> Verdict {
         let inner = &*self.inner;
-        match inner.throttle.turn(peer) {
-            Turn::Now => {}
-            Turn::At(turn) => tokio::time::sleep_until(turn).await,
-            Turn::Never(end) => {
-                tokio::time::sleep_until(end).await;
-                return Verdict::Unheard;
-            }
-        }
+        let mut attempt = match inner.throttle.turn(peer, username, &mac).await {
+            Turn::Now(attempt) => attempt,
+            Turn::KnownWrong => return Verdict::Wrong,
+            Turn::Never => return Verdict::Unheard,
+        };
         let verify = async {
-            if !inner.hasher.verify(password, hash.cloned(), self.any_imported_hash()).await {
-                return Verdict::Wrong;
+            match inner.hasher.verify(password, hash.cloned(), self.any_imported_hash()).await {
+                Ok(true) => {}
+                Ok(false) => return Verdict::Wrong,
+                Err(_) => return Verdict::Unheard,
             }
             if let Some(hash) = hash {
                 self.renew_if_imported(username, password, hash).await;
             }
             Verdict::Right
         };
-        inner.verifications.run(mac, verify).await
+        let verdict = inner.verifications.run(mac, verify).await;
+        if verdict == Verdict::Wrong {
+            attempt.failed(mac);
+        }
+        verdict
     }
 
     /// Notes that `password` was verified against the hash of `user`.

@@ -1,101 +1,132 @@
-//! Slows down who guesses passwords, by address.
+//! Slows down who guesses passwords.
 //!
-//! Attempts from an address that has failed too often get turns, further and further apart. Time
-//! forgives: the count halves with every quiet [`HALF_LIFE`]. Other addresses are not affected.
+//! Attempts are counted twice: by user and network address together, and more loosely by the address alone.
+//!
+//! - **By user and address.** Ten failures are free; then attempts get turns, further and further apart. An
+//!   attempt under way counts as a failure until its password has proved right, so guesses sent at once gain
+//!   nothing over guesses sent one by one. Few may wait for a turn: the others are refused at once, in
+//!   words that are not those of a wrong password. Other users of the same address are not affected.
+//! - **By address.** The same over all users, with turns so close together that they delay a right password
+//!   and do not deny it. This one slows a guesser who tries many names.
+//!
+//! A password that was found wrong there lately is not looked at again: programs that go on with an old
+//! password are refused after a pause, and take no turn from the right one.
+//!
+//! Time forgives: a count halves with every quiet [`HALF_LIFE`].
+
+mod gate;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+
+use super::proof::Mac;
+use gate::{Gate, Pace, Pass};
 
 /// Failures that cost nothing: people mistype.
 const FREE: u32 = 10;
 /// The distance between turns after the first failure that is not free; doubled by each further.
 const FIRST: Duration = Duration::from_millis(50);
-/// The largest distance between turns.
-const LARGEST: Duration = Duration::from_secs(2);
-/// Whoever would wait longer for a turn gets none. More than twice the largest distance, so that
-/// beside one program that never gives up there is always a turn to be had.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A count halves in this time without another failure.
 const HALF_LIFE: Duration = Duration::from_secs(60);
-/// So many addresses are remembered; then those that failed least are forgotten.
+
+/// One user from one address. The last that may wait has its turn before the usual `login_timeout` is over.
+static BY_USER: Pace = Pace { free: FREE, first: FIRST, largest: Duration::from_secs(2), most_waiting: 4 };
+/// All users from one address. The same holds for the last of a hundred.
+static BY_ADDRESS: Pace =
+    Pace { free: FREE, first: FIRST, largest: Duration::from_millis(80), most_waiting: 100 };
+
+/// So many pairs of user and address are remembered, and so many addresses; then those that failed least are
+/// forgotten.
+const PAIRS: usize = 20_000;
 const ADDRESSES: usize = 10_000;
 /// At most one log line in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Throttle {
     state: Mutex<State>,
+    /// Users are kept as keyed hashes of their names, which are as long as a guesser likes.
+    names: RandomState,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
-    addresses: HashMap<IpAddr, Record>,
+    pairs: HashMap<Pair, Arc<Gate>>,
+    addresses: HashMap<IpAddr, Arc<Gate>>,
     unlogged: u64,
     logged: Option<Instant>,
 }
 
-struct Record {
-    failures: u32,
-    last: Instant,
-    /// When the next attempt may have its turn.
-    next: Instant,
+/// A network address, and the hash of a user's name.
+type Pair = (IpAddr, u64);
+
+/// What an attempt gets that asks for its turn.
+#[derive(Debug)]
+pub(super) enum Turn<'a> {
+    /// Its password may be verified.
+    Now(Attempt<'a>),
+    /// Its password is known to be wrong.
+    KnownWrong,
+    /// None: too many others wait.
+    Never,
 }
 
-/// When an attempt may go ahead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// At once.
-    Now,
-    /// Then.
-    At(Instant),
-    /// Not at all; it is to be refused then.
-    Never(Instant),
+/// An attempt, under way until this is dropped. Until then it counts as a failure, and after that if it has
+/// [failed](Attempt::failed).
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    throttle: &'a Throttle,
+    pair: Pair,
+    passes: Vec<Pass>,
 }
 
 impl Throttle {
-    /// Gives an attempt from `peer` its turn.
-    pub(super) fn turn(&self, peer: IpAddr) -> Turn {
-        let now = Instant::now();
-        let mut state = self.state();
-        let Some(record) = state.addresses.get_mut(&network(peer)) else { return Turn::Now };
-        let distance = distance(record.failures_at(now));
-        if distance.is_zero() {
-            return Turn::Now;
+    /// Waits until an attempt to log in as `username` from `peer` has its turn. `password` stands for the
+    /// password and all that it is verified against.
+    pub(super) async fn turn(&self, peer: IpAddr, username: &str, password: &Mac) -> Turn<'_> {
+        let pair = self.pair(peer, username);
+        let mut attempt = Attempt { throttle: self, pair, passes: Vec::with_capacity(2) };
+        let gate = find(&mut self.state().pairs, pair, PAIRS, &BY_USER);
+        if let Some(pause) = gate.knows_as_wrong(password) {
+            sleep(pause).await;
+            return Turn::KnownWrong;
         }
-        let turn = record.next.max(now);
-        if turn > now + LONGEST_WAIT {
-            return Turn::Never(now + LONGEST_WAIT);
-        }
-        record.next = turn + distance;
-        if turn == now { Turn::Now } else { Turn::At(turn) }
+        let Some(pass) = gate.pass().await else { return Turn::Never };
+        attempt.passes.push(pass);
+        let gate = find(&mut self.state().addresses, pair.0, ADDRESSES, &BY_ADDRESS);
+        let Some(pass) = gate.pass().await else { return Turn::Never };
+        attempt.passes.push(pass);
+        Turn::Now(attempt)
     }
 
-    /// An attempt from `peer` has failed.
-    pub(super) fn failed(&self, peer: IpAddr) {
-        let now = Instant::now();
+    /// Logs that a login as `username` from `peer` was refused, or counts it for the next line.
+    pub(super) fn log_failure(&self, peer: IpAddr, username: &str) {
+        let (now, pair) = (Instant::now(), self.pair(peer, username));
         let mut state = self.state();
-        state.make_room(now);
-        let record =
-            state.addresses.entry(network(peer)).or_insert(Record { failures: 0, last: now, next: now });
-        record.failures = record.failures_at(now).saturating_add(1);
-        record.last = now;
-        record.next = record.next.max(now + distance(record.failures));
-        let failures = record.failures;
         state.unlogged += 1;
-        if state.logged.is_none_or(|logged| now >= logged + LOG_INTERVAL) {
-            tracing::warn!(
-                address = %peer,
-                recent_failures = failures,
-                since_last_line = state.unlogged,
-                slowed = failures > FREE,
-                "failed logins",
-            );
-            state.logged = Some(now);
-            state.unlogged = 0;
+        if state.logged.is_some_and(|logged| now < logged + LOG_INTERVAL) {
+            return;
         }
+        let failures = state.pairs.get(&pair).map_or(0, |gate| gate.failures());
+        let since_last_line = std::mem::take(&mut state.unlogged);
+        state.logged = Some(now);
+        drop(state);
+        tracing::warn!(
+            address = %peer,
+            recent_failures = failures,
+            since_last_line,
+            slowed = failures > FREE,
+            "failed logins",
+        );
+    }
+
+    fn pair(&self, peer: IpAddr, username: &str) -> Pair {
+        (network(peer), self.names.hash_one(username))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,34 +134,50 @@ impl Throttle {
     }
 }
 
-impl State {
-    fn make_room(&mut self, now: Instant) {
-        if self.addresses.len() < ADDRESSES {
-            return;
+impl Attempt<'_> {
+    /// Its password was wrong.
+    pub(super) fn failed(&mut self, password: Mac) {
+        for pass in &mut self.passes {
+            pass.failed(password);
         }
-        self.addresses.retain(|_, record| record.failures_at(now) > 0);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.passes.clear();
+        let mut state = self.throttle.state();
+        forget_if_unused(&mut state.pairs, &self.pair);
+        forget_if_unused(&mut state.addresses, &self.pair.0);
+    }
+}
+
+/// The gate of `key`, a new one if need be. Of `most`, those that nobody uses and that failed least make room.
+fn find<K: Copy + Eq + Hash>(
+    gates: &mut HashMap<K, Arc<Gate>>,
+    key: K,
+    most: usize,
+    pace: &'static Pace,
+) -> Arc<Gate> {
+    if gates.len() >= most && !gates.contains_key(&key) {
+        let mut failures: Vec<_> = gates.values().map(|gate| gate.failures()).collect();
         // Half of them, so that this is done seldom.
-        if self.addresses.len() >= ADDRESSES {
-            let mut failures: Vec<_> =
-                self.addresses.values().map(|record| record.failures_at(now)).collect();
-            let (_, &mut median, _) = failures.select_nth_unstable(ADDRESSES / 2);
-            self.addresses.retain(|_, record| record.failures_at(now) > median);
-        }
+        let (_, &mut median, _) = failures.select_nth_unstable(most / 2);
+        gates.retain(|_, gate| is_in_use(gate) || gate.failures() > median);
+    }
+    Arc::clone(gates.entry(key).or_insert_with(|| Arc::new(Gate::new(pace))))
+}
+
+fn forget_if_unused<K: Eq + Hash>(gates: &mut HashMap<K, Arc<Gate>>, key: &K) {
+    if gates.get(key).is_some_and(|gate| !is_in_use(gate) && gate.failures() == 0) {
+        gates.remove(key);
     }
 }
 
-impl Record {
-    fn failures_at(&self, now: Instant) -> u32 {
-        let half_lives = now.saturating_duration_since(self.last).as_secs() / HALF_LIFE.as_secs();
-        u32::try_from(half_lives).ok().and_then(|shift| self.failures.checked_shr(shift)).unwrap_or(0)
-    }
-}
-
-fn distance(failures: u32) -> Duration {
-    match failures.checked_sub(FREE + 1) {
-        None => Duration::ZERO,
-        Some(doublings) => FIRST.saturating_mul(2u32.saturating_pow(doublings)).min(LARGEST),
-    }
+/// Whether an attempt waits at a gate or has passed it. Both hold a reference, and get it under the lock of
+/// the map, which holds the other.
+fn is_in_use(gate: &Arc<Gate>) -> bool {
+    Arc::strong_count(gate) > 1
 }
 
 /// Whoever has one IPv6 address has the other 2^64 of its network, too.
@@ -142,77 +189,4 @@ fn network(peer: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-
-    fn fail(throttle: &Throttle, times: u32) {
-        for _ in 0..times {
-            throttle.failed(A);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_failures_are_free() {
-        let throttle = Throttle::default();
-        fail(&throttle, FREE);
-        assert_eq!(throttle.turn(A), Turn::Now);
-        assert_eq!(throttle.turn(A), Turn::Now);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn then_turns_come_further_and_further_apart() {
-        let throttle = Throttle::default();
-        let start = Instant::now();
-        fail(&throttle, FREE + 1);
-        assert_eq!(throttle.turn(A), Turn::At(start + FIRST));
-        assert_eq!(throttle.turn(A), Turn::At(start + FIRST * 2));
-        fail(&throttle, 1);
-        assert_eq!(throttle.turn(A), Turn::At(start + FIRST * 3));
-        assert_eq!(throttle.turn(A), Turn::At(start + FIRST * 5));
-        assert_eq!(throttle.turn(B), Turn::Now);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_distance_has_an_end_and_so_has_the_queue() {
-        let throttle = Throttle::default();
-        let start = Instant::now();
-        fail(&throttle, 1000);
-        assert_eq!(throttle.turn(A), Turn::At(start + LARGEST));
-        assert_eq!(throttle.turn(A), Turn::At(start + LARGEST * 2));
-        assert_eq!(throttle.turn(A), Turn::Never(start + LONGEST_WAIT));
-        assert_eq!(throttle.turn(A), Turn::Never(start + LONGEST_WAIT));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn time_forgives() {
-        let throttle = Throttle::default();
-        fail(&throttle, 2 * FREE);
-        tokio::time::advance(HALF_LIFE).await;
-        assert_eq!(throttle.turn(A), Turn::Now);
-        tokio::time::advance(HALF_LIFE * 40).await;
-        throttle.failed(A);
-        assert_eq!(throttle.turn(A), Turn::Now);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn memory_is_bounded_and_the_worst_are_remembered() {
-        let throttle = Throttle::default();
-        fail(&throttle, 100);
-        for bits in 0..3 * ADDRESSES as u32 {
-            throttle.failed(std::net::Ipv4Addr::from_bits(bits).into());
-        }
-        assert!(throttle.state().addresses.len() <= ADDRESSES);
-        assert_ne!(throttle.turn(A), Turn::Now);
-    }
-
-    #[test]
-    fn one_network_of_ipv6_is_one_address() {
-        let one: IpAddr = "2001:db8::1".parse().unwrap();
-        assert_eq!(network(one), network("2001:db8::ffff:1".parse().unwrap()));
-        assert_ne!(network(one), network("2001:db8:0:1::1".parse().unwrap()));
-        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), A);
-    }
-}
+mod tests;

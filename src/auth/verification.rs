@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// It got no turn, so nobody looked at it.
+    /// It was not looked at, since too many others were waiting.
     Unheard,
 }
 
