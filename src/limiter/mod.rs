@@ -129,17 +129,29 @@ impl Limiter {
         })
     }
 
-    /// Takes a place, if there is one. Never waits.
+    /// Takes a place, if there is one, and counts a rejection if there is none. Never waits.
     ///
     /// # Errors
     /// [`Full`] if as many permits are held as the limit allows.
     pub fn try_acquire(&self) -> Result<Permit, Full> {
+        self.attempt().inspect_err(|_| self.count_rejection())
+    }
+
+    /// Counts an [attempt](Self::attempt) that is given up.
+    pub fn count_rejection(&self) {
+        self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a place, if there is one. Without one nothing is counted: the attempt may be made again.
+    ///
+    /// # Errors
+    /// As [`Limiter::try_acquire`].
+    pub fn attempt(&self) -> Result<Permit, Full> {
         let shared = &*self.shared;
         let mut seen = shared.word.load(Ordering::Acquire);
         loop {
             let Snapshot { limit, active } = Snapshot::unpack(seen);
             if active >= limit {
-                shared.rejected.fetch_add(1, Ordering::Relaxed);
                 return Err(Full { limit });
             }
             // `active` is the lower half and below `limit`, so the sum cannot carry into the limit.

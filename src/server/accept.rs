@@ -1,4 +1,8 @@
 //! Accepting: takes connections, admits them or turns them away, and survives a shortage of descriptors.
+//!
+//! A departure counts before an arrival: a client that finds no place free is [undecided](super::undecided)
+//! until all workers have taken in the hang-ups that came before it, and those who come after it queue
+//! behind it.
 
 use std::fmt;
 use std::io;
@@ -19,6 +23,7 @@ use crate::limiter::Permit;
 use super::Shared;
 use super::full::Rejection;
 use super::linger::Linger;
+use super::undecided::Undecided;
 
 /// How long a client's machine may acknowledge nothing until it counts as gone, in milliseconds: less than two
 /// minutes, so that the place is free by then.
@@ -58,7 +63,7 @@ struct Shortage {
 
 /// Connections, and those that are being turned away, have all the descriptors that they may have.
 #[derive(Debug, thiserror::Error)]
-#[error("{open} connections are open, and {lingering} are being closed")]
+#[error("{open} connections are open, and {lingering} are being closed by other threads")]
 struct AllTaken {
     open: u32,
     lingering: usize,
@@ -69,6 +74,7 @@ struct AllTaken {
 pub(super) struct Acceptor {
     listener: TcpListener,
     rejection: Rejection,
+    undecided: Undecided,
     shortage: Shortage,
     /// Until when there is no point in trying.
     paused_until: Option<Instant>,
@@ -94,6 +100,8 @@ pub(super) enum Accepted {
     Other,
     /// Nobody waits.
     Nobody,
+    /// So many are undecided that there is no room for more until some are decided.
+    Crowded,
     /// There are no descriptors: not to be tried before [`Acceptor::paused_until`].
     Short,
 }
@@ -101,7 +109,9 @@ pub(super) enum Accepted {
 impl Acceptor {
     /// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
     /// system calls for each.
-    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+    ///
+    /// `others` is the number of workers beside the one that accepts.
+    pub(super) fn new(listener: TcpListener, others: usize) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         set_tcp_nodelay(&listener, true)?;
         // Probes find out that a silent client's machine is gone. While an answer is on its way none are
@@ -114,6 +124,7 @@ impl Acceptor {
         Ok(Self {
             listener,
             rejection: Rejection::default(),
+            undecided: Undecided::new(others),
             shortage: Shortage::default(),
             paused_until: None,
         })
@@ -121,6 +132,11 @@ impl Acceptor {
 
     pub(super) fn listener(&self) -> &TcpListener {
         &self.listener
+    }
+
+    /// Waits for nobody until it is known whether those who came before have a place.
+    pub(super) fn pause_for(&mut self, pause: Duration, now: Instant) {
+        self.paused_until = Some(now + pause);
     }
 
     pub(super) fn paused_until(&self) -> Option<Instant> {
@@ -132,7 +148,12 @@ impl Acceptor {
         self.paused_until.take_if(|until| *until <= now).is_some()
     }
 
-    /// Accepts one connection, and gives it a permit or turns it away.
+    /// Clients that found no place free.
+    pub(super) fn undecided(&mut self) -> &mut Undecided {
+        &mut self.undecided
+    }
+
+    /// Accepts one connection, and gives it a permit or has it wait to be turned away.
     ///
     /// # Errors
     /// The listener is of no use any more.
@@ -142,14 +163,21 @@ impl Acceptor {
         linger: &mut Linger,
         now: Instant,
     ) -> io::Result<Accepted> {
-        if let Err(all_taken) = room(shared, linger, now) {
+        if let Err(all_taken) = self.make_room(shared, linger, now) {
+            if !self.undecided.is_empty() {
+                // Some will be turned away within milliseconds, and can be cut off then.
+                return Ok(Accepted::Crowded);
+            }
             let pause = self.shortage.next_pause(&all_taken).min(REJECTION_PAUSE);
             return Ok(self.pause(now + pause));
+        }
+        if self.undecided.is_full() {
+            return Ok(Accepted::Crowded);
         }
         match acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
                 self.shortage.relax();
-                Ok(self.welcome(shared, linger, now, socket, peer))
+                Ok(self.welcome(shared, now, socket, peer))
             }
             Err(Errno::AGAIN) => {
                 self.shortage.end();
@@ -160,6 +188,8 @@ impl Acceptor {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                     Ok(Accepted::Other)
                 }
+                // Others have taken more than their share: those who linger are the first to go.
+                Fault::Shortage if linger.cut(now) => Ok(Accepted::Other),
                 Fault::Shortage => {
                     let pause = self.shortage.next_pause(&error);
                     Ok(self.pause(now + pause))
@@ -172,7 +202,6 @@ impl Acceptor {
     fn welcome(
         &mut self,
         shared: &Shared,
-        linger: &mut Linger,
         now: Instant,
         socket: OwnedFd,
         peer: Option<SocketAddrAny>,
@@ -184,41 +213,86 @@ impl Acceptor {
         if shared.probe.is(peer) {
             return Accepted::Probe(socket);
         }
-        match shared.services.limiter.try_acquire() {
-            Ok(permit) => {
-                // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let id = shared.ids.fetch_add(1, Ordering::Relaxed);
-                Accepted::Client(Arrival { id, socket, peer, permit })
-            }
-            Err(full) => {
-                shared.turned_away.count(full);
-                self.rejection.send(socket, full, linger, now);
-                Accepted::Other
-            }
+        // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if self.undecided.is_empty()
+            && let Ok(permit) = shared.services.limiter.attempt()
+        {
+            return Accepted::Client(Arrival::new(shared, socket, peer, permit));
         }
+        self.undecided.push(socket, peer, now);
+        Accepted::Other
+    }
+
+    /// Decides on those who have waited for long enough, on all if it is the `last_chance`: returns those that have
+    /// a place, and turns the others away.
+    pub(super) fn decide(
+        &mut self,
+        shared: &Shared,
+        linger: &mut Linger,
+        now: Instant,
+        last_chance: bool,
+    ) -> Vec<Arrival> {
+        let limiter = &shared.services.limiter;
+        let mut arrivals = Vec::new();
+        while let Some(client) = self.undecided.next(now, last_chance) {
+            // Whatever becomes of it, there may be room to accept again.
+            self.paused_until = self.paused_until.map(|until| until.min(now));
+            let full = match limiter.attempt() {
+                Ok(permit) => {
+                    arrivals.push(Arrival::new(shared, client.socket, client.peer, permit));
+                    continue;
+                }
+                Err(full) => full,
+            };
+            if client.has_hung_up() {
+                tracing::debug!(peer = %client.peer, "a client was gone before it was turned away");
+                continue;
+            }
+            let client = if arrivals.is_empty() || last_chance {
+                client
+            } else {
+                // Those who have just been let in may be gone already, too.
+                match self.undecided.wait_on(client, now) {
+                    Ok(()) => break,
+                    Err(client) => client,
+                }
+            };
+            limiter.count_rejection();
+            shared.turned_away.count(full, client.peer.ip());
+            self.rejection.send(client.socket, full, linger, now);
+        }
+        arrivals
     }
 
     fn pause(&mut self, until: Instant) -> Accepted {
         self.paused_until = Some(until);
         Accepted::Short
     }
+
+    /// Sees to it that there is a descriptor for one more connection, if need be by cutting off those who linger:
+    /// neither the next client nor the probe waits for them. What is in the reserve is not for clients: without
+    /// it the operator could not get in.
+    fn make_room(&self, shared: &Shared, linger: &mut Linger, now: Instant) -> Result<(), AllTaken> {
+        let limiter = &shared.services.limiter;
+        let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
+        loop {
+            let open = limiter.snapshot().active;
+            let lingering = shared.lingering.load(Ordering::Relaxed);
+            if open as usize + lingering + self.undecided.len() < all {
+                return Ok(());
+            }
+            if !linger.cut(now) {
+                return Err(AllTaken { open, lingering });
+            }
+        }
+    }
 }
 
-/// Whether there is a descriptor for one more connection. What is in the reserve is not for clients:
-/// without it the operator could not get in.
-fn room(shared: &Shared, linger: &mut Linger, now: Instant) -> Result<(), AllTaken> {
-    let limiter = &shared.services.limiter;
-    let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
-    let taken = || {
-        let open = limiter.snapshot().active;
-        let lingering = shared.lingering.load(Ordering::Relaxed);
-        if open as usize + lingering < all { Ok(()) } else { Err(AllTaken { open, lingering }) }
-    };
-    taken().or_else(|_| {
-        linger.sweep(now);
-        taken()
-    })
+impl Arrival {
+    fn new(shared: &Shared, socket: OwnedFd, peer: SocketAddr, permit: Permit) -> Self {
+        Self { id: shared.ids.fetch_add(1, Ordering::Relaxed), socket, peer, permit }
+    }
 }
 
 impl Fault {

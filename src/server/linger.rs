@@ -3,9 +3,10 @@
 //! A socket that is closed while the client's input is unread, or before it comes in, answers with a
 //! reset, and a reset can destroy the line that was sent before it. So the sending side is shut, and the
 //! socket is kept until the client has closed its side: as long as it has sent something within [`LONGEST`],
-//! though not for ever, and at most [`MAX_LINGERING`] of them; beyond that they are closed at once. Those of
+//! though not for ever, and at most [`MAX_LINGERING`] of them: then each new one cuts the oldest off. Those of
 //! connections that the server ends in good order are all kept, as many as there were: no client can make them
-//! more.
+//! more. When descriptors are short, the oldest of all are [cut off](Linger::cut): nobody waits for those who
+//! are slow to close.
 //!
 //! There is no task, no timer and no readiness registration per socket: whoever adds a socket looks after
 //! two that have waited longest, and the sweep after all. Those that were found to be sending are looked after
@@ -106,11 +107,23 @@ impl Linger {
         if self.waiting.len() >= UNHURRIED {
             self.look_after(2, now);
         }
-        if self.count.fetch_add(1, Ordering::Relaxed) < MAX_LINGERING {
+        // Without one here that could make room, other workers have them all.
+        if self.count.load(Ordering::Relaxed) < MAX_LINGERING || self.cut(now) {
+            self.count.fetch_add(1, Ordering::Relaxed);
             self.waiting.push_back(Lingering::new(longest, socket, now));
-        } else {
-            self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Closes the socket that was looked after the longest ago. `false` if there is none.
+    pub(super) fn cut(&mut self, now: Instant) -> bool {
+        let Some(mut lingering) = self.waiting.pop_front().or_else(|| self.busy.pop_front()) else {
+            return false;
+        };
+        // With nothing left to read, closing sends no reset, which could destroy the last line.
+        lingering.look(now);
+        drop(lingering);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     /// Ends a connection in good order: closes its socket as soon as the client has seen all that was sent. It
@@ -209,7 +222,7 @@ impl Lingering {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -234,7 +247,14 @@ mod tests {
         clients.extend(more);
         sockets.into_iter().for_each(|socket| linger.end(socket, now));
         assert_eq!(count.load(Ordering::Relaxed), MAX_LINGERING + 10);
+        // The oldest were cut off for the newest, and all of them have been told.
+        let mut text = Vec::new();
+        clients[0].read_to_end(&mut text).unwrap();
+        assert_eq!(text, b"no");
+        let closed = |client: &UnixStream| (&*client).write(b"x").is_err();
+        assert_eq!(clients.iter().filter(|client| closed(client)).count(), 10);
 
+        clients.drain(..10);
         clients.truncate(5);
         linger.sweep(now);
         assert_eq!(count.load(Ordering::Relaxed), 5, "the others have hung up");

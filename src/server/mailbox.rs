@@ -39,6 +39,12 @@ pub(super) enum Message {
     Probe(Probe),
     /// Look for connections, and pass it on as a probe.
     Heartbeat(oneshot::Sender<()>),
+    /// Take in all hang-ups that have been received, and say so, in this round.
+    TakeHangUps(u64),
+    /// Another worker has done so.
+    HangUpsTaken(u64),
+    /// Cut off some who linger: there are no descriptors for the next.
+    MakeRoom,
     /// Close the listener.
     StopAccepting(oneshot::Sender<()>),
     /// Let connections end, and say when there are none.

@@ -7,7 +7,8 @@
 //! back through the worker's [`mailbox`].
 //!
 //! The way of a connection: [`accept`] takes it and asks the limiter for a permit. Without one it is
-//! turned away ([`full`]) with a lingering close ([`linger`]). With one it becomes a [`connection`], which
+//! turned away ([`full`]) with a lingering close ([`linger`]), once the hang-ups that came before it are taken
+//! in ([`undecided`]). With one it becomes a [`connection`], which
 //! owns the permit, so that every way out of it frees the place. Buffers come from a pool ([`buffers`])
 //! when there is something to read; how much all of them may take is bounded by the [`budget`].
 //!
@@ -26,6 +27,7 @@ mod endings;
 mod full;
 mod linger;
 mod mailbox;
+mod peers;
 mod probe;
 mod readiness;
 mod requests;
@@ -33,6 +35,7 @@ mod roster;
 mod starved;
 mod tally;
 mod ticks;
+mod undecided;
 mod worker;
 
 use std::io;
@@ -62,6 +65,7 @@ pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOu
 pub use drain::Drained;
 pub use endings::Ending;
 pub use linger::MAX_LINGERING;
+pub use peers::RejectedPeer;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};
 
@@ -170,9 +174,10 @@ impl Server {
     /// As [`Server::start`].
     pub fn start_with(listener: TcpListener, services: Services, workers: usize) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let mut acceptor = Some(Acceptor::new(listener)?);
+        let workers = workers.max(1);
+        let mut acceptor = Some(Acceptor::new(listener, workers - 1)?);
         let mailboxes =
-            (0..workers.max(1)).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
+            (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
         let budget = Arc::<Budget>::default();
         let shared = Arc::new(Shared {
             services,

@@ -89,6 +89,10 @@ pub(super) struct Worker {
     orders: Option<Orders>,
     draining: Option<oneshot::Sender<()>>,
     drains: bool,
+    /// How often all sockets were looked at, and all that they had was taken in.
+    looks: u64,
+    /// The round in which another worker has asked for such a look, and how many there had been by then.
+    asked: Option<(u64, u64)>,
     /// Until when sockets may linger that do so when the thread is to end.
     stopping: Option<Instant>,
 }
@@ -159,6 +163,8 @@ impl Worker {
             orders: None,
             draining: None,
             drains: false,
+            looks: 0,
+            asked: None,
             stopping: None,
         })
     }
@@ -185,11 +191,21 @@ impl Worker {
             for message in messages.drain(..) {
                 self.read_message(message)?;
             }
+            let mut somebody_comes = false;
             for event in events.iter() {
-                self.notice(event)?;
+                somebody_comes |= self.notice(event);
             }
             self.go_on();
             self.submit();
+            // Departures count before arrivals.
+            if events.are_all() {
+                self.looked();
+            }
+            self.decide(false);
+            if somebody_comes {
+                self.accept()?;
+                self.begin_round();
+            }
             self.resume_accepting()?;
             if is_due && self.look.has_seen_all(&events, self.connections.len()) {
                 self.judge(asked);
@@ -210,9 +226,10 @@ impl Worker {
 
     /// How long there is nothing to do if nothing happens.
     fn timeout(&mut self) -> Option<Duration> {
-        if !self.again.is_empty() || !self.mailbox.fall_asleep() {
+        if !self.again.is_empty() || self.asked.is_some() || !self.mailbox.fall_asleep() {
             return Some(Duration::ZERO);
         }
+        let undecided = self.acceptor.as_mut().and_then(|acceptor| acceptor.undecided().pause(self.now));
         let until = |then: Instant| then.saturating_duration_since(self.now);
         let pause = self.acceptor.as_ref().and_then(Acceptor::paused_until).map(until);
         let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
@@ -226,13 +243,14 @@ impl Worker {
             || self.shared.endings.is_going_on()
             || (self.number == 0 && self.shared.budget.is_paused());
         let tick = ticks.then(|| until(self.next_tick));
-        [pause, starved, stopping, busy, tick].into_iter().flatten().min()
+        [undecided, pause, starved, stopping, busy, tick].into_iter().flatten().min()
     }
 
-    fn notice(&mut self, event: Event) -> io::Result<()> {
+    /// Notes what has happened. Whether somebody waits to be accepted.
+    fn notice(&mut self, event: Event) -> bool {
         match event.key {
-            WAKER => Ok(()),
-            LISTENER => self.accept(),
+            WAKER => {}
+            LISTENER => return true,
             key => {
                 if let Some(token) = Token::from_key(key)
                     && let Some(connection) = find(&mut self.connections, token)
@@ -242,9 +260,18 @@ impl Worker {
                         self.give_turn(token, Connection::turn);
                     }
                 }
-                Ok(())
             }
         }
+        false
+    }
+
+    /// All sockets were looked at, and all that they had was taken in.
+    fn looked(&mut self) {
+        self.looks += 1;
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.undecided().looked();
+        }
+        self.answer_round();
     }
 
     fn committed(&mut self, token: Token, outcomes: Result<&[Outcome], &StoreError>) {

@@ -18,14 +18,62 @@ impl Worker {
                 Accepted::Client(arrival) => self.assign(arrival),
                 Accepted::Probe(socket) => self.pass_on(Probe::Connection(socket)),
                 Accepted::Other => {}
-                Accepted::Nobody => return Ok(()),
-                Accepted::Short => return self.readiness.forget(acceptor.listener()),
+                Accepted::Nobody => break,
+                Accepted::Crowded => {
+                    let pause = acceptor.undecided().pause(self.now).unwrap_or_default();
+                    // The listener would wake this thread again and again.
+                    if !pause.is_zero() {
+                        acceptor.pause_for(pause, self.now);
+                        self.readiness.forget(acceptor.listener())?;
+                    }
+                    break;
+                }
+                Accepted::Short => {
+                    self.readiness.forget(acceptor.listener())?;
+                    self.tell_others(|| Message::MakeRoom);
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    /// Accepts again after a shortage.
+    /// Decides on clients that found no place free, and has the other workers look whether there is one now.
+    pub(super) fn decide(&mut self, last_chance: bool) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if acceptor.undecided().is_empty() {
+            return;
+        }
+        let arrivals = acceptor.decide(&self.shared, &mut self.linger, self.now, last_chance);
+        for arrival in arrivals {
+            self.assign(arrival);
+        }
+        self.begin_round();
+    }
+
+    pub(super) fn begin_round(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if let Some(round) = acceptor.undecided().begin_round(self.now) {
+            self.tell_others(|| Message::TakeHangUps(round));
+        }
+    }
+
+    fn tell_others(&self, message: impl Fn() -> Message) {
+        for mailbox in self.shared.mailboxes.iter().filter(|mailbox| !Arc::ptr_eq(mailbox, &self.mailbox)) {
+            mailbox.send(message());
+        }
+    }
+
+    /// Tells the worker that accepts that all hang-ups of which it had asked are taken in.
+    pub(super) fn answer_round(&mut self) {
+        if let Some((round, _)) = self.asked.take_if(|(_, looks)| *looks < self.looks)
+            && let Some(first) = self.shared.mailboxes.first()
+        {
+            first.send(Message::HangUpsTaken(round));
+        }
+    }
+
+    /// Accepts again after a pause.
     pub(super) fn resume_accepting(&mut self) -> io::Result<()> {
         if let Some(acceptor) = &mut self.acceptor
             && acceptor.resume(self.now)
@@ -37,6 +85,7 @@ impl Worker {
 
     /// Closes the listener.
     pub(super) fn stop_accepting(&mut self) -> io::Result<()> {
+        self.decide(true);
         match self.acceptor.take() {
             // Its closing alone would not do: the listener may be open in whoever has handed it over.
             Some(acceptor) if acceptor.paused_until().is_none() => self.readiness.forget(acceptor.listener()),

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::sync::oneshot;
 
+use super::super::accept::KEPT_FOR_REJECTIONS;
 use super::super::connection::Connection;
 use super::super::endings::Ending;
 use super::super::linger::LONGEST;
@@ -28,6 +29,17 @@ impl Worker {
                     self.accept()?;
                 }
                 self.pass_on(Probe::Heartbeat(answer));
+            }
+            Message::TakeHangUps(round) => self.asked = Some((round, self.looks + 1)),
+            Message::HangUpsTaken(round) => {
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.undecided().taken(round);
+                }
+            }
+            Message::MakeRoom => {
+                for _ in 0..KEPT_FOR_REJECTIONS {
+                    self.linger.cut(self.now);
+                }
             }
             Message::StopAccepting(stopped) => {
                 self.stop_accepting()?;

@@ -1,0 +1,136 @@
+//! Which addresses are turned away most often, counted in little memory however many there are.
+//!
+//! The counter is that of "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table
+//! takes the place of the one that was counted least, and its count with it. So an address that has more than
+//! one in [`PEERS`] of all rejections is always in the table, and no count is too low.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// So many addresses are counted.
+const PEERS: usize = 64;
+
+/// An address from which clients were turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedPeer {
+    /// The address.
+    pub address: IpAddr,
+    /// How often at most.
+    pub rejections: u64,
+    /// How many of those may have been of addresses that are not counted any more.
+    pub uncertain: u64,
+    /// When last.
+    pub last: SystemTime,
+}
+
+/// Rejections by address.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Mutex<Vec<Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    peer: RejectedPeer,
+    /// Those since the last summary.
+    recent: u64,
+}
+
+impl Peers {
+    pub(super) fn count(&self, address: IpAddr) {
+        let now = SystemTime::now();
+        let mut entries = self.entries();
+        let entry = match entries.iter().position(|entry| entry.peer.address == address) {
+            Some(found) => found,
+            None if entries.len() < PEERS => {
+                entries.reserve_exact(PEERS);
+                let peer = RejectedPeer { address, rejections: 0, uncertain: 0, last: now };
+                entries.push(Entry { peer, recent: 0 });
+                entries.len() - 1
+            }
+            None => {
+                let least = entries.iter().enumerate().min_by_key(|(_, entry)| entry.peer.rejections);
+                let Some((least, _)) = least else { return };
+                let rejections = entries[least].peer.rejections;
+                let peer = RejectedPeer { address, rejections, uncertain: rejections, last: now };
+                entries[least] = Entry { peer, recent: 0 };
+                least
+            }
+        };
+        let entry = &mut entries[entry];
+        entry.peer.rejections += 1;
+        entry.peer.last = now;
+        entry.recent += 1;
+    }
+
+    /// Those that were turned away most often, those first.
+    pub(super) fn most(&self) -> Vec<RejectedPeer> {
+        let mut peers: Vec<_> = self.entries().iter().map(|entry| entry.peer).collect();
+        peers.sort_by(|one, other| {
+            other.rejections.cmp(&one.rejections).then_with(|| one.address.cmp(&other.address))
+        });
+        peers
+    }
+
+    /// Of those since the last call, at most `most` that were turned away most often, with how often.
+    pub(super) fn take_recent(&self, most: usize) -> Vec<(IpAddr, u64)> {
+        let mut entries = self.entries();
+        let mut recent: Vec<_> = entries
+            .iter_mut()
+            .map(|entry| (entry.peer.address, std::mem::take(&mut entry.recent)))
+            .filter(|(_, rejections)| *rejections > 0)
+            .collect();
+        drop(entries);
+        recent.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        recent.truncate(most);
+        recent
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
+    }
+
+    #[test]
+    fn whoever_comes_often_is_found_among_many_who_come_once() {
+        let peers = Peers::default();
+        for number in 0..100_000 {
+            peers.count(address(1000 + number));
+            if number % 10 == 0 {
+                peers.count(address(1));
+            }
+            if number % 20 == 0 {
+                peers.count(address(2));
+            }
+        }
+        let most = peers.most();
+        assert_eq!(most.len(), PEERS);
+        let [first, second, third, ..] = most[..] else { panic!("{most:?}") };
+        assert_eq!((first.address, second.address), (address(1), address(2)));
+        assert!((10_000..12_000).contains(&first.rejections), "{first:?}");
+        assert!(first.rejections - first.uncertain <= 10_000);
+        assert!(third.rejections - third.uncertain <= 1, "{third:?}");
+    }
+
+    #[test]
+    fn recent_ones_are_told_once() {
+        let peers = Peers::default();
+        for number in [1, 2, 2, 3, 3, 3] {
+            peers.count(address(number));
+        }
+        assert_eq!(peers.take_recent(2), [(address(3), 3), (address(2), 2)]);
+        assert_eq!(peers.take_recent(2), []);
+        peers.count(address(1));
+        assert_eq!(peers.take_recent(2), [(address(1), 1)]);
+        assert_eq!(peers.most()[0].rejections, 3, "the total goes on");
+    }
+}
