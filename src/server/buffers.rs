@@ -9,6 +9,8 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use tokio::task::AbortHandle;
+
 use crate::store::{Read, Write};
 
 use super::budget::Charge;
@@ -53,6 +55,8 @@ pub(super) struct Work {
     pub(super) mark: Option<(Ticks, u64)>,
     /// How many bytes of its request were there when there was no memory for them.
     pub(super) unread: usize,
+    /// The check of a login that is under way: nobody else needs it.
+    pub(super) login: Option<AbortHandle>,
     /// Requests that are to be counted.
     pub(super) tally: Tally,
     /// How many bytes the budget was charged with for all this.
@@ -186,6 +190,11 @@ impl Input {
         self.start = self.searched;
     }
 
+    /// Whether there is a whole line.
+    pub(super) fn has_line(&self) -> bool {
+        memchr::memchr(b'\n', &self.bytes[self.start..]).is_some()
+    }
+
     /// Whether all bytes are consumed.
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.bytes.len()
@@ -250,6 +259,9 @@ impl Pool {
 
     /// Takes work back, whatever is in it.
     pub(super) fn give(&mut self, mut work: Box<Work>) {
+        if let Some(login) = work.login.take() {
+            login.abort();
+        }
         let capacity = work.input.bytes.capacity().max(work.output.capacity()).max(work.tally.held());
         if capacity > LARGEST_KEPT || self.spare.len() >= MOST_KEPT {
             return;
@@ -268,6 +280,7 @@ impl Pool {
             mark,
             unread,
             tally,
+            login: _,
         } = &mut *work;
         input.bytes.clear();
         (input.start, input.searched) = (0, 0);

@@ -6,6 +6,7 @@
 //! slab: no task, no timer, and no buffer unless it has begun a request.
 
 mod errands;
+mod parting;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -47,6 +48,9 @@ const WATCHED_BRIEFLY: Duration = Duration::from_millis(500);
 
 /// Whoever has sent so much of its request that it was not read goes on, as far as it can.
 const PLENTY: usize = 4096;
+/// How long the store or an administrator's request may take until the client is told that there is no answer:
+/// longer than any disk that comes back.
+const LONGEST_ERRAND: Duration = Duration::from_secs(120);
 
 /// One client's connection.
 #[derive(Debug)]
@@ -80,8 +84,9 @@ pub(super) struct Connection {
     bytes_in: u64,
     bytes_out: u64,
     work: Option<Box<Work>>,
-    /// Declared last: when its place is free, everything else of the connection is gone.
-    permit: Permit,
+    /// Declared last: when its place is free, everything else of the connection is gone. `None` if the client has
+    /// ended its side and only waits for a last answer, which takes no place.
+    permit: Option<Permit>,
 }
 
 /// What a connection waits for.
@@ -123,6 +128,8 @@ pub(super) enum Turn {
     Again,
     /// There is no memory for what the client wants to say.
     Starved(Hunger),
+    /// The client has ended its side, and all that it still waits for is an answer. It needs no place for that.
+    Parts,
     /// It is over.
     Over(Ending),
 }
@@ -150,7 +157,7 @@ impl Connection {
             bytes_in: 0,
             bytes_out: 0,
             work: None,
-            permit,
+            permit: Some(permit),
         }
     }
 
@@ -242,7 +249,11 @@ impl Connection {
     /// Why the connection is to be ended now, if the client has kept us waiting for too long.
     pub(super) fn overdue(&self, settings: &ClientSettings, now: Ticks) -> Option<Ending> {
         let (longest, ending) = match self.state {
-            State::Awaiting => return None,
+            State::Awaiting if self.is_guest() => {
+                let late = now.since(self.connected) > Ticks::count(settings.login_timeout);
+                return late.then_some(Ending::LoginTimeout);
+            }
+            State::Awaiting => (Some(LONGEST_ERRAND), Ending::NoAnswer),
             State::Sending => (Some(STALLED), Ending::NotReading),
             State::Listening if self.is_guest() => (Some(settings.login_timeout), Ending::LoginTimeout),
             State::Listening if self.has_begun() || self.kept_waiting => {
@@ -318,7 +329,7 @@ impl Connection {
 
     fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, Ending> {
         if self.state == State::Awaiting {
-            return Ok(Turn::Waits);
+            return self.wait();
         }
         if self.state == State::Sending {
             if !self.send(token, desk)? {
@@ -341,12 +352,21 @@ impl Connection {
                 }
                 let reads_on = matches!(step, Step::Read);
                 match step {
-                    Step::Commit => return Ok(self.commit(token, desk)),
-                    Step::Fetch => return Ok(self.fetch(token, desk)),
-                    Step::Administer(request) => return Ok(self.administer(*request, token, desk)),
+                    Step::Commit => {
+                        self.commit(token, desk);
+                        return self.wait();
+                    }
+                    Step::Fetch => {
+                        self.fetch(token, desk);
+                        return self.wait();
+                    }
+                    Step::Administer(request) => {
+                        self.administer(*request, token, desk);
+                        return self.wait();
+                    }
                     Step::LogIn(login) => {
                         if !self.log_in(login, token, desk) {
-                            return Ok(Turn::Waits);
+                            return self.wait();
                         }
                         continue;
                     }

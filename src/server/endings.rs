@@ -22,6 +22,8 @@ pub enum Ending {
     Unreachable,
     /// The login was refused, and the client was told.
     LoginDenied,
+    /// Too many logins were waiting to be checked, and the client was told.
+    LoginBusy,
     /// There was no login in time.
     LoginTimeout,
     /// The client was silent for too long.
@@ -30,6 +32,8 @@ pub enum Ending {
     TooSlow,
     /// The client did not read its answers.
     NotReading,
+    /// What the client waited for took too long, and it was told.
+    NoAnswer,
     /// The client sent what this protocol does not allow, and was told.
     Protocol,
     /// The account of the session was deleted, and the client was told.
@@ -74,14 +78,16 @@ struct Burst {
 
 impl Ending {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Client,
         Self::Unreachable,
         Self::LoginDenied,
+        Self::LoginBusy,
         Self::LoginTimeout,
         Self::IdleTimeout,
         Self::TooSlow,
         Self::NotReading,
+        Self::NoAnswer,
         Self::Protocol,
         Self::AccountRemoved,
         Self::Killed,
@@ -96,10 +102,12 @@ impl Ending {
             Self::Client => "client",
             Self::Unreachable => "unreachable",
             Self::LoginDenied => "login_denied",
+            Self::LoginBusy => "login_busy",
             Self::LoginTimeout => "login_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::TooSlow => "too_slow",
             Self::NotReading => "not_reading",
+            Self::NoAnswer => "no_answer",
             Self::Protocol => "protocol",
             Self::AccountRemoved => "account_removed",
             Self::Killed => "killed",
@@ -121,7 +129,9 @@ impl Ending {
 
     pub(super) fn manner(self) -> Manner {
         match self {
-            Self::LoginDenied | Self::Protocol | Self::AccountRemoved => Manner::AfterLastLine,
+            Self::LoginDenied | Self::LoginBusy | Self::NoAnswer | Self::Protocol | Self::AccountRemoved => {
+                Manner::AfterLastLine
+            }
             Self::Killed | Self::Drained => Manner::AfterAnswers,
             Self::TooSlow => Manner::WithLastLine,
             Self::Client
@@ -138,6 +148,8 @@ impl Ending {
     fn sentence(self) -> Option<&'static str> {
         match self {
             Self::Unreachable => Some("the client's machine did not answer"),
+            Self::LoginBusy => Some("too many logins were waiting to be checked"),
+            Self::NoAnswer => Some("what the client waited for took too long"),
             Self::LoginTimeout => Some("the client had not logged in within client.login_timeout"),
             Self::IdleTimeout => Some("the client sent nothing for client.idle_timeout"),
             Self::TooSlow => Some("a request came in too slowly"),

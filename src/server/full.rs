@@ -80,8 +80,11 @@ impl Summary {
             0 => self.going_on.store(false, Ordering::Relaxed),
             clients => {
                 let peers = named(&self.peers.take_recent(NAMED));
-                tracing::warn!(clients, peers,
-                    "{clients} more were turned away at the connection limit, most often from {peers}");
+                tracing::warn!(
+                    clients,
+                    peers,
+                    "{clients} more were turned away at the connection limit, most often from {peers}"
+                );
             }
         }
     }

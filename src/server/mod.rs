@@ -176,8 +176,7 @@ impl Server {
         let address = listener.local_addr()?;
         let workers = workers.max(1);
         let mut acceptor = Some(Acceptor::new(listener, workers - 1)?);
-        let mailboxes =
-            (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
+        let mailboxes = (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
         let budget = Arc::<Budget>::default();
         let shared = Arc::new(Shared {
             services,

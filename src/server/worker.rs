@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -26,7 +27,7 @@ use super::commits::Commits;
 use super::connection::{Connection, Desk, Turn};
 use super::counters::Recorder;
 use super::endings::{self, Ending, Manner};
-use super::linger::{BUSY_PAUSE, Linger};
+use super::linger::{BUSY_PAUSE, Linger, MAX_LINGERING};
 use super::mailbox::{Finished, Mailbox, Token};
 use super::readiness::{Event, Events, Readiness};
 use super::starved::Starved;
@@ -323,6 +324,7 @@ impl Worker {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
             Ok(Turn::Starved(hunger)) => self.starved.push(token, hunger),
+            Ok(Turn::Parts) => self.part(token),
             Ok(Turn::Over(ending)) => self.remove(token.index as usize, ending),
             Err(_) => self.remove(token.index as usize, Ending::Failed),
         }
@@ -335,8 +337,32 @@ impl Worker {
         self.commits.submit(&self.shared.services.store, &self.mailbox);
     }
 
+    /// Has a connection give its place up that only waits for its last answer. It is counted with those that
+    /// linger, and bound as they are.
+    fn part(&mut self, token: Token) {
+        let Some(connection) = find(&mut self.connections, token) else { return };
+        if connection.has_parted() {
+            return;
+        }
+        let lingering = &self.shared.lingering;
+        if lingering.fetch_add(1, Ordering::Relaxed) >= MAX_LINGERING {
+            lingering.fetch_sub(1, Ordering::Relaxed);
+            return self.remove(token.index as usize, Ending::Client);
+        }
+        self.recorder.ended(Ending::Client);
+        connection.part();
+    }
+
+    /// Ends those that only wait for their last answer, since there are no descriptors. Whether there were any.
+    fn cut_parted(&mut self) -> bool {
+        let before = self.connections.len();
+        self.end_those(|connection| connection.has_parted().then_some(Ending::Client));
+        self.connections.len() < before
+    }
+
     fn remove(&mut self, index: usize, ending: Ending) {
         let Some(connection) = self.connections.try_remove(index) else { return };
+        let has_parted = connection.has_parted();
         let (peer, is_quiet) = (connection.peer(), connection.is_quiet(self.coarse_now()));
         if connection.is_starved() {
             let connections = &self.connections;
@@ -351,9 +377,14 @@ impl Worker {
             tracing::error!(%peer, "a session panicked: its connection is closed");
         }
         let user = connection.account().map(|account| account.username.as_str());
-        self.shared.endings.note(ending, peer, user);
-        // Before its place is free, so that whoever sees that it is finds it counted.
-        self.recorder.ended(ending);
+        if has_parted {
+            // It was counted when it gave its place up.
+            self.shared.lingering.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.shared.endings.note(ending, peer, user);
+            // Before its place is free, so that whoever sees that it is finds it counted.
+            self.recorder.ended(ending);
+        }
         let socket = connection.close(&self.shared.budget, &mut self.pool);
         self.mailbox.take_load();
         match ending.manner() {
@@ -386,7 +417,17 @@ impl Worker {
         self.next_tick = self.now + TICK;
         self.ticks = self.ticks.wrapping_add(1);
         let settings = self.settings;
-        self.end_those(|connection| connection.overdue(&settings, now));
+        let late: Vec<_> = self
+            .connections
+            .iter()
+            .filter_map(|(index, connection)| {
+                let ending = connection.overdue(&settings, now)?;
+                Some((Token::new(index, connection.id())?, ending))
+            })
+            .collect();
+        for (token, ending) in late {
+            self.give_turn(token, |connection, token, desk| connection.give_up(ending, token, desk));
+        }
         if self.shared.budget.waiting() > 0 {
             self.make_room(now);
         }

@@ -102,7 +102,8 @@ fn every_operation_names_what_the_way_in_may_answer() {
             }
         }
     }
-    let foreign = server.request("GET /stats HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
+    let foreign =
+        server.request("GET /stats HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
     assert_eq!(foreign.status, 403);
 }
 

@@ -157,9 +157,7 @@ impl Pace {
     fn distance(&self, failures: u32) -> Duration {
         match failures.checked_sub(self.free + 1) {
             None => Duration::ZERO,
-            Some(doublings) => {
-                self.first.saturating_mul(2u32.saturating_pow(doublings)).min(self.largest)
-            }
+            Some(doublings) => self.first.saturating_mul(2u32.saturating_pow(doublings)).min(self.largest),
         }
     }
 }

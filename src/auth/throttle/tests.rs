@@ -68,9 +68,8 @@ async fn guesses_under_way_count() {
         let mut turn = Box::pin(async move { throttle.turn(A, "u", &password(number)).await });
         turns.push((turn.as_mut().now_or_never(), turn));
     }
-    let count = |is: fn(&Turn<'_>) -> bool| {
-        turns.iter().filter(|(turn, _)| turn.as_ref().is_some_and(is)).count()
-    };
+    let count =
+        |is: fn(&Turn<'_>) -> bool| turns.iter().filter(|(turn, _)| turn.as_ref().is_some_and(is)).count();
     assert_eq!(count(|turn| matches!(turn, Turn::Now(_))), FREE as usize);
     assert_eq!(count(|turn| matches!(turn, Turn::Never)), 250 - FREE as usize - BY_USER.most_waiting);
     // Of another user, the same guesser has no more.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::Account;
+use crate::auth::{Account, LoginError};
 use crate::protocol::{AdminRequest, Login, Refusal, Reply, RequestKind};
 use crate::store::{Fetch, Fetched, Outcome, Read, StoreError};
 
@@ -25,9 +25,14 @@ impl Connection {
         token: Token,
         desk: &mut Desk<'_>,
     ) -> Turn {
+        if self.state != State::Awaiting {
+            // It was given up.
+            return Turn::Waits;
+        }
         self.state = State::Listening;
         self.since = desk.now;
         let work = self.work.get_or_insert_with(|| desk.pool.take());
+        work.login = None;
         match finished {
             Finished::Administered(mut answer, outcome) => {
                 work.tally.close(outcome);
@@ -39,10 +44,15 @@ impl Connection {
                 answer_reads(&fetched.found, &mut work.output, &mut work.tally);
                 work.reads = fetched.rest;
             }
-            Finished::LookedUp(rest) if rest.is_empty() => return self.submit(token, desk),
-            Finished::LookedUp(rest) => return self.look_up(rest, token, desk),
+            Finished::LookedUp(rest) if rest.is_empty() => self.submit(token, desk),
+            Finished::LookedUp(rest) => self.look_up(rest, token, desk),
             Finished::LoggedIn(Ok(account), generation) => self.let_in(account, generation, desk),
-            Finished::LoggedIn(Err(_), _) => self.refuse_login(desk),
+            Finished::LoggedIn(Err(LoginError::Denied), _) => {
+                self.refuse_login(Refusal::AuthenticationFailed, Ending::LoginDenied, desk);
+            }
+            Finished::LoggedIn(Err(busy @ LoginError::Busy), _) => {
+                self.refuse_login(Refusal::Other(busy.to_string()), Ending::LoginBusy, desk);
+            }
             Finished::Abandoned => return Turn::Over(Ending::Failed),
         }
         self.turn(token, desk)
@@ -55,6 +65,9 @@ impl Connection {
         token: Token,
         desk: &mut Desk<'_>,
     ) -> Turn {
+        if self.state != State::Awaiting {
+            return Turn::Waits;
+        }
         self.state = State::Listening;
         self.since = desk.now;
         let work = self.work.get_or_insert_with(|| desk.pool.take());
@@ -65,7 +78,7 @@ impl Connection {
 
     /// Commits the collected writes. The thread that commits finds out whether a key to be deleted is there, and
     /// everybody's commits would wait for the disk with it: so what is not in memory is looked up before.
-    pub(super) fn commit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+    pub(super) fn commit(&mut self, token: Token, desk: &mut Desk<'_>) {
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         let store = &desk.services.store;
         let unknown: Vec<_> = work
@@ -77,28 +90,26 @@ impl Connection {
         if unknown.is_empty() { self.submit(token, desk) } else { self.look_up(unknown, token, desk) }
     }
 
-    fn look_up(&mut self, reads: Vec<Read>, token: Token, desk: &mut Desk<'_>) -> Turn {
+    fn look_up(&mut self, reads: Vec<Read>, token: Token, desk: &mut Desk<'_>) {
         let promise = self.promise(token, desk);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         work.in_flight = reads.iter().map(|read| size_of::<Read>() + read.key.len()).sum();
         let wanted = Arc::downgrade(work.waiting.get_or_insert_default());
         let done = Box::new(|fetched: Fetched| promise.keep(Finished::LookedUp(fetched.rest)));
         desk.services.store.fetch(Fetch { reads, wanted, done });
-        Turn::Waits
     }
 
-    fn submit(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+    fn submit(&mut self, token: Token, desk: &mut Desk<'_>) {
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         work.submitted = work.writes.len();
         work.in_flight = desk.commits.collect(token, &mut work.writes);
         work.writes.shrink_to(SPARE_WRITES);
         work.compact_if_large();
         self.state = State::Awaiting;
-        Turn::Waits
     }
 
     /// Has keys read that are not kept in memory.
-    pub(super) fn fetch(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
+    pub(super) fn fetch(&mut self, token: Token, desk: &mut Desk<'_>) {
         let promise = self.promise(token, desk);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         let reads = std::mem::take(&mut work.reads);
@@ -107,10 +118,9 @@ impl Connection {
         let wanted = Arc::downgrade(work.waiting.get_or_insert_default());
         let done = Box::new(|fetched| promise.keep(Finished::Fetched(fetched)));
         desk.services.store.fetch(Fetch { reads, wanted, done });
-        Turn::Waits
     }
 
-    pub(super) fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) -> Turn {
+    pub(super) fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) {
         let promise = self.promise(token, desk);
         let services = desk.services.clone();
         desk.runtime.spawn(async move {
@@ -118,7 +128,6 @@ impl Connection {
             let outcome = administer(request, &services, &mut answer).await;
             promise.keep(Finished::Administered(answer, outcome));
         });
-        Turn::Waits
     }
 
     /// Checks a login. `false` if it takes its time.
@@ -132,10 +141,11 @@ impl Connection {
         }
         let promise = self.promise(token, desk);
         let (accounts, peer) = (accounts.clone(), self.peer.ip());
-        desk.runtime.spawn(async move {
+        let login = desk.runtime.spawn(async move {
             let verdict = accounts.login(&login.username, &login.password, peer).await;
             promise.keep(Finished::LoggedIn(verdict, generation));
         });
+        self.remember_login(login.abort_handle(), desk);
         false
     }
 
@@ -147,12 +157,12 @@ impl Connection {
         self.client.logged_in(account, generation);
     }
 
-    fn refuse_login(&mut self, desk: &mut Desk<'_>) {
+    fn refuse_login(&mut self, refusal: Refusal, ending: Ending, desk: &mut Desk<'_>) {
         tracing::debug!(peer = %self.peer, "a login was refused");
         desk.recorder.login(LoginOutcome::Denied);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
-        Reply::from(Refusal::AuthenticationFailed).render(&mut work.output);
-        work.last = Some(Ending::LoginDenied);
+        Reply::from(refusal).render(&mut work.output);
+        work.last = Some(ending);
         self.state = State::Sending;
     }
 

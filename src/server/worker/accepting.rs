@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::accept::{Accepted, Arrival};
 use super::super::connection::Connection;
@@ -31,6 +32,11 @@ impl Worker {
                 Accepted::Short => {
                     self.readiness.forget(acceptor.listener())?;
                     self.tell_others(|| Message::MakeRoom);
+                    if self.cut_parted()
+                        && let Some(acceptor) = &mut self.acceptor
+                    {
+                        acceptor.pause_for(Duration::ZERO, self.now);
+                    }
                     break;
                 }
             }

@@ -40,6 +40,7 @@ impl Worker {
                 for _ in 0..KEPT_FOR_REJECTIONS {
                     self.linger.cut(self.now);
                 }
+                self.cut_parted();
             }
             Message::StopAccepting(stopped) => {
                 self.stop_accepting()?;
@@ -50,7 +51,13 @@ impl Worker {
             Message::List(reply) => {
                 let now = self.coarse_now();
                 reply
-                    .send(self.connections.iter().map(|(_, connection)| connection.info(now)).collect())
+                    .send(
+                        self.connections
+                            .iter()
+                            .filter(|(_, connection)| !connection.has_parted())
+                            .map(|(_, connection)| connection.info(now))
+                            .collect(),
+                    )
                     .ok();
             }
             Message::End(id, reply) => {
@@ -96,8 +103,10 @@ impl Worker {
     }
 
     fn end(&mut self, id: u64) -> Option<Ended> {
-        let (index, connection) =
-            self.connections.iter_mut().find(|(_, connection)| connection.id() == id)?;
+        let (index, connection) = self
+            .connections
+            .iter_mut()
+            .find(|(_, connection)| connection.id() == id && !connection.has_parted())?;
         if !connection.end() {
             return Some(Ended::AfterItsRequest);
         }
