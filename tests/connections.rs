@@ -4,12 +4,13 @@
 
 mod harness;
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::{PASSWORD, Setup, Signal, refused, wait_until};
+use harness::{Client, PASSWORD, Setup, Signal, refused, wait_until};
 use serde_json::{Value, json};
 use shibudb::store::{Durability, Store};
+use socket2::{Domain, Socket, Type};
 
 const MANY: usize = 10_000;
 
@@ -64,6 +65,45 @@ fn a_client_is_seen_with_what_it_does_and_ended_by_its_number() {
     let error = refused(&server.manager(&format!("kill {id}")), 1);
     assert_eq!(error, format!("Error: there is no connection {id}\n"));
     drop(silent);
+}
+
+#[test]
+fn the_addresses_that_are_turned_away_most_often_are_shown_and_logged() {
+    let server = Setup::new().limit(1).start();
+    let _inside = server.admin();
+    assert_eq!(server.get("/rejections").json(), json!({"rejected": 0, "peers": []}));
+    for (address, times) in [([127, 0, 0, 2], 3), ([127, 0, 0, 3], 1)] {
+        for _ in 0..times {
+            let mut client = connect_from(address.into(), server.address());
+            assert!(client.line().unwrap().contains("maximum capacity"));
+        }
+    }
+    let list = server.get("/rejections").json();
+    assert_eq!(list["rejected"], 4);
+    let shown: Vec<_> =
+        list["peers"].as_array().unwrap().iter().map(|peer| (&peer["peer"], &peer["rejections"])).collect();
+    assert_eq!(shown, [(&json!("127.0.0.2"), &json!(3)), (&json!("127.0.0.3"), &json!(1))]);
+    let table = String::from_utf8(server.manager("rejections").stdout).unwrap();
+    assert!(table.contains("127.0.0.2") && table.contains("4 clients were turned away"), "{table}");
+    server.wait_for_log("clients are turned away, the first from 127.0.0.2");
+    let summary = server.wait_for_log("more were turned away at the connection limit");
+    assert!(summary.contains("most often from 127.0.0.2 ("), "{summary}");
+}
+
+#[test]
+fn an_address_of_ipv6_may_be_in_brackets() {
+    let server = Setup::new().start();
+    let output = server.manager("connections --peer [::1]");
+    assert!(output.status.success(), "{output:?}");
+    let error = refused(&server.manager("connections --peer localhost"), 1);
+    assert!(error.starts_with("Error: peer must be an IP address"), "{error}");
+}
+
+fn connect_from(address: Ipv4Addr, server: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+    socket.connect(&server.into()).unwrap();
+    Client::of(socket.into())
 }
 
 /// The figures are printed, not asserted: they depend on the machine.

@@ -107,6 +107,8 @@ enum Question {
     },
     /// Show who is connected
     Connections(connections::Wanted),
+    /// Show the addresses that the limit has turned away most often
+    Rejections,
     /// End a connection: at once if it is between requests, else when its request is answered
     Kill {
         /// Its number, as `connections` shows it
@@ -230,6 +232,9 @@ async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Res
         Question::Connections(wanted) => {
             let answer = api.get(&wanted.path()).await?;
             Ok(answer.print(json, |list| connections::table(list, colours)))
+        }
+        Question::Rejections => {
+            Ok(api.get("/rejections").await?.print(json, |list| connections::rejections(list, colours)))
         }
         Question::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
         Question::Config => {

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::management::{Connections, wire};
-use crate::server::{ConnectionInfo, Ended, Roster};
+use crate::server::{ConnectionInfo, Ended, RejectedPeer, Roster};
 
 /// The connections of a running server.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ impl Connections for Served {
         .boxed()
     }
 
+    fn rejected(&self) -> Vec<wire::RejectedPeer> {
+        self.0.rejected().into_iter().map(rejected).collect()
+    }
+
     fn end(&self, id: u64) -> BoxFuture<'_, Option<wire::Ended>> {
         async move {
             Some(match self.0.end(id).await? {
@@ -28,6 +32,15 @@ impl Connections for Served {
             })
         }
         .boxed()
+    }
+}
+
+fn rejected(peer: RejectedPeer) -> wire::RejectedPeer {
+    wire::RejectedPeer {
+        peer: peer.address.to_string(),
+        rejections: peer.rejections,
+        uncertain: peer.uncertain,
+        last: Timestamp::try_from(peer.last).unwrap_or_default(),
     }
 }
 

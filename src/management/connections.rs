@@ -18,7 +18,7 @@ use super::failure::ApiError;
 use super::query::{Parameters, pairs};
 use super::wire::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection, MEDIA_TYPE,
-    MOST_CONNECTIONS, PeerTotal, Status, UserTotal,
+    MOST_CONNECTIONS, PeerTotal, RejectedPeer, Rejections, Status, UserTotal,
 };
 use super::{Management, body, wire};
 use crate::names::shown_json;
@@ -30,6 +30,9 @@ const TOTALS: usize = 20;
 pub trait Connections: fmt::Debug + Send + Sync {
     /// All of them, in no particular order.
     fn list(&self) -> BoxFuture<'_, Vec<Connection>>;
+
+    /// The addresses from which clients were turned away most often, those first.
+    fn rejected(&self) -> Vec<RejectedPeer>;
 
     /// Ends one, but no request under its hands. `None` if there is none of this number.
     fn end(&self, id: u64) -> BoxFuture<'_, Option<Ended>>;
@@ -78,6 +81,16 @@ pub(super) async fn list(
     let list = list.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     // Names are of clients' choice, and whoever reads them may do so on a terminal.
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], shown_json(list)))
+}
+
+/// Whom the limit has turned away most often.
+#[utoipa::path(
+    get,
+    path = "/rejections",
+    responses((status = 200, description = "As it was a moment ago.", body = Rejections))
+)]
+pub(super) async fn rejections(State(api): State<Management>) -> Json<Rejections> {
+    Json(Rejections { rejected: api.limiter.totals().rejected, peers: api.connections.rejected() })
 }
 
 /// Ends a connection: at once if it is between requests, else when its request is answered.

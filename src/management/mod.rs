@@ -13,6 +13,7 @@
 //! | `GET /series?seconds=N` | [`wire::Series`] | 400 |
 //! | `GET /events` | [server-sent events](events) | 503 |
 //! | `GET /connections` | [`wire::ConnectionList`] | 400 |
+//! | `GET /rejections` | [`wire::Rejections`] | |
 //! | `DELETE /connections/{id}` | [`wire::EndedConnection`] | 400, 404 |
 //! | `GET /config` | [`wire::ConfigReport`] | |
 //! | `POST /reload` | [`wire::ReloadReport`] | 400 |
@@ -122,6 +123,7 @@ fn router(api: Management, names: Names) -> Router {
         .routes(routes!(events::read))
         .routes(routes!(connections::list))
         .routes(routes!(connections::end))
+        .routes(routes!(connections::rejections))
         .routes(routes!(reports::config))
         .routes(routes!(reload::reload))
         .routes(routes!(metrics::read))

@@ -20,7 +20,7 @@ pub use config::{
 
 pub use connections::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
-    MOST_CONNECTIONS, PeerTotal, UserTotal,
+    MOST_CONNECTIONS, PeerTotal, RejectedPeer, Rejections, UserTotal,
 };
 
 pub use series::{LONGEST_SERIES, Missed, Revision, Sample, Series};

@@ -12,6 +12,7 @@ use crate::store::Space;
 
 use super::Shared;
 use super::mailbox::Message;
+use super::peers::RejectedPeer;
 
 /// Asks the workers about their connections. A cheap handle.
 #[derive(Clone)]
@@ -65,6 +66,11 @@ impl Roster {
             all.append(&mut answer.await.unwrap_or_default());
         }
         all
+    }
+
+    /// The addresses from which clients were turned away most often, those first.
+    pub fn rejected(&self) -> Vec<RejectedPeer> {
+        self.shared.turned_away.peers().most()
     }
 
     /// Ends the connection with this number, but no request under its hands. `None` if there is none.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::budget::Charge;
 use super::mailbox::Message;
 use super::*;
-use crate::auth::HashCost;
+use crate::auth::{HashCost, PreparedAdmin};
 use crate::store::Durability;
 
 /// A request that makes its session panic.
@@ -20,14 +20,25 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server for `limit` clients, with an admin whose password is `secret`.
 async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
+    let (server, admin, dir) = serve_before_its_admin(limit, workers, Duration::from_secs(60)).await;
+    admin.create().await.unwrap();
+    (server, dir)
+}
+
+/// The same, whose admin is still to be created: all logins wait for that.
+async fn serve_before_its_admin(
+    limit: u32,
+    workers: usize,
+    login_timeout: Duration,
+) -> (Server, PreparedAdmin, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let limit = NonZeroU32::new(limit).unwrap();
     let limiter = Limiter::new(limit, limit).unwrap();
     let store = Store::open(dir.path(), Durability::Always).unwrap();
     let accounts = Accounts::open(store.clone(), HashCost { memory_kib: 8, passes: 1 }).unwrap();
-    accounts.ensure_admin(Some("secret"), dir.path()).await.unwrap();
+    let admin = accounts.prepare_admin(Some("secret"), dir.path()).await.unwrap().unwrap();
     let settings = ClientSettings {
-        login_timeout: Duration::from_secs(60),
+        login_timeout,
         idle_timeout: None,
         request_timeout: Duration::from_secs(60),
         max_request: 1024,
@@ -37,7 +48,7 @@ async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
     let (_, settings) = watch::channel(settings);
     let services = Services { limiter, store, accounts, settings };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    (Server::start_with(listener, services, workers).unwrap(), dir)
+    (Server::start_with(listener, services, workers).unwrap(), admin, dir)
 }
 
 fn login(server: &Server) -> BufReader<TcpStream> {
@@ -113,6 +124,50 @@ async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
     for mut client in clients {
         assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
     }
+}
+
+fn begin_login(server: &Server) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
+    BufReader::new(stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_while_its_login_is_checked_holds_no_place() {
+    const LIMIT: u32 = 5;
+    let (server, admin, _dir) = serve_before_its_admin(LIMIT, 2, Duration::from_secs(600)).await;
+    for hang_up in [false, true] {
+        let clients: Vec<_> = (0..LIMIT).map(|_| begin_login(&server)).collect();
+        let all_wait = |all: &[ConnectionInfo]| all.iter().filter(|one| one.requests == 1).count() == 5;
+        wait_until(&server, "all logins are being checked", all_wait).await;
+        if hang_up {
+            drop(clients);
+        } else {
+            for mut client in clients {
+                client.get_ref().shutdown(Shutdown::Write).unwrap();
+                // Whoever reads on is told.
+                let words = answer(&mut client);
+                assert!(words.contains("the login was not checked"), "{words}");
+                assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
+            }
+        }
+        wait_until(&server, "all places are free", <[_]>::is_empty).await;
+        assert_eq!(server.shared.services.limiter.snapshot().active, 0);
+    }
+    admin.create().await.unwrap();
+    drop(login(&server));
+    assert_eq!(server.counters().read().panicked, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_to_log_in_counts_while_the_login_waits_to_be_checked() {
+    let (server, _admin, _dir) = serve_before_its_admin(5, 1, Duration::from_millis(300)).await;
+    let mut client = begin_login(&server);
+    let words = answer(&mut client);
+    assert!(words.contains("the login could not be checked in time"), "{words}");
+    assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
+    wait_until(&server, "its place is free", <[_]>::is_empty).await;
 }
 
 /// One goes on and on, and never stops between two requests.

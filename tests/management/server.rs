@@ -213,6 +213,10 @@ impl Connections for Nobody {
         async { Vec::new() }.boxed()
     }
 
+    fn rejected(&self) -> Vec<wire::RejectedPeer> {
+        Vec::new()
+    }
+
     fn end(&self, _: u64) -> BoxFuture<'_, Option<wire::Ended>> {
         async { None }.boxed()
     }

@@ -77,7 +77,7 @@ impl House {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream: BufReader::new(stream) }
+        Client::of(stream)
     }
 
     pub(crate) fn login(&self, username: &str, password: &str) -> Client {
@@ -166,6 +166,10 @@ impl House {
 }
 
 impl Client {
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }

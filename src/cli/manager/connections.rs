@@ -10,7 +10,8 @@ use super::lines::local;
 use super::table::Rows;
 use crate::cli::colours::Colours;
 use crate::management::wire::{
-    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS,
+    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS, RejectedPeer,
+    Rejections,
 };
 use crate::names;
 
@@ -92,6 +93,28 @@ pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
             writeln!(text, "{title}: {counts}").ok();
         }
     }
+    text
+}
+
+/// The addresses that were turned away, one a line.
+pub(super) fn rejections(list: Rejections, colours: Colours) -> String {
+    let Rejections { rejected, peers } = list;
+    let mut text = String::new();
+    if !peers.is_empty() {
+        let mut rows = Rows::new(["Address", "Rejections", "Last"]);
+        for RejectedPeer { peer, rejections, uncertain, last } in peers {
+            let number = if uncertain == 0 {
+                rejections.to_string()
+            } else {
+                format!("{}-{rejections}", rejections - uncertain)
+            };
+            let number = Cell::new(number).set_alignment(CellAlignment::Right);
+            rows.add(Style::new(), [Cell::new(peer), number, Cell::new(local(last))]);
+        }
+        text = rows.text(colours);
+    }
+    let plural = if rejected == 1 { " was" } else { "s were" };
+    writeln!(text, "{rejected} client{plural} turned away since the start").ok();
     text
 }
 

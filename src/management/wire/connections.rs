@@ -114,6 +114,28 @@ pub struct ConnectionList {
     pub by_peer: Vec<PeerTotal>,
 }
 
+/// An address from which clients were turned away at the limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RejectedPeer {
+    /// The address, without a port.
+    pub peer: String,
+    /// How often, at most: the least frequent addresses make room for others, which inherit their number.
+    pub rejections: u64,
+    /// How many of those may have been of other addresses.
+    pub uncertain: u64,
+    /// When last.
+    pub last: Timestamp,
+}
+
+/// The answer of `GET /rejections`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rejections {
+    /// How many clients were turned away since the start.
+    pub rejected: u64,
+    /// The addresses that were turned away most often, those first; 64 at most.
+    pub peers: Vec<RejectedPeer>,
+}
+
 /// How a connection was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
