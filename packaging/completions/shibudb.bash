@@ -88,6 +88,9 @@ _shibudb() {
             shibudb__subcmd__help__subcmd__manager,limit)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__limit"
                 ;;
+            shibudb__subcmd__help__subcmd__manager,rejections)
+                cmd="shibudb__subcmd__help__subcmd__manager__subcmd__rejections"
+                ;;
             shibudb__subcmd__help__subcmd__manager,reload)
                 cmd="shibudb__subcmd__help__subcmd__manager__subcmd__reload"
                 ;;
@@ -130,6 +133,9 @@ _shibudb() {
             shibudb__subcmd__manager,limit)
                 cmd="shibudb__subcmd__manager__subcmd__limit"
                 ;;
+            shibudb__subcmd__manager,rejections)
+                cmd="shibudb__subcmd__manager__subcmd__rejections"
+                ;;
             shibudb__subcmd__manager,reload)
                 cmd="shibudb__subcmd__manager__subcmd__reload"
                 ;;
@@ -171,6 +177,9 @@ _shibudb() {
                 ;;
             shibudb__subcmd__manager__subcmd__help,limit)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__limit"
+                ;;
+            shibudb__subcmd__manager__subcmd__help,rejections)
+                cmd="shibudb__subcmd__manager__subcmd__help__subcmd__rejections"
                 ;;
             shibudb__subcmd__manager__subcmd__help,reload)
                 cmd="shibudb__subcmd__manager__subcmd__help__subcmd__reload"
@@ -318,7 +327,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager)
-            opts="status stats limit increase decrease health reset history connections kill config reload watch"
+            opts="status stats limit increase decrease health reset history connections rejections kill config reload watch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -430,6 +439,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__help__subcmd__manager__subcmd__limit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__help__subcmd__manager__subcmd__rejections)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -578,7 +601,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager)
-            opts="-h --management-port --host --socket --token-file --json --help status stats limit increase decrease health reset history connections kill config reload watch help"
+            opts="-h --management-port --host --socket --token-file --json --help status stats limit increase decrease health reset history connections rejections kill config reload watch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -748,7 +771,7 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help)
-            opts="status stats limit increase decrease health reset history connections kill config reload watch help"
+            opts="status stats limit increase decrease health reset history connections rejections kill config reload watch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -874,6 +897,20 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__help__subcmd__limit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__help__subcmd__rejections)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1048,6 +1085,36 @@ _shibudb() {
             return 0
             ;;
         shibudb__subcmd__manager__subcmd__limit)
+            opts="-h --management-port --host --socket --token-file --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --management-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        shibudb__subcmd__manager__subcmd__rejections)
             opts="-h --management-port --host --socket --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -357,7 +357,7 @@ mod tests {
     /// The kernel gives a connection what its listener has.
     #[test]
     fn a_connection_has_what_finds_out_that_its_client_is_gone_within_two_minutes() {
-        let acceptor = Acceptor::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        let acceptor = Acceptor::new(TcpListener::bind("127.0.0.1:0").unwrap(), 0).unwrap();
         let address = acceptor.listener().local_addr().unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         acceptor.listener().set_nonblocking(false).unwrap();

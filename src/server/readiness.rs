@@ -102,11 +102,6 @@ impl Events {
         !self.interrupted && !self.is_full()
     }
 
-    /// Whether this is all there was: a wait takes only so many at once.
-    pub(super) fn are_all(&self) -> bool {
-        self.0.len() < self.0.capacity()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
         const BROKEN: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
         self.events.iter().map(|event| {

@@ -105,7 +105,7 @@ fn every_operation_names_what_the_way_in_may_answer() {
         }
     }
     let foreign =
-        server.request("GET /stats HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
+        server.send_raw("GET /stats HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n");
     assert_eq!(foreign.status, 403);
 }
 
