@@ -130,7 +130,8 @@ impl Committer {
                 Command::Write { writes, done } => {
                     // Reads what the keys hold now.
                     let on_disk = self.shared.disk_wait.call();
-                    let written = self.shared.with_engine(|engine| group.write(&self.shared.cache, engine, writes));
+                    let written =
+                        self.shared.with_engine(|engine| group.write(&self.shared.cache, engine, writes));
                     drop(on_disk);
                     match written {
                         Ok(outcomes) => group.tell_later(outcomes, done),
