@@ -15,45 +15,46 @@
 //! the file's identity, size and times are compared; that costs a handful of system calls. If
 //! inotify cannot be had there is one warning, and this goes on alone.
 //!
-//! **When is a writer done?** A writer that has written to the file is not done until it closes it:
-//! the kernel tells both, and tells the close even of a writer that dies. The same goes for a writer
-//! that has made the file and not written yet. Until the close, [`Watcher::read`] reads nothing; and
-//! a look at the file before and after the reading tells whether a writer came in between. A file that is
-//! moved into place is complete by nature. Three cases escape: a file that was cut short by its name,
-//! truncate(2), is never closed, so after [`PATIENCE`] without another write it is read all the same; in a
-//! directory that was just made again, that is [`DOUBT`]; and where inotify tells nothing, a file is taken
-//! as complete when it has not changed for [`QUIET`].
+//! **When is a writer done?** A writer that is not known to have finished has not finished.
+//!
+//! - What has changed within the last [`QUIET`] is looked at once more before it counts.
+//! - A writer that has written to the file is not done until it closes it: the kernel tells both, and tells the close
+//!   even of a writer that dies. The same goes for a writer that has made the file and not written yet. A file that
+//!   was cut short by its name, truncate(2), is never closed, so the wait is bounded, see [`writing`].
+//! - Where the kernel tells nothing (a directory that was just made, or may not be read; no inotify), and where
+//!   somebody else has closed the file (`touch` does), a text is taken for complete if its last line is: one without
+//!   a line break at its end is waited for, for as long as [`Watcher::new`] was told, and then read all the same.
+//!
+//! Until then [`Watcher::read`] reads nothing, and a look at the file before and after the reading tells whether a
+//! writer came in between. What is not a regular file has no writer who could finish it, and is reported at once.
+//!
+//! All calls here may wait for the file system. A [`Follower`] makes them on a thread of its own.
 
+mod follower;
 mod look;
 mod notices;
 mod way;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use follower::{Follower, NotRead};
 use look::{Identity, Look, look};
 use notices::{Notice, Notices};
 use way::Way;
+use writing::Writing;
 
 /// How long the file must have been left alone.
-const QUIET: Duration = Duration::from_millis(150);
+const QUIET: Duration = Duration::from_millis(250);
 
 /// How long edits in quick succession are gathered at most.
-const LONGEST: Duration = Duration::from_secs(1);
-
-/// How long a writer may be silent before its work so far is read all the same.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The same when a directory was taken away and made again not longer than [`DOUBTFUL`] ago. The watch on
-/// the old one is taken back by its path, and with it the one on the new: until that is watched again, a
-/// writer may close without a word.
-const DOUBT: Duration = Duration::from_millis(500);
-const DOUBTFUL: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How often the file is looked at without a hint.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How often inotify is tried again after it could not be had.
 const RETRY: Duration = Duration::from_secs(30);
@@ -62,8 +63,33 @@ const RETRY: Duration = Duration::from_secs(30);
 /// microseconds.
 const TELLING: Duration = Duration::from_millis(200);
 
-/// How often a reading that a writer came across is begun again at once.
-const READINGS: usize = 5;
+/// How often it tells of one event: by the watch on the directory, and by that on the file.
+const TOLD: u32 = 2;
+
+/// How long a reading waits for a file to be left alone, before the wait is the asker's again.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long the rest of an incomplete text is waited for at most, however often the file changes meanwhile: so many
+/// times as long as after one change.
+const CHANGES: u32 = 6;
+
+/// What was read, and whether it is complete by its looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading<T> {
+    /// What was read.
+    pub value: T,
+    /// `false` if its last line does not end.
+    pub complete: bool,
+}
+
+/// Why nothing was read. [`Watcher::changed`] tells when it is worth another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A writer is in the middle of it.
+    BeingWritten,
+    /// It may be complete or not: its last line does not end.
+    Incomplete,
+}
 
 /// Watches one path.
 #[derive(Debug)]
@@ -78,19 +104,16 @@ pub struct Watcher {
     seen: Look,
     /// The first and the last sign since the file was read.
     unread: Option<(Instant, Instant)>,
+    /// How long the rest of an incomplete text is waited for.
+    patience: Duration,
+    /// Until when that is.
+    incomplete: Option<Instant>,
     /// A writer who is in the middle of the file.
     writing: Option<Writing>,
     /// When a directory on the way was last taken away.
     cut: Option<Instant>,
-}
-
-/// A writer at work.
-#[derive(Debug, Clone, Copy)]
-struct Writing {
-    /// On which file; it may be another one that stands there by now.
-    file: Option<(u64, u64)>,
-    /// When the last of it was told.
-    last: Instant,
+    /// When the file was last opened by us, and how often that is still to be told.
+    opened: Option<(Instant, u32)>,
 }
 
 /// What came of observing the file.
@@ -105,22 +128,30 @@ enum Change {
 
 impl Watcher {
     /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened
-    /// before is a change to begin with. Needs a tokio runtime.
-    pub fn new(path: PathBuf) -> Self {
+    /// before is a change to begin with. The rest of an incomplete text is waited for as long as `patience`. Needs a
+    /// tokio runtime.
+    pub fn new(path: PathBuf, patience: Duration) -> Self {
         let now = Instant::now();
+        let seen = look(&path);
+        // What has been as it is for long is complete as it is.
+        let age = seen.map(Identity::age).unwrap_or_default().min(patience);
+        let since = now.checked_sub(age).unwrap_or(now);
         let mut watcher = Self {
             way: Way::default(),
             notices: None,
             retry_at: now,
             warned: false,
-            seen: look(&path),
+            seen,
             path,
             unread: None,
+            patience,
+            incomplete: None,
             writing: None,
             cut: None,
+            opened: None,
         };
         watcher.walk(true);
-        watcher.sign();
+        watcher.unread = Some((since, since));
         watcher
     }
 
@@ -140,13 +171,14 @@ impl Watcher {
         }
     }
 
-    /// Has the file read by `read`, whole: `None` if a writer is in the middle of it, and then
-    /// [`Self::changed`] tells when it is done.
-    pub async fn read<T>(&mut self, read: impl Fn(&Path) -> T) -> Option<T> {
-        let patience = Instant::now() + TELLING;
-        let mut readings = 0;
+    /// Has the file read by `read`, whole.
+    ///
+    /// # Errors
+    /// [`Unfinished`], and then [`Self::changed`] tells when it is done.
+    pub async fn read<T>(&mut self, read: impl Fn(&Path) -> Reading<T>) -> Result<T, Unfinished> {
+        let begun = Instant::now();
         let mut untold = false;
-        while readings < READINGS {
+        loop {
             match self.observe() {
                 Change::Untold => untold = true,
                 Change::Told => untold = false,
@@ -154,26 +186,41 @@ impl Watcher {
             }
             let now = Instant::now();
             // What has just changed the file, or has not yet closed it, is about to be told of.
-            if now < patience && (untold || self.is_being_written()) {
-                timeout_at(patience, self.told()).await.ok();
+            if now < begun + TELLING && (untold || self.is_being_written()) {
+                timeout_at(begun + TELLING, self.told()).await.ok();
                 continue;
             }
             if self.is_being_written() {
-                break;
+                return Err(Unfinished::BeingWritten);
             }
-            let result = read(&self.path);
-            match self.observe() {
-                Change::None => {
-                    self.unread = None;
-                    return Some(result);
+            if let Some(settled) = self.settled().filter(|&settled| now < settled) {
+                if settled > begun + SETTLING {
+                    return Err(Unfinished::BeingWritten);
                 }
-                change => untold = change == Change::Untold,
+                timeout_at(settled, self.told()).await.ok();
+                continue;
             }
-            readings += 1;
+            self.opened = Some((now, TOLD));
+            let Reading { value, complete } = read(&self.path);
+            match self.observe() {
+                Change::None => {}
+                change if begun.elapsed() < SETTLING => {
+                    untold = change == Change::Untold;
+                    continue;
+                }
+                // Gather anew, or an endless row of edits would be read at without a pause.
+                _ => {
+                    self.unread = self.unread.map(|(_, last)| (last, last));
+                    return Err(Unfinished::BeingWritten);
+                }
+            }
+            self.incomplete = if complete { None } else { self.rest_is_awaited_until() };
+            if self.incomplete.is_some() {
+                return Err(Unfinished::Incomplete);
+            }
+            self.unread = None;
+            return Ok(value);
         }
-        // Gather anew, or an endless row of edits would be read at without a pause.
-        self.unread = self.unread.map(|(_, last)| (last, last));
-        None
     }
 
     /// Waits until the kernel may have told something; for ever if it tells nothing. Cancel safe.
@@ -186,19 +233,27 @@ impl Watcher {
 
     /// When the file should be read, if it should be.
     fn due(&self) -> Option<Instant> {
-        let (first, last) = self.unread?;
-        let quiet = (last + QUIET).min(first + LONGEST);
-        Some(self.writing.map_or(quiet, |writing| quiet.max(writing.last + self.patience(writing))))
+        let mut due = self.settled()?;
+        if let Some(writing) = self.writing {
+            due = due.max(writing.until(self.cut));
+        }
+        Some(self.incomplete.map_or(due, |until| due.max(until)))
+    }
+
+    /// When the file will have been left alone for long enough.
+    fn settled(&self) -> Option<Instant> {
+        self.unread.map(|(first, last)| (last + QUIET).min(first + LONGEST.max(self.patience)))
     }
 
     fn is_being_written(&self) -> bool {
-        self.writing.is_some_and(|writing| Instant::now() < writing.last + self.patience(writing))
+        self.writing.is_some_and(|writing| Instant::now() < writing.until(self.cut))
     }
 
-    /// How long to wait for the next word of a writer.
-    fn patience(&self, writing: Writing) -> Duration {
-        let in_doubt = self.cut.is_some_and(|cut| writing.last < cut + DOUBTFUL);
-        if in_doubt { DOUBT } else { PATIENCE }
+    /// Until when the rest of what was just read is waited for; `None` if that is over.
+    fn rest_is_awaited_until(&self) -> Option<Instant> {
+        let (first, last) = self.unread?;
+        let until = (last + self.patience).min(first + CHANGES * self.patience);
+        (Instant::now() < until).then_some(until)
     }
 
     /// Takes in all that the kernel has told, and looks at the file too.
@@ -208,7 +263,7 @@ impl Watcher {
         if self.seen != seen {
             let other = self.seen.map(Identity::file) != seen.map(Identity::file);
             let file = seen.ok().map(Identity::file);
-            if !told && self.writing.is_some_and(|writing| writing.file != file) {
+            if !told && self.writing.is_some_and(|writing| !writing.is_on(file)) {
                 // Whoever writes to the file that was here does not concern us any more.
                 self.writing = None;
             }
@@ -226,18 +281,22 @@ impl Watcher {
 
     /// Takes in what the kernel has told; whether there was anything.
     fn listen(&mut self) -> bool {
-        let told = self.notices.as_ref().map_or_else(Vec::new, Notices::drain);
+        let mut told = self.notices.as_ref().map_or_else(Vec::new, Notices::drain);
         let mut moved = false;
         for notice in &told {
             match notice {
-                Notice::Written => self.writing = Some(Writing::on(look(&self.path))),
-                Notice::Closed => self.writing = None,
+                Notice::Opened => match &mut self.opened {
+                    Some((at, untold @ 1..)) if at.elapsed() < TELLING => *untold -= 1,
+                    _ => self.writing.iter_mut().for_each(Writing::opened),
+                },
+                Notice::Written => self.writing = Writing::written(look(&self.path), self.writing),
+                Notice::Closed => self.writing = self.writing.and_then(Writing::closed),
                 Notice::Made => {
                     moved = true;
                     // A link to a file is complete; a file that was made has nothing in it yet.
                     let made = look(&self.path);
                     let empty = made.is_ok_and(|file| file.size == 0);
-                    self.writing = empty.then(|| Writing::on(made));
+                    self.writing = if empty { Writing::made(made) } else { None };
                 }
                 Notice::Gone | Notice::Cut => {
                     moved = true;
@@ -256,6 +315,8 @@ impl Watcher {
                 Notice::Touched => {}
             }
         }
+        // Being opened changes nothing, and we open it too.
+        told.retain(|notice| *notice != Notice::Opened);
         if !told.is_empty() {
             self.sign();
         }
@@ -268,6 +329,7 @@ impl Watcher {
     fn sign(&mut self) {
         let now = Instant::now();
         self.unread = Some((self.unread.map_or(now, |(first, _)| first), now));
+        self.incomplete = None;
     }
 
     /// Walks the way to the file, and watches it if it is another one or has been `moved`.
@@ -297,11 +359,5 @@ impl Watcher {
             // What happened between the walk and the watch has left no hint.
             self.sign();
         }
-    }
-}
-
-impl Writing {
-    fn on(file: Look) -> Self {
-        Self { file: file.ok().map(Identity::file), last: Instant::now() }
     }
 }

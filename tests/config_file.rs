@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use shibudb::config::{Config, Conflict, Difference, Effect, Key, LoadError, MAX_FILE_SIZE, load, parse};
+use shibudb::config::{
+    Config, Conflict, Difference, Effect, Found, Key, LoadError, MAX_FILE_SIZE, load, parse,
+};
 
 const SHIPPED: &str = include_str!("../etc/shibudb.toml");
 const MANUAL: &str = include_str!("../packaging/man/shibudb.toml.5");
@@ -157,7 +159,7 @@ fn a_named_pipe_is_refused_without_waiting_for_a_writer() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    assert!(matches!(load(&pipe), Err(LoadError::NotAFile { directory: false, .. })));
+    assert!(matches!(load(&pipe), Err(LoadError::NotAFile { found: Found::Pipe, .. })));
 }
 
 #[test]

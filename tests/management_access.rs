@@ -140,6 +140,88 @@ fn a_token_is_asked_for_and_a_reload_reads_a_new_one() {
 }
 
 #[test]
+fn an_edit_of_the_token_file_counts_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = file(dir.path(), "token", "first\n", 0o600);
+    let server = Setup::new().config(format!("[management]\ntoken_file = {token:?}\n")).start();
+    let moved_into_place = |text: &str| {
+        let new = file(dir.path(), "new", text, 0o600);
+        fs::rename(new, &token).unwrap();
+    };
+    let written_in_place = |text: &str| fs::write(&token, text).unwrap();
+    let written_without_a_line_break = |text: &str| fs::write(&token, text.trim_end()).unwrap();
+    let made_again = |text: &str| {
+        fs::remove_file(&token).unwrap();
+        file(dir.path(), "token", text, 0o600);
+    };
+    let ways: [&dyn Fn(&str); 4] =
+        [&moved_into_place, &written_in_place, &written_without_a_line_break, &made_again];
+    let mut old = "first".to_owned();
+    for (number, edit) in (2..).zip(ways) {
+        let new = format!("token-number-{number}");
+        edit(&format!("{new}\n"));
+        harness::wait_until("the new token is in force", || {
+            ask(&server, "GET", "/stats", &new).status == 200
+        });
+        assert_eq!(ask(&server, "GET", "/stats", &old).status, 401, "the old one is not any more");
+        old = new;
+    }
+    assert_eq!(ask(&server, "GET", "/config", &old).json()["troubled_files"], serde_json::Value::Null);
+    assert!(server.log().contains("the token of the management API is another one now"));
+    assert!(!server.log().contains("token-number"), "the token is not logged");
+}
+
+#[test]
+fn a_token_file_that_cannot_be_used_leaves_the_last_token_in_force_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = file(dir.path(), "token", "first\n", 0o600);
+    let server = Setup::new().config(format!("[management]\ntoken_file = {token:?}\n")).start();
+    let config = || ask(&server, "GET", "/config", "first").json();
+    let is_told = |words: &str| {
+        harness::wait_until(words, || {
+            config()["troubled_files"][0]["problem"].as_str().is_some_and(|problem| problem.contains(words))
+        });
+        assert_eq!(config()["troubled_files"][0]["file"], token.display().to_string());
+        let line = format!(
+            "the token of the management API stays as it was: token file {} {words}",
+            token.display()
+        );
+        server.wait_for_log(&line);
+        assert_eq!(ask(&server, "GET", "/stats", "first").status, 200);
+        assert_eq!(ask(&server, "GET", "/stats", "").status, 401, "nobody gets in without one");
+    };
+    file(dir.path(), "token", "", 0o600);
+    is_told("is empty");
+    file(dir.path(), "token", "two words\n", 0o600);
+    is_told("does not hold a token");
+    file(dir.path(), "token", "second\n", 0o644);
+    is_told("is open to every user of this machine");
+    fs::remove_file(&token).unwrap();
+    is_told("cannot be read: No such file");
+    fs::create_dir(&token).unwrap();
+    is_told("is not a regular file");
+    fs::remove_dir(&token).unwrap();
+    file(dir.path(), "token", "first\n", 0o600);
+    harness::wait_until("nothing is wrong", || config()["troubled_files"].is_null());
+    server.wait_for_log("can be used again");
+}
+
+#[test]
+fn a_reload_that_failed_for_its_token_file_is_good_again_when_the_file_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = file(dir.path(), "token", "first\n", 0o600);
+    let server = Setup::new().config(format!("[management]\ntoken_file = {token:?}\n")).start();
+    fs::remove_file(&token).unwrap();
+    let reload = ask(&server, "POST", "/reload", "first");
+    assert_eq!(reload.status, 400, "{}", reload.body);
+    file(dir.path(), "token", "second\n", 0o600);
+    harness::wait_until("the new token is in force", || {
+        ask(&server, "GET", "/stats", "second").status == 200
+    });
+    assert_eq!(ask(&server, "GET", "/config", "second").json()["last_reload"]["outcome"], "ok");
+}
+
+#[test]
 fn the_socket_is_there_while_the_server_is_and_the_history_names_who_used_it() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("management.sock");

@@ -1,4 +1,7 @@
-//! The table of every setting: its name, when an edit of it takes effect, its value as text.
+//! The table of every setting: its name, when an edit of it takes effect and for whom, its value as text.
+//!
+//! Whoever tells of settings reads it from here: `GET /config`, `manager config`, the reload. The shipped file and the
+//! manual are held against it by `tests/config_file.rs`, and what a reload does by `daemon::settings`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -50,10 +53,10 @@ pub enum Key {
     LogLevel,
 }
 
-/// When an edit of a setting takes effect.
+/// When an edit of a setting takes effect, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// With the reload.
+    /// With the reload, for connections that are open already, too.
     Live,
     /// With the reload, for connections that are opened from then on.
     LiveForNewConnections,
@@ -61,55 +64,57 @@ pub enum Effect {
     Restart,
 }
 
+/// What there is to know of a setting beside its value.
+struct Row {
+    key: Key,
+    name: &'static str,
+    effect: Effect,
+}
+
+const fn row(key: Key, name: &'static str, effect: Effect) -> Row {
+    Row { key, name, effect }
+}
+
+/// The table, in the order of the keys.
+const TABLE: [Row; 20] = [
+    row(Key::Bind, "bind", Effect::Restart),
+    row(Key::Port, "port", Effect::Restart),
+    row(Key::MaxConnections, "max_connections", Effect::Live),
+    row(Key::SignalStep, "limits.signal_step", Effect::Live),
+    row(Key::WarnPercent, "limits.warn_percent", Effect::Live),
+    row(Key::Persist, "limits.persist", Effect::Live),
+    row(Key::ManagementBind, "management.bind", Effect::Restart),
+    row(Key::ManagementPort, "management.port", Effect::Restart),
+    row(Key::TokenFile, "management.token_file", Effect::Restart),
+    row(Key::ManagementSocket, "management.socket", Effect::Restart),
+    row(Key::SocketMode, "management.socket_mode", Effect::Restart),
+    row(Key::LoginTimeout, "client.login_timeout", Effect::Live),
+    row(Key::IdleTimeout, "client.idle_timeout", Effect::Live),
+    row(Key::RequestTimeout, "client.request_timeout", Effect::Live),
+    row(Key::MaxRequest, "client.max_request", Effect::LiveForNewConnections),
+    row(Key::MaxInflightBytes, "client.max_inflight_bytes", Effect::Live),
+    row(Key::DrainTimeout, "shutdown.drain_timeout", Effect::Live),
+    row(Key::StoragePath, "storage.path", Effect::Restart),
+    row(Key::Durability, "storage.durability", Effect::Restart),
+    row(Key::LogLevel, "log.level", Effect::Live),
+];
+
 impl Key {
     /// Every setting there is.
-    pub const ALL: [Self; 20] = [
-        Self::Bind,
-        Self::Port,
-        Self::MaxConnections,
-        Self::SignalStep,
-        Self::WarnPercent,
-        Self::Persist,
-        Self::ManagementBind,
-        Self::ManagementPort,
-        Self::TokenFile,
-        Self::ManagementSocket,
-        Self::SocketMode,
-        Self::LoginTimeout,
-        Self::IdleTimeout,
-        Self::RequestTimeout,
-        Self::MaxRequest,
-        Self::MaxInflightBytes,
-        Self::DrainTimeout,
-        Self::StoragePath,
-        Self::Durability,
-        Self::LogLevel,
-    ];
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::Bind; TABLE.len()];
+        let mut number = 0;
+        while number < all.len() {
+            all[number] = TABLE[number].key;
+            assert!(all[number] as usize == number, "the table is not in the order of the keys");
+            number += 1;
+        }
+        all
+    };
 
     /// The name with its section, such as `limits.signal_step`.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bind => "bind",
-            Self::Port => "port",
-            Self::MaxConnections => "max_connections",
-            Self::SignalStep => "limits.signal_step",
-            Self::WarnPercent => "limits.warn_percent",
-            Self::Persist => "limits.persist",
-            Self::ManagementBind => "management.bind",
-            Self::ManagementPort => "management.port",
-            Self::TokenFile => "management.token_file",
-            Self::ManagementSocket => "management.socket",
-            Self::SocketMode => "management.socket_mode",
-            Self::LoginTimeout => "client.login_timeout",
-            Self::IdleTimeout => "client.idle_timeout",
-            Self::RequestTimeout => "client.request_timeout",
-            Self::MaxRequest => "client.max_request",
-            Self::MaxInflightBytes => "client.max_inflight_bytes",
-            Self::DrainTimeout => "shutdown.drain_timeout",
-            Self::StoragePath => "storage.path",
-            Self::Durability => "storage.durability",
-            Self::LogLevel => "log.level",
-        }
+        TABLE[self as usize].name
     }
 
     /// The section it stands in; `None` is the top of the file.
@@ -122,28 +127,9 @@ impl Key {
         self.name().split_once('.').map_or(self.name(), |(_, leaf)| leaf)
     }
 
-    /// When an edit of it takes effect.
+    /// When an edit of it takes effect, and for whom.
     pub const fn effect(self) -> Effect {
-        match self {
-            Self::MaxConnections
-            | Self::SignalStep
-            | Self::WarnPercent
-            | Self::Persist
-            | Self::RequestTimeout
-            | Self::MaxInflightBytes
-            | Self::DrainTimeout
-            | Self::LogLevel => Effect::Live,
-            Self::LoginTimeout | Self::IdleTimeout | Self::MaxRequest => Effect::LiveForNewConnections,
-            Self::Bind
-            | Self::Port
-            | Self::ManagementBind
-            | Self::ManagementPort
-            | Self::TokenFile
-            | Self::ManagementSocket
-            | Self::SocketMode
-            | Self::StoragePath
-            | Self::Durability => Effect::Restart,
-        }
+        TABLE[self as usize].effect
     }
 
     /// Its value as a person writes it, without quotes; `None` for a path that is not configured.
@@ -194,7 +180,7 @@ impl Effect {
     }
 }
 
-/// Written as in the contract: `live`, `live for new connections`, `restart`.
+/// Written as everywhere: `live`, `live for new connections`, `restart`.
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,9 +1,12 @@
 //! From a path to settings. Reads a file only, whole, and never a large one.
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 
 use super::{Parsed, Problems, parse};
 
@@ -24,8 +27,13 @@ pub enum LoadError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// Whether it is a directory.
-        directory: bool,
+        /// What does.
+        found: Found,
+    },
+    /// It was deleted or replaced, and a mount shows it all the same.
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// It is larger than [`MAX_FILE_SIZE`], and has not been read.
     TooLarge {
@@ -39,6 +47,17 @@ pub enum LoadError {
         /// What is wrong with it.
         problems: Problems,
     },
+}
+
+/// What may stand in a file's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A directory.
+    Directory,
+    /// A named pipe.
+    Pipe,
+    /// A device or a socket.
+    Other,
 }
 
 /// Reads the config file at `path` and takes it apart. `shibudb check` is this, and nothing else.
@@ -55,10 +74,10 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
 /// A [`LoadError`] other than [`LoadError::Invalid`].
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-    // Asked before opening: opening a named pipe would wait for a writer.
-    check(path, &fs::metadata(path).map_err(unreadable)?)?;
-    let file = File::open(path).map_err(unreadable)?;
-    check(path, &file.metadata().map_err(unreadable)?)?;
+    let file = open(path, |metadata| check(path, metadata), unreadable)?;
+    if is_kept_by_a_mount(path, &file.metadata().map_err(unreadable)?) {
+        return Err(LoadError::Replaced { path: path.to_owned() });
+    }
     let mut text = Vec::new();
     // The size is only what it was a moment ago, so the reading is bounded too.
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut text).map_err(unreadable)?;
@@ -76,9 +95,50 @@ pub fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
     parse(text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
 }
 
+/// Opens a file that `check` has nothing against, without ever waiting for whoever is at the other end of a pipe.
+///
+/// # Errors
+/// What `check` says, or `unreadable` of what the system says.
+pub(crate) fn open<E>(
+    path: &Path,
+    check: impl Fn(&Metadata) -> Result<(), E>,
+    unreadable: impl Fn(io::Error) -> E,
+) -> Result<File, E> {
+    // Before opening, since that may do something to a device; and after it, since something else may stand there
+    // by then.
+    check(&fs::metadata(path).map_err(&unreadable)?)?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(&unreadable)?;
+    check(&file.metadata().map_err(&unreadable)?)?;
+    Ok(file)
+}
+
+/// Whether the file has no name any more and is seen through a mount of its own, as a container does with a single
+/// file: whoever replaces it outside is not seen.
+fn is_kept_by_a_mount(path: &Path, metadata: &Metadata) -> bool {
+    // Not by the number alone, which some file systems do not count.
+    metadata.nlink() == 0
+        && statx(CWD, path, AtFlags::empty(), StatxFlags::INO).is_ok_and(|seen| {
+            let told = seen.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+            seen.stx_ino == metadata.ino()
+                && (!told || seen.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        })
+}
+
 fn check(path: &Path, metadata: &Metadata) -> Result<(), LoadError> {
+    use std::os::unix::fs::FileTypeExt as _;
     if !metadata.is_file() {
-        return Err(LoadError::NotAFile { path: path.to_owned(), directory: metadata.is_dir() });
+        let kind = metadata.file_type();
+        let found = match () {
+            () if kind.is_dir() => Found::Directory,
+            () if kind.is_fifo() => Found::Pipe,
+            () => Found::Other,
+        };
+        return Err(LoadError::NotAFile { path: path.to_owned(), found });
     }
     if metadata.len() > MAX_FILE_SIZE {
         return Err(LoadError::TooLarge { path: path.to_owned() });
@@ -92,6 +152,7 @@ impl LoadError {
         match self {
             Self::Read { path, .. }
             | Self::NotAFile { path, .. }
+            | Self::Replaced { path }
             | Self::TooLarge { path }
             | Self::Invalid { path, .. } => path,
         }
@@ -108,8 +169,18 @@ impl fmt::Display for LoadError {
         let path = self.path().display();
         match self {
             Self::Read { source, .. } => write!(f, "{path}: cannot be read: {source}"),
-            Self::NotAFile { directory: true, .. } => write!(f, "{path}: is a directory, not a file"),
-            Self::NotAFile { directory: false, .. } => write!(f, "{path}: is not a regular file"),
+            Self::NotAFile { found: Found::Directory, .. } => {
+                write!(f, "{path}: is a directory, not a file")
+            }
+            Self::NotAFile { found: Found::Pipe, .. } => {
+                write!(f, "{path}: is not a regular file, but a named pipe")
+            }
+            Self::NotAFile { found: Found::Other, .. } => write!(f, "{path}: is not a regular file"),
+            Self::Replaced { .. } => write!(
+                f,
+                "{path}: was replaced or deleted outside of the mount through which it is seen, which shows the old \
+                 file for ever; restart the server, and mount the directory rather than the file"
+            ),
             Self::TooLarge { .. } => write!(f, "{path}: is larger than 1 MiB, which no config file is"),
             Self::Invalid { problems, .. } => {
                 problems.write(f, |f, position| write!(f, "{path}:{}:{}", position.line, position.column))

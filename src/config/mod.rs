@@ -23,7 +23,8 @@ use std::time::Duration;
 
 pub use self::difference::{Change, Difference};
 pub use self::key::{Effect, Key};
-pub use self::load::{LoadError, MAX_FILE_SIZE, load, parse_file, read};
+pub(crate) use self::load::open;
+pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, parse_file, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};
 

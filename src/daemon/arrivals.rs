@@ -6,7 +6,7 @@
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::reload::Trigger;
+use super::reload::Asked;
 use crate::control::{Actor, Amount, Change, Control, Door, LimitRequest};
 use crate::signals::{Action, Arrival, Signals};
 
@@ -42,7 +42,7 @@ impl Arrivals {
 pub(super) async fn apply(
     mut waiting: UnboundedReceiver<Arrival>,
     control: Control,
-    reloads: mpsc::Sender<Trigger>,
+    reloads: mpsc::Sender<Asked>,
 ) {
     while let Some(arrival) = waiting.recv().await {
         act(arrival, &control, &reloads).await;
@@ -50,14 +50,14 @@ pub(super) async fn apply(
 }
 
 /// Does what a signal asks for, other than to stop.
-async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Trigger>) {
+async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>) {
     let Arrival { action, actor } = arrival;
     let change = match action {
         Action::Raise => Change::Increase(Amount::Step),
         Action::Lower => Change::Decrease(Amount::Step),
         Action::Reload => {
             // As above, of the task that reloads.
-            reloads.send(Trigger::Request { door: Door::Signal, actor }).await.ok();
+            reloads.send(Asked { door: Door::Signal, actor }).await.ok();
             return;
         }
         Action::Stop => return,

@@ -11,9 +11,10 @@ use super::bind::{self, Listeners};
 use super::descriptors::{self, Shares};
 use super::reload::Loaded;
 use super::settings::{self, CommandLine};
-use super::starting::Starting;
+use super::starting::{Stage, Starting};
+use super::trouble::Problems;
 use super::unix_socket::UnixSocket;
-use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, modes, places};
+use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, modes, places};
 use crate::auth::{AccountError, Accounts, FirstAdminError, HashCost, PreparedAdmin};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
@@ -51,7 +52,7 @@ pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathB
         data_dir: named.map(Path::to_owned),
         ..CommandLine::default()
     };
-    let loaded = load(command_line)?;
+    let loaded = load(command_line, &Stage::default())?;
     Ok(places::data_dir(loaded.running.storage.path.as_deref())?)
 }
 
@@ -61,19 +62,23 @@ pub(super) fn build(
     log: Log,
     inherited: Vec<Inherited>,
     clients: &Handle,
+    stage: &Stage,
 ) -> Result<(Built, JoinHandle<()>), RunError> {
     let Options { port, max_connections, config, data_dir, admin_password, .. } = options;
-    let mut loaded = load(CommandLine { port, max_connections, config, data_dir })?;
+    let starting = Starting::begin(stage)?;
+    let mut loaded = load(CommandLine { port, max_connections, config, data_dir }, stage)?;
     log.set_level(settings::level(&loaded.running));
     let Shares { ceiling, management: management_places } = descriptors::shares();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
+    if !stage.opening(&data_dir) {
+        return Err(RunError::ended("the start", "it was given up"));
+    }
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, inherited)?;
     let management = &loaded.running.management;
     let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
     let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
-    let starting = Starting::begin(&data_dir)?;
     let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
     // Once nobody else has them.
     modes::mend(&data_dir);
@@ -99,10 +104,11 @@ pub(super) fn build(
 }
 
 /// Reads the config file, if there is one, and puts the command line above it.
-fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
+fn load(command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
     let path = command_line.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
     let path = std::path::absolute(&path).map_err(RunError::file("find", &path))?;
-    let (file, text) = match config::read(&path) {
+    stage.reading(&path);
+    let (file, text) = match files::read_at_start(&path) {
         Ok(text) => (config::parse_file(&path, &text)?, text),
         Err(error) if error.is_missing() && command_line.config.is_none() => (Parsed::default(), Vec::new()),
         Err(error) => return Err(error.into()),
@@ -112,6 +118,9 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         Some(_) => RunError::Usage(problem),
         None => RunError::Config(format!("{}: {problem}", path.display())),
     })?;
+    if let Some(token_file) = &wanted.management.token_file {
+        stage.reading(token_file);
+    }
     let token = settings::token(&wanted)
         .map_err(|problem| RunError::Config(format!("{}: {problem}", path.display())))?;
     Ok(Loaded {
@@ -124,6 +133,7 @@ fn load(command_line: CommandLine) -> Result<Loaded, RunError> {
         path,
         text: Ok(text),
         last_reload: None,
+        problems: Problems::default(),
         in_force_since: Timestamp::now(),
     })
 }

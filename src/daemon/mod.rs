@@ -9,10 +9,13 @@
 
 mod arrivals;
 mod bind;
+mod bounded;
 mod build;
 mod connections;
 mod descriptors;
 mod drain;
+mod files;
+mod follow;
 mod memory;
 mod modes;
 mod pid_file;
@@ -25,6 +28,7 @@ mod settings;
 mod starting;
 mod startup;
 mod tasks;
+mod trouble;
 mod unix_socket;
 mod usage;
 mod watchdog;

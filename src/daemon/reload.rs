@@ -1,7 +1,8 @@
 //! Reading the config file again: load, validate, difference, apply.
 //!
 //! All or nothing: a file that does not parse or validate changes nothing. One reload at a time,
-//! whichever door it came through, because one task owns the [`Reloader`].
+//! whichever door it came through, because one task owns the [`Reloader`]. It reads nothing itself: what the files say
+//! comes from [`Files`], and when that does not come, what is known stays in force.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,22 +10,21 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::files::{self, ConfigReading, ConfigText, Files};
 use super::settings::{self, CommandLine};
+use super::trouble::{Problems, silent};
 use super::usage;
-use crate::config::{self, Change, Config, Difference, Key, LoadError, Parsed};
+use crate::config::{Change, Config, Difference, Key, LoadError, Parsed};
 use crate::control::{Actor, ConfigureOutcome, Control, Door, LimitRefusal, Reread};
 use crate::logging::Log;
 use crate::management::{Token, TokenError};
 use crate::systemd;
-use crate::watch::Watcher;
 
-/// Why the file is read again.
+/// Who wants the files read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trigger {
-    /// It may have changed. If it has not, nothing happens and nothing is logged.
-    Hint,
-    /// Somebody asks for it.
-    Request { door: Door, actor: Actor },
+pub(crate) struct Asked {
+    pub(crate) door: Door,
+    pub(crate) actor: Actor,
 }
 
 /// What a good reload has done.
@@ -34,6 +34,8 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<Change>,
     /// Every setting that waits for a restart, from this edit or an earlier one.
     pub(crate) waiting: Vec<Change>,
+    /// Whether those are others than before.
+    pub(crate) waiting_is_news: bool,
     /// What became of `max_connections`.
     pub(crate) limit: ConfigureOutcome,
 }
@@ -50,6 +52,18 @@ pub(crate) enum ReloadError {
     /// A writer is in the middle of it. The watcher waits for the end of that.
     #[error("{0}: is being written right now; it is read as soon as whoever writes it closes it")]
     BeingWritten(PathBuf),
+    /// It may be in the middle of being written. The watcher waits for the end of that.
+    #[error(
+        "{0}: may not be complete, since its last line does not end; it is read as soon as there is a line break at \
+         its end, or when it has not changed for {patience} seconds", patience = files::PATIENCE.as_secs()
+    )]
+    Incomplete(PathBuf),
+    /// Its file system hangs.
+    #[error("{}", silent(file, stays, path, *since))]
+    Silent { file: &'static str, stays: &'static str, path: PathBuf, since: Timestamp },
+    /// The thread that reads it has ended, and so will the daemon.
+    #[error("{0}: cannot be read, because the thread that does it has ended")]
+    Unwatched(PathBuf),
     /// The token of the management API cannot be read.
     #[error("{path}: {error}")]
     Token { path: PathBuf, error: TokenError },
@@ -65,6 +79,8 @@ pub(crate) struct LastReload {
     pub(crate) door: Door,
     /// The error, if it failed.
     pub(crate) result: Result<(), String>,
+    /// Whether it failed because of the token file.
+    pub(crate) token_failed: bool,
 }
 
 /// The settings that run, and where they come from.
@@ -86,6 +102,7 @@ pub(crate) struct Loaded {
     /// What was read last, good or bad: what a hint is compared with.
     pub(crate) text: Text,
     pub(crate) last_reload: Option<LastReload>,
+    pub(crate) problems: Problems,
     /// When the file was last read and put in force: at the start, if not since.
     pub(crate) in_force_since: Timestamp,
 }
@@ -96,7 +113,7 @@ pub(crate) type Text = Result<Vec<u8>, String>;
 /// Owns the settings and changes them.
 #[derive(Debug)]
 pub(crate) struct Reloader {
-    loaded: watch::Sender<Loaded>,
+    pub(super) loaded: watch::Sender<Loaded>,
     control: Control,
     log: Log,
 }
@@ -111,33 +128,68 @@ impl Reloader {
         self.loaded.subscribe()
     }
 
-    /// Reads the file and applies what it says. The outcome is logged here, once.
-    ///
-    /// A hint that turns out to be none yields `None`.
-    pub(crate) async fn reload(
+    /// Has the files read and applies what they say. The outcome is logged here, once.
+    pub(super) async fn reload(&self, files: &mut Files, asked: Asked) -> Result<Reloaded, ReloadError> {
+        let (path, token_file) = {
+            let loaded = self.loaded.borrow();
+            (loaded.path.clone(), loaded.running.management.token_file.clone())
+        };
+        let reading = files.read_token(token_file.unwrap_or_default()).await;
+        if let Some(reading) = reading {
+            // The config file is left for later then: an edit of it is found all the same.
+            let result = reading.and_then(|reading| {
+                self.take_token(&reading);
+                reading.map_err(|error| ReloadError::Token { path: path.clone(), error })
+            });
+            if let Err(error) = result {
+                systemd::reloading();
+                return self.over(Err(error), asked);
+            }
+        }
+        let reading = files.read_config(&path).await;
+        self.take(reading, Reread::Asked, asked).await
+    }
+
+    /// Applies what the config file says after it may have changed; `None` if it says what it said before.
+    pub(super) async fn found(&self, reading: ConfigReading) -> Option<Result<Reloaded, ReloadError>> {
+        let asked = {
+            let loaded = self.loaded.borrow();
+            if comparable(&loaded, &reading) == loaded.text {
+                return None;
+            }
+            Asked { door: Door::Config, actor: Actor::File(loaded.path.clone()) }
+        };
+        Some(self.take(Ok(reading), Reread::Found, asked).await)
+    }
+
+    async fn take(
         &self,
-        watcher: &mut Watcher,
-        trigger: Trigger,
-    ) -> Option<Result<Reloaded, ReloadError>> {
+        reading: Result<ConfigReading, ReloadError>,
+        reread: Reread,
+        asked: Asked,
+    ) -> Result<Reloaded, ReloadError> {
         let loaded = self.loaded.borrow().clone();
-        let text = match watcher.read(|_| read(&loaded)).await {
-            Some(text) => text.map_err(ReloadError::from),
-            None if trigger == Trigger::Hint => return None,
-            None => Err(ReloadError::BeingWritten(loaded.path.clone())),
+        let text = match &reading {
+            Ok(reading) => comparable(&loaded, reading),
+            Err(error) => Err(error.to_string()),
         };
-        let comparable = text.as_ref().map(Vec::clone).map_err(ToString::to_string);
-        let (reread, door, actor) = match trigger {
-            Trigger::Hint if comparable == loaded.text => return None,
-            Trigger::Hint => (Reread::Found, Door::Config, Actor::File(loaded.path.clone())),
-            Trigger::Request { door, actor } => (Reread::Asked, door, actor),
-        };
+        self.loaded.send_modify(|loaded| loaded.text = text);
         systemd::reloading();
-        self.loaded.send_modify(|loaded| loaded.text = comparable);
-        let result = self.apply(&loaded, text, reread).await;
+        let result = self.apply(&loaded, reading, reread).await;
+        self.over(result, asked)
+    }
+
+    /// Tells of a reload that is over, and returns what became of it.
+    fn over(
+        &self,
+        result: Result<Reloaded, ReloadError>,
+        Asked { door, actor }: Asked,
+    ) -> Result<Reloaded, ReloadError> {
         let last = LastReload {
             time: Timestamp::now(),
             door,
             result: result.as_ref().map(drop).map_err(ToString::to_string),
+            token_failed: matches!(result, Err(ReloadError::Token { .. })),
         };
         self.loaded.send_modify(|loaded| {
             if last.result.is_ok() {
@@ -146,42 +198,38 @@ impl Reloader {
             loaded.last_reload = Some(last);
         });
         match &result {
-            Ok(reloaded) => {
-                let waited = Difference::between(&loaded.running, &loaded.wanted).restart;
-                tell(reloaded, &waited, door, &actor);
-            }
+            Ok(reloaded) => tell(reloaded, door, &actor),
             Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,
                 "the config file was not applied, the settings stay as they are: {error}"),
         }
         // Also after a failure: systemd would wait for it otherwise.
         systemd::reloaded(result.as_ref().err().map(usage::problem).as_deref());
-        Some(result)
+        result
     }
 
     async fn apply(
         &self,
         loaded: &Loaded,
-        text: Result<Vec<u8>, ReloadError>,
+        reading: Result<ConfigReading, ReloadError>,
         reread: Reread,
     ) -> Result<Reloaded, ReloadError> {
-        let text = text?;
-        let file = if text.is_empty() && loaded.may_be_absent() {
-            loaded.file.clone()
-        } else {
-            config::parse_file(&loaded.path, &text)?
+        let file = match reading? {
+            Err(error) if error.is_missing() && loaded.may_be_absent() => loaded.file.clone(),
+            Err(error) => return Err(error.into()),
+            Ok(ConfigText { parsed, other_token: None, .. }) => parsed?,
+            // Of another token file it is only worth knowing that the next start can use it.
+            Ok(ConfigText { other_token: Some(error), .. }) => {
+                return Err(ReloadError::Token { path: loaded.path.clone(), error });
+            }
         };
         let wanted = loaded.command_line.over(&file.config);
         settings::validate(&wanted)
             .map_err(|problem| ReloadError::Conflict { path: loaded.path.clone(), problem })?;
         let running = settings::live_of(&wanted, &loaded.running);
-        let token = settings::token(&wanted)
-            .map_err(|error| ReloadError::Token { path: loaded.path.clone(), error })?;
-        // Of another file it was only worth knowing that the next start can use it.
-        let same_file = wanted.management.token_file == running.management.token_file;
-        let token = if same_file { token } else { loaded.token.clone() };
         let mut changed = Difference::between(&loaded.running, &running).live;
         changed.retain(|change| change.key != Key::MaxConnections);
         let waiting = Difference::between(&running, &wanted).restart;
+        let waited = Difference::between(&loaded.running, &loaded.wanted).restart;
 
         self.control.apply_settings(settings::control(&running)).await?;
         self.log.set_level(settings::level(&running));
@@ -190,20 +238,21 @@ impl Reloader {
             loaded.running = running;
             loaded.wanted = wanted;
             loaded.file = file;
-            loaded.token = token;
         });
         // The record names the file, whoever had it read: the file is what asks for the limit.
         let limit = self.control.configure(limit, reread, Actor::File(loaded.path.clone())).await?;
-        Ok(Reloaded { changed, waiting, limit })
+        let waiting_is_news = waiting != waited;
+        Ok(Reloaded { changed, waiting, waiting_is_news, limit })
     }
 }
 
-/// Reads the file. Where nobody named one and the default one was never there, no text is as good as
-/// one that says nothing.
-fn read(loaded: &Loaded) -> Result<Vec<u8>, LoadError> {
-    match config::read(&loaded.path) {
+/// What a reading is compared with and as. Where nobody named a file and the default one was never there, no text is as
+/// good as one that says nothing.
+fn comparable(loaded: &Loaded, reading: &ConfigReading) -> Text {
+    match reading {
+        Ok(text) => Ok(text.bytes.clone()),
         Err(error) if error.is_missing() && loaded.may_be_absent() => Ok(Vec::new()),
-        result => result,
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -220,15 +269,15 @@ impl Loaded {
     }
 }
 
-/// What waits for a restart is told when it is not what `waited` already; `GET /config` shows it always.
-fn tell(reloaded: &Reloaded, waited: &[Change], door: Door, actor: &Actor) {
+/// What waits for a restart is told when it is news; `GET /config` shows it always.
+fn tell(reloaded: &Reloaded, door: Door, actor: &Actor) {
     let list = |changes: &[Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if reloaded.changed.is_empty() {
         tracing::info!(%door, %actor, "config file read again");
     } else {
         tracing::info!(%door, %actor, "config file read again: {}", list(&reloaded.changed));
     }
-    if !reloaded.waiting.is_empty() && reloaded.waiting != waited {
+    if !reloaded.waiting.is_empty() && reloaded.waiting_is_news {
         tracing::warn!(%door, %actor, "these settings wait for a restart: {}", list(&reloaded.waiting));
     }
 }

@@ -1,8 +1,11 @@
 //! Settings and reloads in the words of the management API.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::reload::{Loaded, ReloadError, Reloaded};
+use super::trouble::Problem;
 use crate::config::{Change, Key};
 use crate::control::{ConfigureOutcome, LimitRefusal};
 use crate::management::{ReloadRefusal, wire};
@@ -19,12 +22,14 @@ pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
             outcome: if last.result.is_ok() { wire::ReloadOutcome::Ok } else { wire::ReloadOutcome::Failed },
             error: last.result.clone().err(),
         }),
+        troubled_files: loaded.troubled_files().into_iter().map(troubled_file).collect(),
     }
 }
 
 /// The same for the metrics.
 pub(super) fn state(loaded: &Loaded) -> ConfigState {
-    let in_force = loaded.last_reload.as_ref().is_none_or(|last| last.result.is_ok());
+    let in_force = loaded.last_reload.as_ref().is_none_or(|last| last.result.is_ok())
+        && loaded.problems.config_silent.is_none();
     ConfigState { in_force, since: loaded.in_force_since }
 }
 
@@ -34,7 +39,7 @@ pub(super) fn reload(
     result: Result<Reloaded, ReloadError>,
 ) -> Result<wire::ReloadReport, ReloadRefusal> {
     match result {
-        Ok(Reloaded { changed, waiting, limit }) => {
+        Ok(Reloaded { changed, waiting, limit, .. }) => {
             let mut changed: Vec<_> = changed.iter().map(changed_setting).collect();
             let mut refused = Vec::new();
             match limit {
@@ -59,6 +64,10 @@ pub(super) fn reload(
     }
 }
 
+fn troubled_file((path, Problem { since, what }): (&Path, Problem)) -> wire::TroubledFile {
+    wire::TroubledFile { file: path.display().to_string(), since, problem: what }
+}
+
 fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     let running = key.value(&loaded.running);
     let wanted = key.value(&loaded.wanted);
@@ -79,6 +88,7 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
         default: value(key.default_value()),
         source,
         live: key.effect().is_live(),
+        effect: key.effect().to_string(),
         pending: (running != wanted).then(|| value(wanted)),
         value: value(running),
     }

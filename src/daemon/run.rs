@@ -15,23 +15,24 @@ use super::arrivals::{self, Arrivals};
 use super::build::{Built, local};
 use super::connections::Served;
 use super::drain::drain;
+use super::files::Files;
+use super::follow::follow;
 use super::pid_file::PidFile;
 use super::published::Published;
-use super::reload::{Reloader, Trigger};
+use super::reload::Reloader;
 use super::startup::{self, Start};
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
-use super::{Options, RunError, report, usage, watchdog};
+use super::{Options, RunError, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::logging::Log;
-use crate::management::{self, Listener, Management, ReloadDoor, ReloadRequest};
+use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
 use crate::series;
 use crate::server::{Server, Services};
 use crate::signals::{Arrival, Signals};
 use crate::store::Store;
 use crate::systemd::{self, Inherited};
-use crate::watch::Watcher;
 
 /// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
 /// for this much. Short, so that a daemon that hangs is not waited for.
@@ -97,7 +98,8 @@ async fn serve(
 ) -> Result<(), RunError> {
     let (address, management_address) =
         (local(&built.listeners.clients)?, local(&built.listeners.management)?);
-    let watcher = Watcher::new(built.loaded.path.clone());
+    let files =
+        Files::follow(&built.loaded).map_err(|error| RunError::System("follow the config file", error))?;
     let reloader = Reloader::new(built.loaded, built.control.clone(), built.log.clone());
     let settings = reloader.subscribe();
     let published = Published::new(&settings.borrow());
@@ -115,7 +117,7 @@ async fn serve(
             .map_err(|error| RunError::System("serve clients", error))?
     };
     let (reload_door, asked) = ReloadDoor::new();
-    let (reloads, triggers) = mpsc::channel(RELOADS);
+    let (reloads, signalled) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();
     let denials = Arc::default();
     let metrics = metrics::registry(Sources {
@@ -143,7 +145,7 @@ async fn serve(
     // The socket's file is removed when this function ends.
     let (listeners, _socket_file) = management_listeners(built.listeners.management, built.management_socket)
         .map_err(|error| RunError::System("serve management", error))?;
-    tasks.spawn("reload", reload_task(reloader, watcher, asked, triggers, published));
+    tasks.spawn("reload", follow(reloader, files, asked, signalled, published));
     tasks.spawn("signals", arrivals::apply(to_apply, built.control.clone(), reloads));
     tasks.spawn("first admin", first_admin_task(built.first_admin));
     tasks.spawn("management", management_task(listeners, api, over.clone()));
@@ -210,32 +212,6 @@ fn within<T: Send + 'static>(longest: Duration, work: impl FnOnce() -> T + Send 
     };
     let thread = std::thread::Builder::new().name("end".into()).spawn(work);
     thread.ok().and_then(|_| result.recv_timeout(longest).ok())
-}
-
-/// Owns the settings: one reload after the other, whoever asks.
-async fn reload_task(
-    reloader: Reloader,
-    mut watcher: Watcher,
-    mut asked: mpsc::Receiver<ReloadRequest>,
-    mut triggers: mpsc::Receiver<Trigger>,
-    published: Published,
-) {
-    let loaded = reloader.subscribe();
-    loop {
-        let (trigger, reply) = tokio::select! {
-            Some(ReloadRequest { door, actor, reply }) = asked.recv() => {
-                (Trigger::Request { door, actor }, Some(reply))
-            }
-            Some(trigger) = triggers.recv() => (trigger, None),
-            () = watcher.changed() => (Trigger::Hint, None),
-        };
-        let Some(result) = reloader.reload(&mut watcher, trigger).await else { continue };
-        published.publish(&loaded.borrow());
-        if let Some(reply) = reply {
-            // An asker that did not wait is no concern of ours: the reload has happened.
-            reply.send(report::reload(&loaded.borrow(), result)).ok();
-        }
-    }
 }
 
 /// The port, and the Unix socket if there is one, with its file.

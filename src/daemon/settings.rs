@@ -92,3 +92,52 @@ pub(crate) fn level(config: &Config) -> LevelFilter {
         Level::Trace => LevelFilter::TRACE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// Every setting, and none as it is by default.
+    const OTHER: &str = r#"
+        bind = "127.0.0.2"
+        port = 9999
+        max_connections = 77
+        [limits]
+        signal_step = 7
+        warn_percent = 77
+        persist = false
+        [management]
+        bind = "127.0.0.3"
+        port = 9998
+        token_file = "/token"
+        socket = "/socket"
+        socket_mode = "0600"
+        [client]
+        login_timeout = "7s"
+        idle_timeout = "7m"
+        max_request = "7KiB"
+        max_inflight_bytes = "7MiB"
+        [shutdown]
+        drain_timeout = "7s"
+        [storage]
+        path = "/data"
+        durability = "1s"
+        [log]
+        level = "debug"
+    "#;
+
+    #[test]
+    fn a_reload_takes_over_what_the_table_says_is_live_and_nothing_else() {
+        let running = Config::default();
+        let wanted = config::parse(OTHER.as_bytes()).unwrap();
+        assert_eq!(wanted.set.len(), Key::ALL.len());
+        let reloaded = live_of(&wanted.config, &running);
+        for key in Key::ALL {
+            let (before, after) = (key.value(&running), key.value(&wanted.config));
+            assert_ne!(before, after, "{key} is the default here");
+            let expected = if key.effect().is_live() { after } else { before };
+            assert_eq!(key.value(&reloaded), expected, "{key} is {}", key.effect());
+        }
+    }
+}

@@ -2,11 +2,13 @@
 //! `shibudb start`.
 //!
 //! As long as the start gets on, systemd is asked not to give it up. One that hangs, on a disk that no longer
-//! answers, is not waited for longer than the unit says.
+//! answers, is not waited for longer than the unit says. One that has not got further than reading its settings can be
+//! given up at any time: nothing has been opened yet that would have to be closed in good order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,23 +22,76 @@ use crate::systemd;
 /// How often systemd hears of it. What is done sooner needs no word.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How far the start has come. A handle.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stage(Arc<Mutex<At>>);
+
+#[derive(Debug, Clone, Default)]
+enum At {
+    /// Reading the settings, from this file by now.
+    #[default]
+    Begun,
+    Reading(PathBuf),
+    /// Opening the store, since then; what had been read and written before.
+    Opening {
+        data_dir: PathBuf,
+        begun: Instant,
+        first: Option<Count>,
+    },
+    GivenUp,
+}
+
 /// Tells of the start until it is dropped.
 pub(super) struct Starting {
     over: Option<Sender<()>>,
     teller: Option<JoinHandle<()>>,
 }
 
+impl Stage {
+    fn lock(&self) -> MutexGuard<'_, At> {
+        // Nothing under it can stop halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This file is about to be read.
+    pub(super) fn reading(&self, path: &Path) {
+        let mut at = self.lock();
+        if !matches!(*at, At::GivenUp) {
+            *at = At::Reading(path.to_owned());
+        }
+    }
+
+    /// The settings are read, and this thread is about to open the store; false if the start was given up.
+    pub(super) fn opening(&self, data_dir: &Path) -> bool {
+        let first = Io::of_this_thread().count();
+        let mut at = self.lock();
+        if matches!(*at, At::GivenUp) {
+            return false;
+        }
+        *at = At::Opening { data_dir: data_dir.to_owned(), begun: Instant::now(), first };
+        true
+    }
+
+    /// Gives the start up, if it has not got further than reading its settings; returns what it was waiting for.
+    pub(super) fn give_up(&self) -> Option<String> {
+        let mut at = self.lock();
+        let waited_for = match &*at {
+            At::Begun | At::GivenUp => "its settings".into(),
+            At::Reading(path) => path.display().to_string(),
+            At::Opening { .. } => return None,
+        };
+        *at = At::GivenUp;
+        Some(waited_for)
+    }
+}
+
 impl Starting {
-    /// Of what this thread is about to do with the data directory.
-    pub(super) fn begin(data_dir: &Path) -> Result<Self, RunError> {
+    /// Of what this thread is about to do.
+    pub(super) fn begin(stage: &Stage) -> Result<Self, RunError> {
         let (over, is_over) = mpsc::channel();
-        let io = Io::of_this_thread();
-        // Here, before anything is done.
-        let (begun, first) = (Instant::now(), io.count());
-        let data_dir = data_dir.to_owned();
-        let teller = thread::Builder::new()
-            .name("starting".into())
-            .spawn(move || tell(&data_dir, begun, (&io, first), &is_over));
+        let (io, stage, begun) = (Io::of_this_thread(), stage.clone(), Instant::now());
+        let teller =
+            thread::Builder::new().name("starting".into()).spawn(move || tell(&stage, begun, &io, &is_over));
         let teller = teller.map_err(|error| RunError::System("start a thread", error))?;
         Ok(Self { over: Some(over), teller: Some(teller) })
     }
@@ -52,15 +107,28 @@ impl Drop for Starting {
     }
 }
 
-fn tell(data_dir: &Path, begun: Instant, (io, first): (&Io, Option<Count>), over: &Receiver<()>) {
-    let mut pace = Pace { told: None, count: first };
+fn tell(stage: &Stage, begun: Instant, io: &Io, over: &Receiver<()>) {
+    let mut pace = Pace { told: None, count: io.count() };
     let mut weight = None;
     while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        let weight = *weight.get_or_insert_with(|| Weight::of(data_dir).unwrap_or_default());
-        let (elapsed, count) = (begun.elapsed(), io.count());
-        let read = count.zip(first).map(|(count, first)| count.read - first.read);
-        let Due { line, more_time } = pace.look(elapsed, count);
-        let text = words(weight, read, elapsed);
+        let at = stage.lock().clone();
+        let count = io.count();
+        let text = match at {
+            At::Begun | At::GivenUp => continue,
+            At::Reading(path) => {
+                format!(
+                    "starting: waiting for {} to be read, for {} s",
+                    path.display(),
+                    begun.elapsed().as_secs()
+                )
+            }
+            At::Opening { data_dir, begun, first } => {
+                let weight = *weight.get_or_insert_with(|| Weight::of(&data_dir).unwrap_or_default());
+                let read = count.zip(first).map(|(count, first)| count.read - first.read);
+                words(weight, read, begun.elapsed())
+            }
+        };
+        let Due { line, more_time } = pace.look(begun.elapsed(), count);
         systemd::starting(&text, more_time.then_some(MORE_TIME));
         if line {
             tracing::info!("{text}");

@@ -1,4 +1,5 @@
-//! Building everything while signals are heard: opening the store may take minutes, or hang with its disk.
+//! Building everything while signals are heard: opening the store may take minutes, or hang with its disk, and the
+//! config file may be on a file system that does not answer.
 
 use std::thread::{self, JoinHandle};
 
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::arrivals::Arrivals;
 use super::build::{self, Built};
+use super::starting::Stage;
 use super::{Options, RunError};
 use crate::logging::Log;
 use crate::systemd::{self, Inherited};
@@ -21,8 +23,8 @@ pub(super) enum Start {
     GivenUp,
 }
 
-/// Builds, on a thread of its own. Asked to stop, it finishes that first, so that the end is in good order; a
-/// second time, it does not.
+/// Builds, on a thread of its own. Asked to stop while it reads its settings, it stops at once. Later it finishes what
+/// it is at first, so that the end is in good order; asked a second time, it does not.
 pub(super) async fn start(
     (options, inherited): (Options, Vec<Inherited>),
     log: Log,
@@ -30,9 +32,13 @@ pub(super) async fn start(
     arrivals: &mut Arrivals,
 ) -> Result<Start, RunError> {
     let (done, mut result) = oneshot::channel();
-    let build = move || {
-        // Nobody waits for what was given up.
-        done.send(build::build(options, log, inherited, &clients)).ok();
+    let stage = Stage::default();
+    let build = {
+        let stage = stage.clone();
+        move || {
+            // Nobody waits for what was given up.
+            done.send(build::build(options, log, inherited, &clients, &stage)).ok();
+        }
     };
     // Not of a runtime, which would wait for it at the end.
     thread::Builder::new()
@@ -47,7 +53,10 @@ pub(super) async fn start(
                 let built = Box::new(built);
                 return Ok(if wanted { Start::Ready(built, control) } else { Start::NotWanted(built, control) });
             }
-            Some(actor) = arrivals.stop() => if wanted {
+            Some(actor) = arrivals.stop() => if let Some(waited_for) = stage.give_up() {
+                tracing::info!(%actor, "stopping, as asked by {actor}; the start was still waiting for {waited_for}");
+                return Ok(Start::GivenUp);
+            } else if wanted {
                 wanted = false;
                 tracing::info!(%actor, "stopping once the start is over, as asked by {actor}");
                 systemd::stopping("stopping once the start is over");

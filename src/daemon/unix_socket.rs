@@ -8,13 +8,17 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::BindError;
+use super::{BindError, bounded};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
+
+/// How long its removal may take.
+const REMOVAL: Duration = Duration::from_secs(1);
 
 /// A bound socket.
 #[derive(Debug)]
@@ -57,9 +61,13 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody else may have made one in its place.
-        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
-        if is_ours && let Err(error) = fs::remove_file(&self.path) {
+        let (path, ours) = (self.path.clone(), self.identity);
+        let remove = move || {
+            // Somebody else may have made one in its place.
+            let is_ours = fs::symlink_metadata(&path).is_ok_and(|found| identity(&found) == ours);
+            if is_ours { fs::remove_file(&path) } else { Ok(()) }
+        };
+        if let Err(error) = bounded::within(REMOVAL, remove) {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the management socket");
         }
     }

@@ -2,6 +2,7 @@
 //! numbers, for the series of samples. One look a second serves all of it.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Loaded;
+use super::trouble::Problem;
 use crate::limiter::{Limiter, Snapshot};
 use crate::series::{Recorder, Sample};
 use crate::store::Store;
@@ -122,21 +124,25 @@ pub(crate) async fn watch(
         ticks.tick().await;
         series.record(Sample::take(&limiter, Timestamp::now()));
         let snapshot = limiter.snapshot();
-        let (threshold, last_reload) = {
+        let (threshold, last_reload, troubled) = {
             let loaded = loaded.borrow();
-            (loaded.running.limits.warn_percent, loaded.last_reload.clone())
+            let problem = |(path, problem): (&Path, Problem)| format!("{}: {}", path.display(), problem.what);
+            let troubled: Vec<_> = loaded.troubled_files().into_iter().map(problem).collect();
+            (loaded.running.limits.warn_percent, loaded.last_reload.clone(), troubled)
         };
         tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
         let disk = disk.look(store.waits_for_disk());
-        let status = match last_reload.as_ref().and_then(|last| last.result.as_ref().err()) {
+        let mut status = match last_reload.as_ref().and_then(|last| last.result.as_ref().err()) {
             _ if drain.is_cancelled() => draining(snapshot),
             Some(error) => format!("{}; {}", status(snapshot), problem(error)),
             None => status(snapshot),
         };
-        let status = match disk {
-            Some(seconds) => format!("{status}; the data disk has not answered for {seconds} s"),
-            None => status,
-        };
+        for trouble in troubled {
+            status = format!("{status}; {trouble}");
+        }
+        if let Some(seconds) = disk {
+            status = format!("{status}; the data disk has not answered for {seconds} s");
+        }
         if status != shown || last_reload != shown_after {
             systemd::status(&status);
             shown = status;

@@ -75,8 +75,8 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
         setting.source = if limit.override_.is_some() { Source::Override } else { limit.base_source };
         setting.pending = limit.refused.as_ref().map(|refused| refused.limit.into());
     }
-    let (file, last_reload) = (loaded.file.clone(), loaded.last_reload.clone());
-    Json(ConfigReport { file, limit, settings, last_reload })
+    let wire::LoadedConfig { file, last_reload, troubled_files, .. } = (*loaded).clone();
+    Json(ConfigReport { file, limit, settings, last_reload, troubled_files })
 }
 
 /// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an

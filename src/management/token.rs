@@ -4,13 +4,15 @@
 //! that is empty: neither keeps anybody out. The token is never logged, and never shown in an error.
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::config;
 
 /// The most bytes a token file may have.
 const LARGEST_FILE: u64 = 4096;
@@ -67,11 +69,13 @@ impl Token {
     /// # Errors
     /// A [`TokenError`]; it names the file.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
+        Self::read_whole(path).map(|(token, _)| token)
+    }
+
+    /// The same, and whether it ends with a line break: one that does not may not be complete.
+    pub(crate) fn read_whole(path: &Path) -> Result<(Self, bool), TokenError> {
         let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
-        // Asked before opening: opening a named pipe would wait for a writer.
-        check(path, &fs::metadata(path).map_err(unreadable)?)?;
-        let file = File::open(path).map_err(unreadable)?;
-        check(path, &file.metadata().map_err(unreadable)?)?;
+        let file = config::open(path, |metadata| check(path, metadata), unreadable)?;
         let mut text = Vec::new();
         file.take(LARGEST_FILE + 1).read_to_end(&mut text).map_err(unreadable)?;
         let malformed = || TokenError::Malformed(path.to_owned());
@@ -83,7 +87,7 @@ impl Token {
         if text.len() as u64 > LARGEST_FILE || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(malformed());
         }
-        Ok(Self(token.to_owned()))
+        Ok((Self(token.to_owned()), text.ends_with('\n')))
     }
 
     /// The secret itself, for whoever sends it.
@@ -97,6 +101,14 @@ impl Token {
         Sha256::digest(&self.0).ct_eq(&Sha256::digest(candidate)).into()
     }
 }
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.0.as_bytes())
+    }
+}
+
+impl Eq for Token {}
 
 impl TokenError {
     /// Whether only this user may not read it; another one, such as the server's, may.

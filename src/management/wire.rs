@@ -15,7 +15,7 @@ mod series;
 
 pub use config::{
     ChangedSetting, ConfigReport, LastReload, LimitReport, LoadedConfig, Override, RefusedEdit,
-    RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source,
+    RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source, TroubledFile,
 };
 
 pub use connections::{

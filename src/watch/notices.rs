@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind, RenameMode};
 use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
+use rustix::io::Errno;
 use tokio::sync::Notify;
 
 use super::way::Way;
@@ -17,6 +18,8 @@ use super::way::Way;
 /// Something happened to a name on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
+    /// The file was opened, perhaps only to be read. Not told of directories.
+    Opened,
     /// Something was written to it, or it was cut short.
     Written,
     /// A writer has closed it.
@@ -119,6 +122,7 @@ impl Told {
                 let names = lock(&self.names);
                 let name = event.paths.iter().find(|path| names.all.contains(*path));
                 name.and_then(|name| match meaning(event.kind) {
+                    Some(Notice::Opened) if *name != names.file => None,
                     Some(Notice::Gone) if *name != names.file => Some(Notice::Cut),
                     meaning => meaning,
                 })
@@ -144,6 +148,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn meaning(kind: EventKind) -> Option<Notice> {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Notice::Closed),
+        EventKind::Access(AccessKind::Open(_)) => Some(Notice::Opened),
         // Whoever reads changes nothing, and we read too.
         EventKind::Access(_) => None,
         EventKind::Modify(ModifyKind::Data(_)) => Some(Notice::Written),
@@ -154,12 +159,15 @@ fn meaning(kind: EventKind) -> Option<Notice> {
     }
 }
 
-/// Whether the system has no more watches to give, as opposed to a path that cannot be watched.
+/// Whether the system has no more watches to give, as opposed to a path that cannot be watched: one that is missing,
+/// closed to us, or a link to itself.
 fn is_exhaustion(error: &notify::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => true,
-        notify::ErrorKind::Io(error) => !matches!(error.kind(), NotFound | PermissionDenied | NotADirectory),
+        notify::ErrorKind::Io(error) => matches!(
+            error.raw_os_error().map(Errno::from_raw_os_error),
+            Some(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+        ),
         _ => false,
     }
 }

@@ -11,6 +11,7 @@ mod hanging;
 mod harness;
 mod killed;
 mod matrix;
+mod misplaced;
 mod refused;
 mod reports;
 mod settings;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::harness::{Server, Setup, wait_until};
-use crate::witness::{Dice, PROMISE, again_beneath, converges, is_inside};
+use crate::witness::{Dice, NO_INOTIFY, PROMISE, again_beneath, converges, is_inside};
 
 /// How often each way is gone.
 const TIMES: usize = 10;
@@ -250,9 +250,8 @@ fn of_many_edits_in_a_row_the_last_one_counts_and_none_is_half_read() {
 #[test]
 fn without_inotify_the_file_is_looked_at_after_one_warning() {
     const NAME: &str = "matrix::without_inotify_the_file_is_looked_at_after_one_warning";
-    const NO_INOTIFY: &str = r#"echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@""#;
     if !is_inside() {
-        again_beneath(&["unshare", "--user", "--map-root-user", "sh", "-c", NO_INOTIFY], NAME);
+        again_beneath(&NO_INOTIFY, NAME);
         return;
     }
     let server = Setup::new().config(text(1000)).start();

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, Signal, wait_until};
-use crate::witness::{config, said};
+use shibudb::config::Key;
+
+use crate::harness::{Client, Server, Setup, Signal, wait_until};
+use crate::witness::{config, manager, said};
 
 /// Has the file say this, and waits until the server has found out.
 #[track_caller]
@@ -60,22 +62,53 @@ fn whether_an_override_is_kept_is_live() {
     assert_eq!(server.limit(), 800);
 }
 
-#[test]
-fn the_time_to_log_in_is_live() {
-    let server = Setup::new().config("[client]\nlogin_timeout = \"10m\"\n").start();
-    edit(&server, "[client]\nlogin_timeout = \"200ms\"\n");
-    let mut client = server.connect();
-    while client.line().is_some_and(|line| !line.is_empty()) {}
+/// Connections that were opened before an edit, and one that is opened after it, end.
+#[track_caller]
+fn all_are_closed(server: &Server, connections: Vec<Client>) {
+    for mut client in connections {
+        while client.line().is_some_and(|line| !line.is_empty()) {}
+    }
     server.wait_until_active(0);
 }
 
 #[test]
-fn the_time_to_be_idle_is_live() {
+fn the_time_to_log_in_is_live_for_everybody() {
+    let server = Setup::new().config("[client]\nlogin_timeout = \"10m\"\n").start();
+    let before = server.connect();
+    server.wait_until_active(1);
+    edit(&server, "[client]\nlogin_timeout = \"200ms\"\n");
+    all_are_closed(&server, vec![before, server.connect()]);
+}
+
+#[test]
+fn the_time_to_be_idle_is_live_for_everybody() {
     let server = Setup::new().start();
+    let before = server.admin();
     edit(&server, "[client]\nidle_timeout = \"200ms\"\n");
-    let mut client = server.admin();
-    while client.line().is_some_and(|line| !line.is_empty()) {}
-    server.wait_until_active(0);
+    all_are_closed(&server, vec![before, server.admin()]);
+}
+
+#[test]
+fn the_report_says_of_every_key_what_an_edit_does_and_for_whom() {
+    let server = Setup::new().start();
+    let settings = config(&server)["settings"].clone();
+    let said: Vec<_> = settings.as_array().unwrap().iter().collect();
+    assert_eq!(said.len(), Key::ALL.len());
+    for (key, setting) in Key::ALL.into_iter().zip(said) {
+        assert_eq!(
+            (&setting["key"], &setting["effect"]),
+            (&key.name().into(), &key.effect().to_string().into())
+        );
+        assert_eq!(setting["live"], key.effect().is_live());
+    }
+    let table = manager(&server, "config");
+    let edits = |key: &str| {
+        let line = table.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap();
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).nth(4).unwrap().to_owned()
+    };
+    assert_eq!(edits("client.idle_timeout"), "live");
+    assert_eq!(edits("client.max_request"), "live for new connections");
+    assert_eq!(edits("storage.path"), "restart");
 }
 
 #[test]

@@ -12,6 +12,16 @@ pub(crate) use crate::harness::{again_beneath, is_inside};
 /// How long after the last write an edit may take to be in force.
 pub(crate) const PROMISE: Duration = Duration::from_secs(1);
 
+/// What a test runs beneath that is to have no inotify.
+pub(crate) const NO_INOTIFY: [&str; 6] = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "sh",
+    "-c",
+    r#"echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@""#,
+];
+
 /// Waits until the limit is this, and holds the server to its promise by its own clock: a test that
 /// is slow to look is not the server's fault. `written` is when the last write had ended.
 #[track_caller]

@@ -185,7 +185,7 @@ impl Server {
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {
-        self.home.path().join("shibudb.toml")
+        self.setup.config_file.clone().unwrap_or_else(|| self.home.path().join("shibudb.toml"))
     }
 
     /// Writes the config file in place. The server finds the edit by itself, soon.

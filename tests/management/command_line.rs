@@ -10,6 +10,7 @@ use shibudb::control::{Actor, Reread};
 use shibudb::management::ReloadRefusal;
 use shibudb::management::wire::{
     ChangedSetting, LastReload, LoadedConfig, RefusedSetting, ReloadOutcome, ReloadReport, Setting, Source,
+    TroubledFile,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -164,6 +165,7 @@ async fn config_is_a_table_and_the_last_reload() {
             default: "127.0.0.1".into(),
             source: Source::File,
             live: false,
+            effect: "restart".into(),
             pending: Some("::1".into()),
         }],
         last_reload: Some(LastReload {
@@ -172,6 +174,11 @@ async fn config_is_a_table_and_the_last_reload() {
             outcome: ReloadOutcome::Failed,
             error: Some("line 3".into()),
         }),
+        troubled_files: vec![TroubledFile {
+            file: "/x.toml".into(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            problem: "its file system does not answer".into(),
+        }],
     }));
     let text = server.manager("config").await.unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -179,6 +186,8 @@ async fn config_is_a_table_and_the_last_reload() {
     assert_eq!(lines[1], "bind     127.0.0.1  127.0.0.1  file    restart  ::1");
     assert_eq!(lines[3], "Config File: /x.toml");
     assert!(lines[4].starts_with("Last Reload: 19") && lines[4].ends_with(" through config: failed: line 3"));
+    assert!(lines[5].starts_with("Not Readable: /x.toml since 19"), "{text}");
+    assert!(lines[5].ends_with(": its file system does not answer"), "{text}");
 }
 
 #[tokio::test]

@@ -114,7 +114,16 @@ async fn history_is_as_long_as_asked_for() {
 }
 
 fn setting(key: &str, value: impl Into<Value>, source: Source, live: bool) -> Setting {
-    Setting { key: key.into(), value: value.into(), default: 1000.into(), source, live, pending: None }
+    let effect = if live { "live" } else { "restart" }.to_owned();
+    Setting {
+        key: key.into(),
+        value: value.into(),
+        default: 1000.into(),
+        source,
+        live,
+        effect,
+        pending: None,
+    }
 }
 
 #[tokio::test]
@@ -132,14 +141,15 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
         file: Some("/etc/shibudb/shibudb.toml".into()),
         settings: vec![port, limit],
         last_reload: Some(last_reload),
+        troubled_files: Vec::new(),
     }));
     assert_eq!(
         server.get("/config").await.body,
         concat!(
             r#"{"file":"/etc/shibudb/shibudb.toml","#,
             r#""limit":{"current":1000,"base":1000,"base_source":"command line","ceiling":19900,"revision":1,"override":null,"refused":null,"unwritten_records":0},"#,
-            r#""settings":[{"key":"port","value":9090,"default":1000,"source":"file","live":false,"pending":9191},"#,
-            r#"{"key":"max_connections","value":1000,"default":1000,"source":"command line","live":true,"pending":null}],"#,
+            r#""settings":[{"key":"port","value":9090,"default":1000,"source":"file","live":false,"effect":"restart","pending":9191},"#,
+            r#"{"key":"max_connections","value":1000,"default":1000,"source":"command line","live":true,"effect":"live","pending":null}],"#,
             r#""last_reload":{"time":"2026-01-02T03:04:05Z","door":"config","outcome":"failed","error":"line 3: no"}}"#
         )
     );

@@ -1,7 +1,9 @@
 //! A reload as systemd is told of it.
 
+use std::time::Duration;
+
 use crate::ears::{Ears, Message};
-use crate::harness::{Server, Setup, Signal};
+use crate::harness::{HangingFs, Server, Setup, Signal, again_beneath, hanging_fs, is_inside};
 
 #[test]
 fn a_good_file_is_announced_and_done() {
@@ -34,6 +36,36 @@ fn a_broken_file_is_ready_again_with_its_reason() {
     ears.hear("the usage again", |message| message.get("STATUS") == Some(&wanted));
     server.write_config("max_connections = 500\n");
     ears.hear("its end", |message| message.get("STATUS") == Some("0/500 connections (0.0 %)"));
+}
+
+#[test]
+fn a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile() {
+    const NAME: &str = "reload::a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile";
+    if !is_inside() {
+        again_beneath(&hanging_fs::WORLD, NAME);
+        return;
+    }
+    let hanging = HangingFs::new();
+    std::fs::write(hanging.source().join("shibudb.toml"), "max_connections = 500\n").unwrap();
+    let ears = Ears::new();
+    let setup = ears.of(Setup::new()).env("WATCHDOG_USEC", "1000000");
+    let server = setup.config_file(hanging.path().join("shibudb.toml")).start();
+    ears.hear("READY=1", |message| message.has("READY"));
+    hanging.freeze();
+    hanging.wait_for_waiters();
+    // systemctl reload comes back, and says why nothing was reloaded.
+    let done = reload(&ears, &server);
+    assert!(done.get("STATUS").unwrap().contains("has not been readable since "), "{done:?}");
+    ears.hear("the status", |message| {
+        message.get("STATUS").is_some_and(|status| status.ends_with(": its file system does not answer"))
+    });
+    // Longer than a watchdog would wait, from one word to the next.
+    ears.listen(Duration::from_secs(1));
+    for _ in 0..8 {
+        ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
+    }
+    hanging.thaw();
+    ears.hear("the end of it", |message| message.get("STATUS") == Some("0/500 connections (0.0 %)"));
 }
 
 /// Has the file read again, and returns the message that says it is over.

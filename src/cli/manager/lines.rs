@@ -13,7 +13,7 @@ use super::table::Rows;
 use crate::cli::colours::{AMBER, Colours, HEADING, RED};
 use crate::management::wire::{
     ChangedSetting, ConfigReport, CurrentLimit, Health, History, HistoryEntry, LastReload, LimitReport,
-    Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats,
+    Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats, TroubledFile,
 };
 use crate::names::{shown, shown_lines};
 
@@ -89,16 +89,16 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
 }
 
 pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
-    let ConfigReport { file, limit, settings, last_reload } = report;
+    let ConfigReport { file, limit, settings, last_reload, troubled_files } = report;
     let mut rows = Rows::new(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
-    for Setting { key, value, default, source, live, pending } in settings {
+    for Setting { key, value, default, source, effect, pending, .. } in settings {
         let style = if pending.is_some() { AMBER } else { Style::new() };
         let cells = [
             key,
             plain(&value),
             plain(&default),
             source.as_str().to_owned(),
-            if live { "live" } else { "restart" }.to_owned(),
+            effect,
             pending.map_or("-".to_owned(), |value| plain(&value)),
         ];
         rows.add(style, cells.map(Cell::new));
@@ -115,8 +115,12 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
         ),
     };
     let reload = colours.paint_lines(style, &format!("Last Reload: {reload}\n"));
+    let troubled = troubled_files.iter().map(|TroubledFile { file, since, problem }| {
+        colours.paint_lines(RED, &format!("Not Readable: {file} since {}: {problem}\n", local(*since)))
+    });
+    let troubled = String::from_iter(troubled);
     let further = further(&limit, limit.current, colours);
-    format!("{}\nConfig File: {file}\n{reload}{further}", rows.text(colours))
+    format!("{}\nConfig File: {file}\n{reload}{troubled}{further}", rows.text(colours))
 }
 
 pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {

@@ -18,6 +18,10 @@ pub struct ConfigReport {
     pub settings: Vec<Setting>,
     /// The last time the file was read again; `null` if it has not been since the start.
     pub last_reload: Option<LastReload>,
+    /// Files that cannot be read or used by now, and since when; absent if there are none. What they said before is in
+    /// force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubled_files: Vec<TroubledFile>,
 }
 
 impl ConfigReport {
@@ -38,6 +42,19 @@ pub struct LoadedConfig {
     pub settings: Vec<Setting>,
     /// As [`ConfigReport::last_reload`].
     pub last_reload: Option<LastReload>,
+    /// As [`ConfigReport::troubled_files`].
+    pub troubled_files: Vec<TroubledFile>,
+}
+
+/// A config or token file that cannot be read or used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TroubledFile {
+    /// The file.
+    pub file: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in words.
+    pub problem: String,
 }
 
 /// One setting.
@@ -53,6 +70,9 @@ pub struct Setting {
     pub source: Source,
     /// Whether an edit takes effect at once; if not, it waits for a restart.
     pub live: bool,
+    /// The same, and for whom: `live`, `live for new connections` or `restart`.
+    #[serde(default)]
+    pub effect: String,
     /// The value that is configured and not in force: it waits for a restart, or, in the case of
     /// the limit, was refused.
     pub pending: Option<Value>,

@@ -1,0 +1,150 @@
+//! The files that a running server follows: the config file, and that with the token of the management API. Each is
+//! looked at, read and parsed on a thread of its own, so that one on a file system that hangs stops nobody.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::reload::{Loaded, ReloadError};
+use crate::config::{self, LoadError, Parsed};
+use crate::management::{Token, TokenError};
+use crate::watch::{Follower, NotRead, Reading, Unfinished};
+
+/// How long a config file is left alone whose last line does not end: it may be in the middle of being written.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same for a token, which people write without a line break, too.
+const TOKEN_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The same for the config file at the start, which whoever starts the server waits for.
+const PATIENCE_AT_START: Duration = Duration::from_secs(2);
+
+/// How often it is looked at meanwhile.
+const LOOK_AT_START: Duration = Duration::from_millis(50);
+
+/// The files that are followed.
+pub(super) struct Files {
+    config: Follower<ConfigReading>,
+    token: Option<Follower<TokenReading>>,
+}
+
+/// What a file says after it may have changed.
+pub(super) enum Found {
+    Config(Box<ConfigReading>),
+    Token(TokenReading),
+}
+
+/// What the config file says, or why it cannot be read.
+pub(super) type ConfigReading = Result<ConfigText, LoadError>;
+
+/// The text of a config file, and what it means.
+#[derive(Debug)]
+pub(super) struct ConfigText {
+    pub(super) bytes: Vec<u8>,
+    pub(super) parsed: Result<Parsed, LoadError>,
+    /// What is wrong with the token file that it names, if that is another one than the one in use: the next start
+    /// could not use it.
+    pub(super) other_token: Option<TokenError>,
+}
+
+/// What the token file says.
+pub(super) type TokenReading = Result<Token, TokenError>;
+
+impl Files {
+    /// Begins to follow the files of these settings.
+    pub(super) fn follow(loaded: &Loaded) -> io::Result<Self> {
+        let token_file = loaded.running.management.token_file.clone();
+        let token = token_file.clone().map(|path| {
+            Follower::start("token file", path, TOKEN_PATIENCE, |path| match Token::read_whole(path) {
+                Ok((token, complete)) => Reading { value: Ok(token), complete },
+                // Nothing of it is taken over.
+                Err(error) => Reading { value: Err(error), complete: true },
+            })
+        });
+        let read = move |path: &Path| read_config(path, token_file.as_deref());
+        let config = Follower::start("config file", loaded.path.clone(), PATIENCE, read)?;
+        Ok(Self { config, token: token.transpose()? })
+    }
+
+    /// What one of them says, after it may have changed; `None` if a thread has ended. Cancel safe.
+    pub(super) async fn changed(&mut self) -> Option<Found> {
+        let Self { config, token } = self;
+        let token = async {
+            match token {
+                Some(token) => token.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            found = config.changed() => found.map(Box::new).map(Found::Config),
+            found = token => found.map(Found::Token),
+        }
+    }
+
+    /// What the config file says now.
+    pub(super) async fn read_config(&mut self, path: &Path) -> Result<ConfigReading, ReloadError> {
+        self.config
+            .read()
+            .await
+            .map_err(|why| not_read("config", "the settings in force stay", path.to_owned(), why))
+    }
+
+    /// What the token file says now; `None` if there is none.
+    pub(super) async fn read_token(&mut self, path: PathBuf) -> Option<Result<TokenReading, ReloadError>> {
+        let token = self.token.as_mut()?;
+        let mut result = token.read().await;
+        if matches!(result, Err(NotRead::Unfinished(Unfinished::Incomplete))) {
+            tokio::time::sleep(TOKEN_PATIENCE).await;
+            result = token.read().await;
+        }
+        Some(result.map_err(|why| not_read("token", "the token in force stays", path, why)))
+    }
+
+    /// Since when the file system of the config file, and that of the token file, has been silent.
+    pub(super) fn silent_since(&mut self) -> [Option<jiff::Timestamp>; 2] {
+        [self.config.silent_since(), self.token.as_mut().and_then(Follower::silent_since)]
+    }
+}
+
+fn not_read(file: &'static str, stays: &'static str, path: PathBuf, why: NotRead) -> ReloadError {
+    match why {
+        NotRead::Unfinished(Unfinished::BeingWritten) => ReloadError::BeingWritten(path),
+        NotRead::Unfinished(Unfinished::Incomplete) => ReloadError::Incomplete(path),
+        NotRead::Silent(since) => ReloadError::Silent { file, stays, path, since },
+        NotRead::Ended => ReloadError::Unwatched(path),
+    }
+}
+
+fn read_config(path: &Path, token_file: Option<&Path>) -> Reading<ConfigReading> {
+    let value = config::read(path).map(|bytes| {
+        let parsed = config::parse_file(path, &bytes);
+        let named = parsed.as_ref().ok().and_then(|parsed| parsed.config.management.token_file.as_deref());
+        let other_token = named.filter(|&named| Some(named) != token_file);
+        ConfigText { other_token: other_token.and_then(|named| Token::read(named).err()), parsed, bytes }
+    });
+    let complete = value.as_ref().map_or(true, |text| is_complete(&text.bytes));
+    Reading { value, complete }
+}
+
+/// Whether nothing says that there is more to come.
+fn is_complete(text: &[u8]) -> bool {
+    text.ends_with(b"\n")
+}
+
+/// Reads the config file for the first time, when nobody has watched it being written.
+///
+/// # Errors
+/// [`LoadError`]
+pub(super) fn read_at_start(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let begun = Instant::now();
+    loop {
+        let text = config::read(path)?;
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        let is_old = age.is_none_or(|age| age >= PATIENCE_AT_START);
+        if is_complete(&text) || is_old || begun.elapsed() >= PATIENCE {
+            return Ok(text);
+        }
+        std::thread::sleep(LOOK_AT_START);
+    }
+}
