@@ -70,7 +70,7 @@ pub enum BindError {
         /// What it was for.
         what: &'static str,
         /// What is in the way.
-        handed: SetAside,
+        handed: Box<SetAside>,
         /// The names under which it would have been taken.
         names: [&'static str; 2],
     },

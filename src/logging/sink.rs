@@ -15,7 +15,7 @@ pub(super) enum Sink {
     StandardError,
     /// The file that standard error is, which is kept short.
     File(LogFile),
-    Journal(Journald),
+    Journal(Box<Journald>),
 }
 
 impl Sink {

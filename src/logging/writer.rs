@@ -30,7 +30,7 @@ pub(super) fn spawn_for_journal(queue: Arc<Queue>) -> io::Result<()> {
     thread::Builder::new().name(NAME.into()).spawn(move || match Journald::connect() {
         Ok(journal) => {
             tell.send(Ok(())).ok();
-            write(&queue, Sink::Journal(journal))
+            write(&queue, Sink::Journal(Box::new(journal)))
         }
         // There is another sink, and another thread for it.
         Err(error) => drop(tell.send(Err(error))),

@@ -107,7 +107,7 @@ impl InheritError {
 /// # Errors
 /// [`InheritError`]; nothing was taken.
 pub fn inherited() -> Result<Vec<Inherited>, InheritError> {
-    let Some(claim) = Claim::from_environment(|name| env::var_os(name), process::id())? else {
+    let Some(claim) = Claim::from_environment(env::var_os, process::id())? else {
         return Ok(Vec::new());
     };
     let numbers = FIRST..FIRST + claim.descriptors;

@@ -112,7 +112,12 @@ impl AllSetAside {
             None => BindError::InUse { address, what },
             Some(handed) => {
                 let purpose = if what == CLIENTS.what { CLIENTS } else { MANAGEMENT };
-                BindError::HandedOver { address, what, handed, names: [purpose.kept_as, purpose.unit] }
+                BindError::HandedOver {
+                    address,
+                    what,
+                    handed: Box::new(handed),
+                    names: [purpose.kept_as, purpose.unit],
+                }
             }
         }
     }
