@@ -3,15 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod harness;
+
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use shibudb::control::{
     Actor, Amount, BaseSource, Ceiling, Change, ConfigureOutcome, Configured, Control, Door, LimitChange,
-    LimitRefusal, LimitRequest, Outcome, Reread, Settings,
+    LimitRefusal, LimitRequest, Outcome, Reread, Settings, Stored, Tag,
 };
 use shibudb::limiter::{Limiter, Permit, Snapshot};
+
+use harness::{HangingFs, again_beneath, hanging_fs, is_inside};
+
+/// The ceiling of a process that may have many files open.
+const CEILING: u32 = 19_900;
 
 const PERSIST: Settings = Settings { step: NonZeroU32::new(100).unwrap(), persist: true };
 
@@ -34,11 +41,22 @@ impl Room {
         file: Option<u32>,
         settings: Settings,
     ) -> Self {
+        Self::within(directory, CEILING, command_line, file, settings)
+    }
+
+    fn within(
+        directory: tempfile::TempDir,
+        ceiling: u32,
+        command_line: Option<u32>,
+        file: Option<u32>,
+        settings: Settings,
+    ) -> Self {
         let configured = Configured {
             command_line: command_line.and_then(NonZeroU32::new),
             file: file.and_then(NonZeroU32::new),
         };
-        let ceiling = Ceiling { connections: NonZeroU32::new(19_900).unwrap(), open_files: 20_000 };
+        let ceiling =
+            Ceiling { connections: NonZeroU32::new(ceiling).unwrap(), open_files: u64::from(ceiling) + 100 };
         let (control, limiter, thread) =
             Control::start(configured, settings, ceiling, directory.path(), Path::new("/etc/shibudb.toml"))
                 .unwrap();
@@ -53,6 +71,29 @@ impl Room {
         drop(self.control);
         self.thread.join().unwrap();
         Self::over(self.directory, command_line, file, settings)
+    }
+
+    /// A restart of a process that may hold so many connections.
+    fn restart_within(self, ceiling: u32, file: u32) -> Self {
+        drop(self.control);
+        self.thread.join().unwrap();
+        Self::within(self.directory, ceiling, None, Some(file), PERSIST)
+    }
+
+    /// Waits until the limit is this by itself.
+    async fn wait_until_limit(&self, limit: u32) {
+        for _ in 0..3000 {
+            if self.limit() == limit {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the limit is still {}", self.limit());
+    }
+
+    /// The next override is written to this file.
+    fn spare(&self) -> PathBuf {
+        self.directory.path().join(".limit-override.spare")
     }
 
     async fn change(&self, change: Change) -> Result<LimitChange, LimitRefusal> {
@@ -243,11 +284,15 @@ async fn a_refused_edit_is_tried_again_only_if_nothing_was_set_since_or_if_asked
         let room = Room::new(None, Some(1000));
         let mut held = room.hold(750);
         assert!(matches!(room.file(Some(500)).await, ConfigureOutcome::Refused { .. }));
-        held.truncate(300);
+        // What is set while it waits comes before it can be had.
+        if matches!(changes.first(), Some(Change::Reset | Change::Set(500))) {
+            held.truncate(300);
+        }
         for change in *changes {
             // A refusal is a case of its own.
             drop(room.change(*change).await);
         }
+        held.truncate(300);
         room.read(*file, *reread).await;
         let (limit, _, override_, refused) = room.standing();
         assert_eq!((limit, override_, refused), *expected, "{changes:?} {reread:?} {file:?}");
@@ -412,15 +457,22 @@ async fn a_history_that_cannot_be_written_stops_no_change() {
 #[tokio::test]
 async fn a_stale_revision_is_refused_and_says_so() {
     let room = Room::new(None, None);
-    let request = |revisions| LimitRequest {
-        change: Change::Set(1500),
+    let [one, seven, nine] = [1, 7, 9].map(|revision| room.control.tag(revision));
+    let refusal = room.control.change(set_if(1500, vec![seven, nine])).await.unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        format!("the limit has changed meanwhile: its revision is {one}, not {seven} or {nine}")
+    );
+    assert_eq!(room.control.change(set_if(1500, vec![nine, one])).await.unwrap().revision, 2);
+}
+
+fn set_if(limit: i64, tags: Vec<Tag>) -> LimitRequest {
+    LimitRequest {
+        change: Change::Set(limit),
         door: Door::Http,
         actor: Actor::Kernel,
-        if_revision: Some(revisions),
-    };
-    let refusal = room.control.change(request(vec![7, 9])).await.unwrap_err();
-    assert_eq!(refusal.to_string(), "the limit has changed meanwhile: its revision is 1, not 7 or 9");
-    assert_eq!(room.control.change(request(vec![9, 1])).await.unwrap().revision, 2);
+        if_revision: Some(tags),
+    }
 }
 
 #[tokio::test]
@@ -447,17 +499,226 @@ async fn concurrent_increases_are_never_lost() {
     assert_eq!(room.control.revision(), 201);
 }
 
+/// What a loss of power or a copy of the data directory takes away: records that were there.
 #[tokio::test]
-async fn a_revision_is_not_given_twice_though_the_history_could_not_be_written() {
+async fn a_tag_is_never_given_to_another_state_of_the_limit() {
     let room = Room::new(Some(1000), None);
-    // What stands in the way of the history file is like a full disk: nothing can be appended.
-    let history = room.directory.path().join("limit-history.jsonl");
-    std::fs::remove_file(&history).unwrap();
-    std::fs::create_dir(&history).unwrap();
+    let seen = room.control.tag(room.set(900).await.revision);
+    std::fs::remove_file(room.directory.path().join("limit-history.jsonl")).unwrap();
     let room = room.restart(Some(1000), None);
-    let before = room.set(900).await.revision;
-    let last = room.set(800).await.revision;
-    assert_eq!(last, before + 1);
-    let room = room.restart(Some(1000), None);
-    assert_eq!(room.control.revision(), last + 1, "the start is the next change");
+    let now = room.control.tag(room.set(800).await.revision);
+    assert_eq!(now.revision, seen.revision, "the number is given again");
+    assert_ne!(now, seen);
+    // Nor is a bare number, which is all that a tag was before, taken for the revision of this process.
+    for tag in [seen, Tag { epoch: 0, ..now }] {
+        let refusal = room.control.change(set_if(700, vec![tag])).await.unwrap_err();
+        assert!(matches!(refusal, LimitRefusal::RevisionMismatch { current, .. } if current == now));
+    }
+    assert_eq!(room.control.change(set_if(700, vec![now])).await.unwrap().new, 700);
+}
+
+#[tokio::test]
+async fn an_override_beyond_what_a_start_can_hold_is_clamped_and_kept() {
+    let mut room = Room::new(None, Some(100));
+    room.set(5000).await;
+    for _ in 0..2 {
+        room = room.restart_within(900, 100);
+        assert_eq!(room.standing(), (900, 100, Some(5000), None));
+        assert_eq!(room.control.history().latest(1)[0].new, Some(900));
+        // What is refused, and a setting that has nothing to do with it, drop nothing.
+        assert!(room.change(Change::Increase(Amount::Step)).await.is_err());
+        room.control.apply_settings(Settings { step: NonZeroU32::MIN, ..PERSIST }).await.unwrap();
+    }
+    let room = room.restart(None, Some(100));
+    assert_eq!(room.standing(), (5000, 100, Some(5000), None));
+}
+
+#[tokio::test]
+async fn only_another_base_a_reset_or_another_limit_drops_a_clamped_override() {
+    let clamped = async || {
+        let room = Room::new(None, Some(100));
+        room.set(5000).await;
+        room.restart_within(900, 100)
+    };
+    let room = clamped().await.restart_within(900, 200);
+    assert_eq!(room.restart(None, Some(200)).standing(), (200, 200, None, None));
+    let room = clamped().await;
+    room.change(Change::Reset).await.unwrap();
+    assert_eq!(room.restart(None, Some(100)).standing(), (100, 100, None, None));
+    let room = clamped().await;
+    room.set(800).await;
+    assert_eq!(room.restart(None, Some(100)).standing(), (800, 100, Some(800), None));
+}
+
+#[tokio::test]
+async fn a_base_beyond_what_a_start_can_hold_counts_again_at_one_that_can() {
+    let room = Room::new(None, Some(5000)).restart_within(900, 5000);
+    assert_eq!(room.standing(), (900, 5000, None, None));
+    assert_eq!(room.restart(None, Some(5000)).standing(), (5000, 5000, None, None));
+}
+
+#[tokio::test]
+async fn a_stored_override_that_cannot_be_understood_is_set_aside_and_not_lost() {
+    let room = Room::new(None, None);
+    let [file, aside] =
+        ["limit-override.json", "limit-override.json.damaged"].map(|name| room.directory.path().join(name));
+    std::fs::write(&file, "of another version").unwrap();
+    let room = room.restart(None, None);
+    assert_eq!(room.standing(), (1000, 1000, None, None));
+    room.set(1500).await;
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), "of another version");
+}
+
+#[tokio::test]
+async fn a_refused_edit_is_applied_when_it_can_be_had() {
+    let room = Room::new(None, Some(100));
+    let mut held = room.hold(80);
+    assert!(matches!(room.file(Some(50)).await, ConfigureOutcome::Refused { .. }));
+    assert_eq!(room.control.standing().waiting(), Some(50));
+    assert!(room.change(Change::Reset).await.is_err(), "a refused change by hand ends nothing");
+    let attempts = room.control.history().latest(100).len();
+    held.truncate(50);
+    room.wait_until_limit(50).await;
+    while room.control.standing().waiting().is_some() || room.control.history().latest(100).len() == attempts
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(room.standing(), (50, 50, None, None));
+    let records = room.control.history().latest(100);
+    assert_eq!(records.len(), attempts + 1, "one record of all that trying");
+    let newest = &records[0];
+    assert_eq!((newest.door, newest.actor.as_str()), (Door::Config, "/etc/shibudb.toml"));
+    assert_eq!(
+        (newest.old, newest.new, newest.active, &newest.outcome),
+        (Some(100), Some(50), 50, &Outcome::Applied)
+    );
+}
+
+#[tokio::test]
+async fn a_change_by_hand_ends_the_waiting_of_a_refused_edit() {
+    let room = Room::new(None, Some(100));
+    let mut held = room.hold(80);
+    assert!(matches!(room.file(Some(50)).await, ConfigureOutcome::Refused { .. }));
+    room.set(90).await;
+    assert_eq!(room.control.standing().waiting(), None);
+    held.truncate(10);
+    // Longer than it takes to find that it could be had.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(room.standing(), (90, 50, Some(90), Some(50)), "it stays visible");
+    // What this process cannot hold is nothing to wait for.
+    assert!(matches!(room.file(Some(50_000)).await, ConfigureOutcome::Refused { .. }));
+    assert_eq!(room.control.standing().waiting(), None);
+}
+
+/// In place of the file that would be written, there is one that cannot be.
+#[tokio::test]
+async fn a_limit_that_cannot_be_stored_is_in_force_says_so_and_is_stored_when_it_can_be() {
+    let room = Room::new(None, None);
+    assert_eq!(room.set(1100).await.stored, Stored::ALL);
+    std::fs::remove_file(room.spare()).unwrap();
+    std::fs::create_dir(room.spare()).unwrap();
+    let change = room.set(1200).await;
+    assert_eq!((change.new, change.stored), (1200, Stored { limit: false, record: true }));
+    assert_eq!(room.limit(), 1200);
+    let why = room.control.not_stored().unwrap();
+    assert!(why.contains("directory"), "{why}");
+    std::fs::remove_dir(room.spare()).unwrap();
+    // By itself, after a while.
+    while room.control.not_stored().is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(room.restart(None, None).limit(), 1200);
+}
+
+/// Runs the test `name` over a data directory whose file system stops answering when it is told to.
+fn on_a_disk_that_hangs(name: &str, test: impl AsyncFnOnce(Room, &HangingFs)) {
+    if !is_inside() {
+        again_beneath(&hanging_fs::WORLD, name);
+        return;
+    }
+    let disk = HangingFs::new();
+    let room = Room::over(tempfile::tempdir_in(disk.path()).unwrap(), None, Some(1000), PERSIST);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test(room, &disk));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_stops_no_change() {
+    on_a_disk_that_hangs("a_disk_that_does_not_answer_stops_no_change", async |room, disk| {
+        assert_eq!(room.set(1050).await.stored, Stored::ALL);
+        disk.freeze();
+        let change = room.set(1100).await;
+        assert_eq!((change.new, change.stored), (1100, Stored::NOTHING));
+        // Those after it do not wait for what is known, and are told and shown all the same.
+        for limit in 1101..1200 {
+            assert_eq!(room.set(limit).await.stored, Stored::NOTHING);
+        }
+        assert!(room.change(Change::Set(0)).await.is_err());
+        assert_eq!(room.limit(), 1199);
+        assert!(room.control.not_stored().unwrap().starts_with("the disk has not answered for "));
+        let news = room.control.history().latest(3).into_iter().map(|record| record.new.unwrap());
+        assert!(news.eq([0, 1199, 1198]));
+
+        disk.thaw();
+        while room.control.not_stored().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(room.set(1300).await.stored, Stored::ALL);
+        let room = room.restart(None, Some(1000));
+        assert_eq!(room.limit(), 1300);
+        assert_eq!(room.control.history().latest(1000).len(), 105, "no record is lost");
+    });
+}
+
+#[test]
+fn a_disk_that_does_not_answer_does_not_keep_it_from_ending() {
+    on_a_disk_that_hangs("a_disk_that_does_not_answer_does_not_keep_it_from_ending", async |room, disk| {
+        disk.freeze();
+        room.set(1100).await;
+        drop(room.control);
+        room.thread.join().unwrap();
+        disk.thaw();
+    });
+}
+
+#[tokio::test]
+async fn refusals_of_one_actor_are_one_record_with_a_count() {
+    let room = Room::new(None, None);
+    let _held = room.hold(501);
+    for limit in 1001..1011 {
+        room.set(limit).await;
+    }
+    let ask = async |port: u16, limit| {
+        let actor = Actor::Peer(([192, 0, 2, 7], port).into());
+        let request = LimitRequest { change: Change::Set(limit), door: Door::Http, actor, if_revision: None };
+        room.control.change(request).await.unwrap_err();
+    };
+    // Of one address, whatever the port, and for reasons of one kind. Not all numbers are told apart.
+    for number in 0..1000_u16 {
+        ask(number, i64::from(number % 500) + 1).await;
+        if number % 2 == 0 {
+            ask(number, -1).await;
+        }
+    }
+    let refusals = |room: &Room| -> Vec<_> {
+        let refused = |record: &shibudb::control::Record| record.outcome != Outcome::Applied;
+        room.control.history().latest(1000).into_iter().filter(refused).collect()
+    };
+    let found = refusals(&room);
+    let facts: Vec<_> = found.iter().map(|record| (record.new, record.count)).collect();
+    let few = |wanted| (Some(wanted), Some(2));
+    let mut expected = vec![(Some(8), Some(1000 - 14))];
+    expected.extend([7, 6, 5, 4, 3, 2].map(few));
+    expected.extend([(Some(-1), Some(500)), few(1)]);
+    assert_eq!(facts, expected);
+    assert!(found.iter().all(|record| record.last_time.unwrap() > record.time));
+    assert_eq!(room.control.history().latest(1000).len(), 1 + 10 + 9, "the changes are there");
+    let [http, ..] = room.control.history().attempts().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!((http.applied, http.refused), (10, 1500), "each of them is counted");
+
+    // The file has few lines of it, and after a restart the counts are the same.
+    let lines = std::fs::read_to_string(room.directory.path().join("limit-history.jsonl")).unwrap();
+    assert!(lines.lines().count() < 80, "{}", lines.lines().count());
+    let room = room.restart(None, None);
+    assert_eq!(refusals(&room), found);
 }

@@ -65,6 +65,29 @@ fn the_warning_that_a_limit_cannot_be_had_names_the_one_in_force() {
 }
 
 #[test]
+fn a_start_with_few_files_clamps_a_stored_limit_and_keeps_it() {
+    let mut server = Setup::new().limit(100).start();
+    server.set_limit(5000);
+    assert!(server.stop().success());
+    server.start_again_with_open_files(1024);
+    let most = server.limit();
+    assert!((100..1024).contains(&most), "{most}");
+    let status = String::from_utf8(server.manager("status").stdout).unwrap();
+    let line =
+        format!("\nOverride: 5000 (clamped to {most}: this process can hold at most {most} connections)\n");
+    assert!(status.contains(&line), "{status}");
+    let config = server.get("/config").json();
+    let set = &config["limit"]["override"];
+    assert_eq!((&set["limit"], &set["clamped_to"]), (&json!(5000), &json!(most)));
+    server.wait_for_log(&format!(
+        "the stored limit of 5000 is more than this process can hold; starting with {most} "
+    ));
+    server.kill();
+    server.start_again_with_open_files(20_000);
+    assert_eq!(server.limit(), 5000);
+}
+
+#[test]
 fn asked_to_stop_it_ends_its_idle_sessions_and_itself() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Setup::new().start();

@@ -18,6 +18,8 @@ pub(super) const AMBER: Style = AnsiColor::Yellow.on_default();
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 /// Where an error begins.
 const ERROR: Style = RED.bold();
+/// Where a warning begins.
+const WARNING: Style = AMBER.bold();
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,11 @@ impl Colours {
 pub(super) fn error(message: impl Display) -> String {
     let message = message.to_string();
     format!("{} {}", Colours::of(&std::io::stderr()).paint(ERROR, "Error:"), shown_lines(&message))
+}
+
+/// The line that tells a warning, for standard error.
+pub(super) fn warning(message: impl Display) -> String {
+    format!("{} {message}", Colours::of(&std::io::stderr()).paint(WARNING, "Warning:"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod lines;
 mod table;
 mod watch;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -172,6 +172,7 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
 }
 
 /// Asks the server, and writes its answer to `out`, in colour if so told. A reader that has gone away is no error.
+/// A warning goes to standard error.
 ///
 /// # Errors
 /// [`ManagerError`]; nothing has been written then.
@@ -188,27 +189,47 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     };
     let token = token_file.as_deref().map(Token::read).transpose()?;
     let api = Api::new(place, token.as_ref())?;
-    let text = match command {
+    let Said { text, warning } = match command {
         Command::Ask(question) => ask(&api, question, json, colours).await?,
         Command::Watch => return watch::run(&api, json, out).await,
     };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Some(warning) = warning {
+        // The answer is what counts; without standard error there is nobody to warn.
+        writeln!(io::stderr(), "{}", super::colours::warning(warning)).ok();
+    }
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
         _ => Ok(()),
     }
 }
 
 /// What is to be printed: the answer as it is, or in words.
-async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Result<String, ApiError> {
+struct Said {
+    text: String,
+    /// For standard error.
+    warning: Option<&'static str>,
+}
+
+impl From<String> for Said {
+    fn from(text: String) -> Self {
+        Self { text, warning: None }
+    }
+}
+
+async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Result<Said, ApiError> {
     let limit = |limit: i128| Some(format!("{{\"limit\":{limit}}}"));
     let amount = |amount: Option<i128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
-    let done = |answer: Answer<Message>| answer.print(json, lines::message);
-    match question {
+    let done = |answer: Answer<Message>| Said {
+        warning: answer.warning(),
+        text: answer.print(json, lines::message),
+    };
+    let text = match question {
         Question::Status => {
             let answer = api.get::<CurrentLimit>("/limit").await?;
             let config = if json { None } else { Some(api.get::<ConfigReport>("/config").await?) };
             let config = config.map(|config| config.value);
-            Ok(answer.print(json, |now| lines::status(now, config.as_ref(), colours)))
+            answer.print(json, |now| lines::status(now, config.as_ref(), colours))
         }
         Question::Stats => {
             let answer = api.get("/stats").await?;
@@ -216,36 +237,38 @@ async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Res
             let wanted = colours.are_on() && !json;
             let config = if wanted { api.get::<ConfigReport>("/config").await.ok() } else { None };
             let config = config.map(|config| config.value);
-            Ok(answer.print(json, |stats| lines::stats(stats, config.as_ref(), colours)))
+            answer.print(json, |stats| lines::stats(stats, config.as_ref(), colours))
         }
         Question::Health => {
             let answer = api.get::<Health>("/health").await?;
             if answer.value.service != SERVICE {
                 return Err(api.stranger());
             }
-            Ok(answer.print(json, lines::health))
+            answer.print(json, lines::health)
         }
         Question::History { count } => {
             let answer = api.get(&format!("/history?limit={count}")).await?;
-            Ok(answer.print(json, |history| lines::history(history, colours)))
+            answer.print(json, |history| lines::history(history, colours))
         }
         Question::Connections(wanted) => {
             let answer = api.get(&wanted.path()).await?;
-            Ok(answer.print(json, |list| connections::table(list, colours)))
+            answer.print(json, |list| connections::table(list, colours))
         }
         Question::Rejections => {
-            Ok(api.get("/rejections").await?.print(json, |list| connections::rejections(list, colours)))
+            api.get("/rejections").await?.print(json, |list| connections::rejections(list, colours))
         }
-        Question::Kill { id } => api.delete(&format!("/connections/{id}")).await.map(done),
-        Question::Config => {
-            Ok(api.get("/config").await?.print(json, |report| lines::config(report, colours)))
-        }
+        Question::Config => api.get("/config").await?.print(json, |report| lines::config(report, colours)),
         Question::Reload => {
-            Ok(api.post("/reload", None).await?.print(json, |report| lines::reload(report, colours)))
+            let answer = api.post("/reload", None).await?;
+            let warning = answer.warning();
+            let text = answer.print(json, |report| lines::reload(report, colours));
+            return Ok(Said { text, warning });
         }
-        Question::Limit { limit: n } => api.put("/limit", limit(n)).await.map(done),
-        Question::Increase { amount: n } => api.post("/limit/increase", amount(n)).await.map(done),
-        Question::Decrease { amount: n } => api.post("/limit/decrease", amount(n)).await.map(done),
-        Question::Reset => api.post("/limit/reset", None).await.map(done),
-    }
+        Question::Kill { id } => return api.delete(&format!("/connections/{id}")).await.map(done),
+        Question::Limit { limit: n } => return api.put("/limit", limit(n)).await.map(done),
+        Question::Increase { amount: n } => return api.post("/limit/increase", amount(n)).await.map(done),
+        Question::Decrease { amount: n } => return api.post("/limit/decrease", amount(n)).await.map(done),
+        Question::Reset => return api.post("/limit/reset", None).await.map(done),
+    };
+    Ok(text.into())
 }

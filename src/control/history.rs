@@ -1,29 +1,20 @@
-//! The record of attempts: the last ones in memory, all of them in a file of JSON lines.
+//! The last attempts, in memory.
 //!
-//! The file is `<data-dir>/limit-history.jsonl`. A record is one `write` to a file opened for
-//! append, so a crash can tear only the last line, and a torn line is skipped when the file is read
-//! again. At [`ROTATE_AT`] bytes it becomes `limit-history.jsonl.1`, replacing an older one. A full
-//! disk never stops a change: what could not be written is logged, counted, and still in memory.
+//! Changes that were applied and attempts that were refused have [`KEPT`] places each, so that no number of
+//! refusals pushes out what has changed the limit. The file of all attempts is [`super::history_file`]'s.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
 use super::following::WAITING;
-use super::lost_revision::LostRevision;
 use super::{Door, Outcome, Record};
-use crate::private;
 
-/// How many records are kept in memory.
+/// How many records of each outcome are kept in memory.
 pub(crate) const KEPT: usize = 1000;
-
-/// The size at which the file is set aside, in bytes.
-const ROTATE_AT: u64 = 10 * 1024 * 1024;
 
 /// The longest line that can be a record; anything longer is damage, and not worth the memory.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -31,12 +22,26 @@ const LONGEST_LINE: u64 = 64 * 1024;
 /// The last attempts, readable from anywhere.
 #[derive(Debug)]
 pub struct History {
-    records: Mutex<VecDeque<Record>>,
+    rooms: Mutex<Rooms>,
+    next: AtomicU64,
     lost: AtomicU64,
     applied: [AtomicU64; Door::ALL.len()],
     refused: [AtomicU64; Door::ALL.len()],
     followers: broadcast::Sender<Record>,
 }
+
+#[derive(Debug, Default)]
+struct Rooms {
+    applied: Room,
+    refused: Room,
+}
+
+/// In the order in which they were decided.
+type Room = VecDeque<(Place, Record)>;
+
+/// The place of a record among all others: that of its decision, whenever it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
 
 /// How many attempts there were through one door, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +57,8 @@ pub struct Attempts {
 impl Default for History {
     fn default() -> Self {
         Self {
-            records: Mutex::default(),
+            rooms: Mutex::default(),
+            next: AtomicU64::default(),
             lost: AtomicU64::default(),
             applied: Default::default(),
             refused: Default::default(),
@@ -62,9 +68,18 @@ impl Default for History {
 }
 
 impl History {
-    /// The last `count` records, newest first.
+    /// The last `count` records, newest first. Half of them are for changes that were applied, as long as there
+    /// are so many.
     pub fn latest(&self, count: usize) -> Vec<Record> {
-        self.lock().iter().rev().take(count).cloned().collect()
+        let rooms = self.lock();
+        let mut applied = rooms.applied.iter().rev().peekable();
+        let most_refused = count - rooms.applied.len().min(count / 2);
+        let mut refused = rooms.refused.iter().rev().take(most_refused).peekable();
+        let place = |entry: Option<&&(Place, Record)>| entry.map(|(place, _)| *place);
+        let newest_first = std::iter::from_fn(|| {
+            if place(applied.peek()) > place(refused.peek()) { applied.next() } else { refused.next() }
+        });
+        newest_first.take(count).map(|(_, record)| record.clone()).collect()
     }
 
     /// Remembers the records of a file of earlier runs, whatever became of it: lines that are none are
@@ -82,7 +97,7 @@ impl History {
                 return Ok(skipped);
             }
             match serde_json::from_slice(&line) {
-                Ok(record) => self.remember(record),
+                Ok(record) => self.remember_what_was_read(record),
                 Err(_) => skipped += 1,
             }
         }
@@ -108,109 +123,141 @@ impl History {
         self.followers.subscribe()
     }
 
-    fn count(&self, record: &Record) {
-        let counts = match record.outcome {
-            Outcome::Applied => &self.applied,
-            Outcome::Refused { .. } => &self.refused,
-        };
-        if let Some(count) = counts.get(record.door as usize) {
+    /// Counts an attempt.
+    pub(super) fn count(&self, door: Door, is_applied: bool) {
+        let counts = if is_applied { &self.applied } else { &self.refused };
+        if let Some(count) = counts.get(door as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn remember(&self, record: Record) {
-        let mut records = self.lock();
-        if records.len() == KEPT {
-            records.pop_front();
-        }
-        records.push_back(record);
+    /// Counts records that the file does not have, and returns how many there are.
+    pub(super) fn count_unwritten(&self, records: u64) -> u64 {
+        self.lost.fetch_add(records, Ordering::Relaxed) + records
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Record>> {
-        // Nothing under this lock can panic halfway, so a poisoned queue is still a whole one.
-        self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// A place for a record that is being made: behind all that have one.
+    pub(super) fn place(&self) -> Place {
+        Place(self.next.fetch_add(1, Ordering::Relaxed))
     }
-}
 
-/// The file behind a [`History`]; owned by the control thread alone.
-#[derive(Debug)]
-pub(super) struct HistoryFile {
-    path: PathBuf,
-    /// Open for append; `None` after a failure, until the next attempt opens it again.
-    file: Option<File>,
-    size: u64,
-    lost_revision: LostRevision,
-}
-
-impl HistoryFile {
-    /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
-    pub(super) fn open(path: PathBuf, lost_revision: LostRevision, history: &History) -> Self {
-        for part in [rotated(&path), path.clone()] {
-            match private::open(&part, private::options().read(true)).and_then(|file| history.read(file)) {
-                Ok(0) => {}
-                Ok(skipped) => tracing::warn!(path = %part.display(), skipped,
-                    "the history file has lines that are no records; they were skipped"),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::error!(path = %part.display(), %error,
-                    "cannot read the history of limit changes"),
+    /// Remembers a record at its place, and tells whoever follows. If one is there already, this one replaces
+    /// it.
+    pub(super) fn show(&self, place: Place, record: Record) {
+        {
+            let mut rooms = self.lock();
+            let room = rooms.of(&record);
+            match room.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(at) => room[at].1 = record.clone(),
+                Err(at) => room.insert(at, (place, record.clone())),
+            }
+            if room.len() > KEPT {
+                room.pop_front();
             }
         }
-        Self { path, file: None, size: 0, lost_revision }
-    }
-
-    /// Remembers a record in memory and on disk.
-    pub(super) fn append(&mut self, history: &History, record: Record) {
-        let (result, revision) = (self.write(&record), record.revision);
-        history.count(&record);
-        history.remember(record.clone());
         // Remembered first, so that whoever hears of it finds it there. That nobody follows is no error.
-        history.followers.send(record).ok();
-        if let Err(error) = result {
-            self.file = None;
-            let lost = history.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::error!(path = %self.path.display(), %error, lost,
-                "could not record a limit change in the history file; it is in force all the same");
-            if let Err(error) = self.lost_revision.note(revision) {
-                tracing::error!(%error, revision, "nor could its revision be noted: it may be given twice");
-            }
-        }
+        self.followers.send(record).ok();
     }
 
-    fn write(&mut self, record: &Record) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        if self.file.is_none() {
-            self.reopen()?;
+    /// Of a refusal that was repeated, the file has a line now and then, of which the last one counts.
+    fn remember_what_was_read(&self, record: Record) {
+        let place = self.place();
+        let mut rooms = self.lock();
+        let room = rooms.of(&record);
+        if record.outcome != Outcome::Applied
+            && let Some((_, known)) = room.iter_mut().rev().find(|(_, known)| known.begins_with(&record))
+        {
+            *known = record;
+            return;
         }
-        if self.size + line.len() as u64 > ROTATE_AT {
-            self.file = None;
-            fs::rename(&self.path, rotated(&self.path))?;
-            self.reopen()?;
+        if room.len() == KEPT {
+            room.pop_front();
         }
-        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
-        file.write_all(&line)?;
-        self.size += line.len() as u64;
-        Ok(())
+        room.push_back((place, record));
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        let mut file = private::open(&self.path, private::options().append(true).read(true).create(true))?;
-        self.size = file.metadata()?.len();
-        // A torn last line must not swallow the first record of this run.
-        if self.size > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            let mut last = [0];
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                file.write_all(b"\n")?;
-                self.size += 1;
-            }
-        }
-        self.file = Some(file);
-        Ok(())
+    fn lock(&self) -> MutexGuard<'_, Rooms> {
+        // Nothing under this lock can panic halfway, so poisoned rooms are still whole ones.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn rotated(path: &Path) -> PathBuf {
-    path.with_added_extension("1")
+impl Rooms {
+    fn of(&mut self, record: &Record) -> &mut Room {
+        match record.outcome {
+            Outcome::Applied => &mut self.applied,
+            Outcome::Refused { .. } => &mut self.refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn record(second: i64, outcome: Outcome) -> Record {
+        Record {
+            time: Timestamp::from_second(second).unwrap(),
+            revision: 1,
+            door: Door::Http,
+            actor: "somebody".into(),
+            old: Some(1),
+            new: Some(second),
+            active: 0,
+            outcome,
+            count: None,
+            last_time: None,
+        }
+    }
+
+    fn refused() -> Outcome {
+        Outcome::Refused { reason: "no".into() }
+    }
+
+    #[test]
+    fn no_number_of_refusals_pushes_out_what_was_applied() {
+        let history = History::default();
+        let show = |second, outcome| history.show(history.place(), record(second, outcome));
+        for second in 0..20 {
+            show(second, Outcome::Applied);
+        }
+        for second in 20..5000 {
+            show(second, refused());
+        }
+        show(5000, Outcome::Applied);
+        for count in [1000, 50] {
+            let latest = history.latest(count);
+            let applied = latest.iter().filter(|record| record.outcome == Outcome::Applied).count();
+            assert_eq!((latest.len(), applied), (count, 21), "{count}");
+            assert!(latest.is_sorted_by(|newer, older| newer.time > older.time));
+        }
+        assert_eq!(history.latest(1), [record(5000, Outcome::Applied)]);
+        let newest: Vec<_> = history.latest(10).iter().map(|record| record.new.unwrap()).collect();
+        assert_eq!(newest, [5000, 4999, 4998, 4997, 4996, 4995, 19, 18, 17, 16]);
+    }
+
+    #[test]
+    fn a_record_that_is_shown_late_is_where_it_belongs() {
+        let history = History::default();
+        let [first, second] = [history.place(), history.place()];
+        history.show(second, record(2, Outcome::Applied));
+        history.show(first, record(1, Outcome::Applied));
+        assert_eq!(history.latest(9), [record(2, Outcome::Applied), record(1, Outcome::Applied)]);
+    }
+
+    #[test]
+    fn of_a_repeated_refusal_the_last_line_of_the_file_counts() {
+        let history = History::default();
+        let again = |count| Record {
+            count: Some(count),
+            last_time: Some(Timestamp::from_second(9).unwrap()),
+            ..record(1, refused())
+        };
+        let lines = [record(1, refused()), record(2, Outcome::Applied), again(2), again(40)]
+            .map(|record| serde_json::to_string(&record).unwrap());
+        assert_eq!(history.read(lines.join("\n").as_bytes()).unwrap(), 0);
+        assert_eq!(history.latest(9), [record(2, Outcome::Applied), again(40)]);
+    }
 }

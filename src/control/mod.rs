@@ -1,19 +1,24 @@
 //! The only way to change the limit.
 //!
-//! Requests from all doors are applied one after the other by one thread, which alone writes the
-//! history, the log line, the stored override and the revision that belong to a change. When a
-//! reply arrives, all of that has happened. Nothing here knows HTTP, TOML or signals; a door turns
+//! Requests from all doors are applied one after the other by one thread, which alone makes the
+//! record, the log line, the override and the revision that belong to a change. Another thread puts them on
+//! the disk, since that may take its time, or for ever. When a reply arrives, the change is in force, and the
+//! reply says what of it is stored. Nothing here knows HTTP, TOML or signals; a door turns
 //! what it hears into a [`LimitRequest`] and hands the answer back in its own language.
 //!
-//! It is a thread and not a task because storing an override waits for the disk, and because the
-//! doors must stay open while every worker is busy with clients.
+//! It is a thread and not a task because the doors must stay open while every worker is busy with clients.
+//! It makes no call that waits for a disk or for anybody else.
 
+mod first;
 mod following;
 mod history;
-mod lost_revision;
+mod history_file;
 mod override_file;
 mod record;
+mod refusals;
 mod standing;
+mod storage;
+mod tag;
 mod worker;
 
 use std::num::{NonZeroU32, NonZeroU64};
@@ -29,6 +34,10 @@ pub use following::{Following, News};
 pub use history::{Attempts, History};
 pub use record::{Actor, Door, Outcome, Record};
 pub use standing::{BaseSource, Override, RefusedEdit, Standing};
+pub use storage::Stored;
+pub use tag::Tag;
+
+use storage::{Receipt, Storage};
 
 /// How many requests may wait for the control thread; beyond that, doors wait in turn.
 const QUEUE: usize = 1024;
@@ -42,8 +51,8 @@ pub struct LimitRequest {
     pub door: Door,
     /// Who asked.
     pub actor: Actor,
-    /// Apply only if the revision is one of these (`If-Match`).
-    pub if_revision: Option<Vec<u64>>,
+    /// Apply only if the limit is in one of these states (`If-Match`).
+    pub if_revision: Option<Vec<Tag>>,
 }
 
 /// A change of the limit.
@@ -68,7 +77,7 @@ pub enum Amount {
     By(NonZeroU64),
 }
 
-/// A change that is in force, recorded and stored.
+/// A change that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitChange {
     /// The revision that this change made.
@@ -79,6 +88,8 @@ pub struct LimitChange {
     pub new: u32,
     /// Connections active at that instant.
     pub active: u32,
+    /// What of it is on the disk.
+    pub stored: Stored,
 }
 
 /// Why a request was refused. Nothing has changed but the history.
@@ -98,7 +109,7 @@ pub enum LimitRefusal {
         /// What the asker had seen.
         expected: String,
         /// What it is.
-        current: u64,
+        current: Tag,
     },
     /// The server is ending.
     #[error("the server is shutting down")]
@@ -171,6 +182,9 @@ pub enum StartError {
     /// No thread could be made.
     #[error("cannot start the control thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// There are no random numbers to be had.
+    #[error("cannot get a random number: {0}")]
+    Random(#[source] getrandom::Error),
 }
 
 /// A handle to the control thread; every door holds one.
@@ -179,21 +193,27 @@ pub struct Control {
     requests: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     history: Arc<History>,
+    storage: Storage,
+    epoch: u64,
 }
 
 #[derive(Debug)]
 enum Command {
-    Change(LimitRequest, oneshot::Sender<Result<LimitChange, LimitRefusal>>),
-    Configure(Option<NonZeroU32>, Reread, Actor, oneshot::Sender<ConfigureOutcome>),
-    Settings(Settings, oneshot::Sender<()>),
+    Change(LimitRequest, Reply<Result<LimitChange, LimitRefusal>>),
+    Configure(Option<NonZeroU32>, Reread, Actor, Reply<ConfigureOutcome>),
+    Settings(Settings, Reply<()>),
 }
+
+/// Takes an answer, and with it when it is known what is stored; without that there is nothing to wait for.
+type Reply<T> = oneshot::Sender<(T, Option<Receipt>)>;
 
 impl Control {
     /// Decides the limit to begin with, makes the limiter, and starts the control thread.
     ///
     /// The first limit is the configured one, or the override stored in `data_dir` if that was made
-    /// against the same base. A limit beyond the ceiling begins at the ceiling, with a warning.
-    /// The thread ends when the last handle is dropped.
+    /// against the same base. A limit beyond the ceiling begins at the ceiling, with a warning, and is kept.
+    /// The thread ends when the last handle is dropped, and sees to it that what is to be stored is, unless
+    /// the disk does not answer.
     ///
     /// # Errors
     /// [`StartError`] if the files of an earlier run cannot be read.
@@ -205,28 +225,52 @@ impl Control {
         config_file: &Path,
     ) -> Result<(Self, Limiter, thread::JoinHandle<()>), StartError> {
         let (requests, inbox) = mpsc::channel(QUEUE);
+        // A timer is all that it is needed for.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StartError::Thread)?;
         let (mut worker, limiter) =
             worker::Worker::open(configured, settings, ceiling, data_dir, config_file)?;
-        let control = Self { requests, standing: worker.subscribe(), history: worker.history() };
-        let thread = thread::Builder::new()
-            .name("control".into())
-            .spawn(move || worker.run(inbox))
-            .map_err(StartError::Thread)?;
+        let control = Self {
+            requests,
+            standing: worker.subscribe(),
+            history: worker.history(),
+            storage: worker.storage(),
+            epoch: worker.epoch(),
+        };
+        let run = move || {
+            runtime.block_on(worker.serve(inbox));
+            worker.end();
+        };
+        let thread = thread::Builder::new().name("control".into()).spawn(run).map_err(StartError::Thread)?;
         Ok((control, limiter, thread))
     }
 
-    /// Applies a change. When this returns, it is in force, recorded and stored, or refused and recorded.
+    /// Applies a change. When this returns, it is in force, or refused. It waits until that is stored and
+    /// recorded as well, but not for a disk that does not answer: the change says what is stored.
     ///
     /// # Errors
     /// [`LimitRefusal`] says why nothing was changed.
     pub async fn change(&self, request: LimitRequest) -> Result<LimitChange, LimitRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Change(request, reply), answer).await?
+        let (result, stored) = self.send(Command::Change(request, reply), answer).await?;
+        result.map(|change| LimitChange { stored, ..change })
+    }
+
+    /// Applies a change, and does not wait until it is stored: for those who have nobody to tell.
+    ///
+    /// # Errors
+    /// As [`Control::change`].
+    pub async fn change_at_once(&self, request: LimitRequest) -> Result<(), LimitRefusal> {
+        let (reply, answer) = oneshot::channel();
+        let (result, _) = self.ask(Command::Change(request, reply), answer).await?;
+        result.map(drop)
     }
 
     /// Tells what `max_connections` in the config file is now. Acts only if that value has changed,
     /// or if it was refused before: then always if somebody asked for it, and else only if the limit has
-    /// not been set since.
+    /// not been set since. Waits for the disk as [`Control::change`] does.
     ///
     /// # Errors
     /// [`LimitRefusal::ShuttingDown`]; other refusals are a [`ConfigureOutcome`].
@@ -237,16 +281,20 @@ impl Control {
         actor: Actor,
     ) -> Result<ConfigureOutcome, LimitRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Configure(file, reread, actor, reply), answer).await
+        let (outcome, stored) = self.send(Command::Configure(file, reread, actor, reply), answer).await?;
+        Ok(match outcome {
+            ConfigureOutcome::Applied(change) => ConfigureOutcome::Applied(LimitChange { stored, ..change }),
+            other => other,
+        })
     }
 
-    /// Changes this room's own settings.
+    /// Changes this room's own settings. Waits for the disk as [`Control::change`] does.
     ///
     /// # Errors
     /// [`LimitRefusal::ShuttingDown`].
     pub async fn apply_settings(&self, settings: Settings) -> Result<(), LimitRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Settings(settings, reply), answer).await
+        self.send(Command::Settings(settings, reply), answer).await.map(|((), _)| ())
     }
 
     /// Base, override and revision as they are now.
@@ -258,6 +306,16 @@ impl Control {
     /// changed first, so the pair may be an old revision with a new limit, never the reverse.
     pub fn revision(&self) -> u64 {
         self.standing.borrow().revision
+    }
+
+    /// The tag of a revision that this process has made.
+    pub fn tag(&self, revision: u64) -> Tag {
+        Tag { epoch: self.epoch, revision }
+    }
+
+    /// Why the next start would not begin with the limit in force; `None` if it would.
+    pub fn not_stored(&self) -> Option<String> {
+        self.storage.trouble()
     }
 
     /// The last changes and refusals.
@@ -272,7 +330,25 @@ impl Control {
         Following { records: self.history.follow(), standing }
     }
 
-    async fn send<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, LimitRefusal> {
+    /// Asks, and waits until what has come of it is stored.
+    async fn send<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<(T, Option<Receipt>)>,
+    ) -> Result<(T, Stored), LimitRefusal> {
+        let (value, receipt) = self.ask(command, answer).await?;
+        let stored = match receipt {
+            Some(receipt) => self.storage.wait(receipt).await,
+            None => Stored::ALL,
+        };
+        Ok((value, stored))
+    }
+
+    async fn ask<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<(T, Option<Receipt>)>,
+    ) -> Result<(T, Option<Receipt>), LimitRefusal> {
         self.requests.send(command).await.map_err(|_| LimitRefusal::ShuttingDown)?;
         answer.await.map_err(|_| LimitRefusal::ShuttingDown)
     }

@@ -68,6 +68,13 @@ pub struct Record {
     /// Applied or refused.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// How many refusals of one kind, of one actor, this record stands for; absent if it is one. All else here
+    /// is of the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// When the last of them was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Timestamp>,
 }
 
 /// What became of an attempt.
@@ -81,6 +88,16 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+impl Record {
+    /// Whether both begin with the same attempt, of which later ones may be counted.
+    pub(super) fn begins_with(&self, other: &Self) -> bool {
+        self.time == other.time
+            && self.revision == other.revision
+            && self.door == other.door
+            && self.actor == other.actor
+    }
 }
 
 impl Door {

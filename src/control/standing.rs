@@ -2,7 +2,9 @@
 //!
 //! The rules are those of the contract: the base is what the operator configured; an override is a
 //! limit set through another door and different from the base; only a change of the *value in the
-//! file* acts on the limit; a refused edit stays visible until the next edit, reload or reset.
+//! file* acts on the limit; a refused edit stays visible until the next edit, reload or reset. An edit that was
+//! refused for the connections that were active waits until so few are that it can be had, unless the limit is
+//! set by hand before.
 //! Pure bookkeeping: whether a limit can be had is the limiter's to say, and
 //! [`super::worker`] brings the two together.
 
@@ -71,6 +73,8 @@ pub struct RefusedEdit {
     pub wanted: u32,
     /// Why, in a few words that follow "refused: ".
     pub reason: String,
+    /// Whether it is tried again by itself when fewer connections are active.
+    pub waits: bool,
 }
 
 impl Standing {
@@ -117,6 +121,11 @@ impl Standing {
         self.set_since_edit = false;
     }
 
+    /// The limit that is applied by itself as soon as no more connections than that are active.
+    pub fn waiting(&self) -> Option<u32> {
+        self.refused_edit.as_ref().filter(|edit| edit.waits).map(|edit| edit.wanted)
+    }
+
     /// The base is the limit now.
     pub(super) fn settle_on_base(&mut self) {
         self.override_ = None;
@@ -131,6 +140,9 @@ impl Standing {
         if limit == self.base {
             // What an edit was refused is what runs now.
             self.refused_edit = None;
+        } else if let Some(edit) = &mut self.refused_edit {
+            // Whoever set it knew better than the edit.
+            edit.waits = false;
         }
     }
 }

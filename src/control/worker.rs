@@ -1,27 +1,35 @@
-//! The control thread: one request after the other, each decided, stored, recorded and logged
-//! before the next is looked at.
+//! The control thread: one request after the other, each decided, in force, logged and handed over to be stored
+//! before the next is looked at. It waits for nobody.
 //!
-//! The order within a change is limit, override on disk, revision, history, log, reply. A crash in
-//! between leaves the old or the new limit for the next start, and never a record of something
-//! that did not happen.
+//! The order within a change is limit, revision, override and record to [`super::storage`], log, reply; and
+//! there override, record, history. A crash in between leaves the old or the new limit for the next start, and
+//! never a record of something that did not happen.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::history::HistoryFile;
-use super::lost_revision::LostRevision;
+use super::first::{self, within};
+use super::history_file::HistoryFile;
 use super::override_file::OverrideFile;
+use super::refusals::{Counted, Like, Refusals};
 use super::standing::Standing;
+use super::storage::{PATIENCE, Receipt, Storage, Stored};
 use super::{
     Actor, Amount, BaseSource, Ceiling, Change, Command, ConfigureOutcome, Configured, Door, History,
-    LimitChange, LimitRefusal, LimitRequest, Outcome, Override, Record, RefusedEdit, Reread, Settings,
-    StartError,
+    LimitChange, LimitRefusal, LimitRequest, Outcome, Record, RefusedEdit, Reply, Reread, Settings,
+    StartError, Tag,
 };
 use crate::limiter::{Applied, Limiter, Refusal};
+
+/// How often it looks whether a refused edit can be had, while one waits, and how the disk is doing, while
+/// something waits for that.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Worker {
     limiter: Limiter,
@@ -29,8 +37,13 @@ pub(super) struct Worker {
     settings: Settings,
     standing: watch::Sender<Standing>,
     history: Arc<History>,
-    history_file: HistoryFile,
-    override_file: OverrideFile,
+    storage: Storage,
+    refusals: Refusals,
+    epoch: u64,
+    /// Who edits the config file: asks for an edit that waits.
+    editor: Actor,
+    /// Whether it was told that the disk does not answer.
+    is_stuck: bool,
 }
 
 /// What one attempt was about, for its record and its log line.
@@ -49,41 +62,45 @@ impl Worker {
         data_dir: &Path,
         config_file: &Path,
     ) -> Result<(Self, Limiter), StartError> {
-        let read_error = |path: PathBuf| move |source| StartError::Read { path, source };
         let history = Arc::new(History::default());
-        let lost_revision = LostRevision::open(data_dir.join("limit-revision"));
-        let lost = lost_revision.read();
-        let history_file = HistoryFile::open(data_dir.join("limit-history.jsonl"), lost_revision, &history);
+        let history_file = HistoryFile::open(data_dir.join("limit-history.jsonl"), &history);
         let override_file = OverrideFile::new(data_dir);
-        override_file.clean_up().map_err(read_error(data_dir.to_owned()))?;
+        let stored = first::stored(&override_file)?;
 
         let mut standing = Standing::new(configured);
-        standing.revision = history.latest(1).first().map_or(0, |record| record.revision).max(lost);
-        let old = None;
-        let base = within(ceiling, standing.base);
-        standing.override_ = stored_override(&override_file, &standing, settings, ceiling)?;
-        let first = standing.override_.as_ref().map_or(base, |o| within(ceiling, o.limit));
+        standing.revision = history.latest(1).first().map_or(0, |record| record.revision);
+        let base = standing.base;
+        standing.override_ = first::override_to_begin_with(stored.clone(), &standing, settings, ceiling);
+        let first = within(ceiling, standing.override_.as_ref().map_or(base, |stored| stored.limit));
         let limiter =
             Limiter::new(first, ceiling.connections).expect("a limit within the ceiling is always possible");
 
+        let editor = Actor::File(config_file.to_owned());
         let actor = match (&standing.override_, standing.base_source) {
             (Some(_), _) => Actor::StoredOverride,
             (None, BaseSource::CommandLine) => Actor::CommandLine,
-            (None, BaseSource::File) => Actor::File(config_file.to_owned()),
+            (None, BaseSource::File) => editor.clone(),
             (None, BaseSource::Default) => Actor::Default,
         };
+        let storage = Storage::start(override_file, stored, history_file, Arc::clone(&history))?;
         let mut worker = Self {
             limiter: limiter.clone(),
             ceiling,
             settings,
             standing: watch::Sender::new(standing),
             history,
-            history_file,
-            override_file,
+            storage,
+            refusals: Refusals::default(),
+            epoch: random()?,
+            editor,
+            is_stuck: false,
         };
-        worker.warn_beyond_ceiling(first);
+        first::warn_of_base_beyond(ceiling, base, first);
         let attempt = Attempt { door: Door::Startup, actor, wanted: Some(first.get().into()) };
-        worker.applied(&attempt, old, Applied { old: first.get(), new: first.get(), active: 0 }, |_, _| {});
+        let applied = Applied { old: first.get(), new: first.get(), active: 0 };
+        worker.applied(&attempt, None, applied, |_, _| {});
+        worker.storage.flush(PATIENCE);
+        worker.storage.show_overdue();
         Ok((worker, limiter))
     }
 
@@ -95,23 +112,84 @@ impl Worker {
         Arc::clone(&self.history)
     }
 
+    pub(super) fn storage(&self) -> Storage {
+        self.storage.clone()
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Serves until the last handle is gone.
-    pub(super) fn run(&mut self, mut inbox: mpsc::Receiver<Command>) {
-        while let Some(command) = inbox.blocking_recv() {
-            match command {
-                Command::Change(request, reply) => answer(reply, self.change(request)),
-                Command::Configure(file, reread, actor, reply) => {
-                    answer(reply, self.configure(file, reread, actor));
-                }
-                Command::Settings(settings, reply) => {
-                    self.apply_settings(settings);
-                    answer(reply, ());
-                }
+    pub(super) async fn serve(&mut self, mut inbox: mpsc::Receiver<Command>) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => return,
+                },
+                _ = looks.tick(), if self.has_reason_to_look() => self.look(),
             }
         }
     }
 
-    fn change(&mut self, request: LimitRequest) -> Result<LimitChange, LimitRefusal> {
+    /// Has everything stored, unless the disk does not answer.
+    pub(super) fn end(&mut self) {
+        for counted in self.refusals.end_all() {
+            self.write(counted);
+        }
+        self.storage.end();
+        if !self.storage.flush(PATIENCE) {
+            tracing::error!(
+                "the disk does not answer: what is in force and in the history may not be stored for the next start"
+            );
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Change(request, reply) => {
+                let (result, receipt) = self.change(request);
+                answer(reply, result, receipt);
+            }
+            Command::Configure(file, reread, actor, reply) => {
+                let (outcome, receipt) = self.configure(file, reread, actor);
+                answer(reply, outcome, receipt);
+            }
+            Command::Settings(settings, reply) => {
+                let receipt = self.apply_settings(settings);
+                answer(reply, (), Some(receipt));
+            }
+        }
+    }
+
+    fn has_reason_to_look(&self) -> bool {
+        self.standing.borrow().waiting().is_some()
+            || !self.refusals.is_empty()
+            || self.is_stuck
+            || self.storage.is_waiting()
+    }
+
+    /// Sees to what has changed by itself.
+    fn look(&mut self) {
+        self.try_waiting_edit();
+        for counted in self.refusals.end(Instant::now()) {
+            self.write(counted);
+        }
+        self.storage.show_overdue();
+        match (self.storage.stuck(), self.is_stuck) {
+            (Some(_), false) => tracing::error!(
+                "the disk does not answer: changes of the limit are in force at once, and stored when it does"
+            ),
+            (None, true) => tracing::info!("the disk answers again"),
+            _ => {}
+        }
+        self.is_stuck = self.storage.stuck().is_some();
+    }
+
+    fn change(&mut self, request: LimitRequest) -> (Result<LimitChange, LimitRefusal>, Option<Receipt>) {
         let LimitRequest { change, door, actor, if_revision } = request;
         let step = u64::from(self.settings.step.get());
         let by = |amount| match amount {
@@ -126,10 +204,12 @@ impl Worker {
             Change::Reset => within(self.ceiling, self.standing.borrow().base).get().into(),
         };
         let attempt = Attempt { door, actor, wanted: Some(wanted) };
-        let current = self.standing.borrow().revision;
+        let current = Tag { epoch: self.epoch, revision: self.standing.borrow().revision };
         if let Some(expected) = if_revision.filter(|expected| !expected.contains(&current)) {
-            let expected = expected.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ");
-            return Err(self.refused(&attempt, LimitRefusal::RevisionMismatch { expected, current }));
+            let expected = expected.iter().map(Tag::to_string).collect::<Vec<_>>().join(" or ");
+            let refusal = LimitRefusal::RevisionMismatch { expected, current };
+            let receipt = self.refused(&attempt, &refusal);
+            return (Err(refusal), receipt);
         }
         let result = match change {
             Change::Increase(amount) => self.limiter.increase(by(amount)),
@@ -137,48 +217,80 @@ impl Worker {
             Change::Set(_) | Change::Reset => self.limiter.set(not_negative(wanted)),
         };
         match result {
-            Ok(applied) => Ok(self.applied(&attempt, Some(applied.old), applied, |standing, time| {
-                if change == Change::Reset {
-                    standing.settle_on_base();
-                } else {
-                    standing.set_at_run_time(applied.new, attempt.door, attempt.actor.to_string(), time);
-                }
-            })),
-            Err(reason) => Err(self.refused(&attempt, self.refusal(reason))),
+            Ok(applied) => {
+                let (change, receipt) =
+                    self.applied(&attempt, Some(applied.old), applied, |standing, time| {
+                        if change == Change::Reset {
+                            standing.settle_on_base();
+                        } else {
+                            let actor = attempt.actor.to_string();
+                            standing.set_at_run_time(applied.new, attempt.door, actor, time);
+                        }
+                    });
+                (Ok(change), Some(receipt))
+            }
+            Err(reason) => {
+                let refusal = self.refusal(reason);
+                let receipt = self.refused(&attempt, &refusal);
+                (Err(refusal), receipt)
+            }
         }
     }
 
-    fn configure(&mut self, file: Option<NonZeroU32>, reread: Reread, actor: Actor) -> ConfigureOutcome {
+    fn configure(
+        &mut self,
+        file: Option<NonZeroU32>,
+        reread: Reread,
+        actor: Actor,
+    ) -> (ConfigureOutcome, Option<Receipt>) {
         if !self.standing.borrow().is_news(file, reread) {
-            return ConfigureOutcome::Unchanged;
+            return (ConfigureOutcome::Unchanged, None);
         }
         self.standing.send_modify(|standing| standing.edit(file));
         let base = self.standing.borrow().base;
         let attempt = Attempt { door: Door::Config, actor, wanted: Some(base.into()) };
         match self.limiter.set(base.into()) {
-            Ok(applied) => ConfigureOutcome::Applied(self.applied(
-                &attempt,
-                Some(applied.old),
-                applied,
-                |standing, _| standing.settle_on_base(),
-            )),
+            Ok(applied) => {
+                let (change, receipt) = self.settled_on_base(&attempt, applied);
+                (ConfigureOutcome::Applied(change), Some(receipt))
+            }
             Err(reason) => {
                 let refusal = self.refusal(reason);
+                let waits = matches!(reason, Refusal::BelowActive { .. });
                 let reason = in_few_words(&reason);
                 self.standing.send_modify(|standing| {
-                    standing.refused_edit = Some(RefusedEdit { wanted: base, reason });
+                    standing.refused_edit = Some(RefusedEdit { wanted: base, reason, waits });
                 });
-                ConfigureOutcome::Refused { wanted: base, refusal: self.refused(&attempt, refusal) }
+                let receipt = self.refused(&attempt, &refusal);
+                (ConfigureOutcome::Refused { wanted: base, refusal }, receipt)
             }
         }
     }
 
-    fn apply_settings(&mut self, settings: Settings) {
-        let persist_changed = self.settings.persist != settings.persist;
-        self.settings = settings;
-        if persist_changed {
-            self.store_override(&self.standing.borrow());
+    /// Applies an edit that was refused, if it can be had by now. As long as it cannot, that is no attempt.
+    fn try_waiting_edit(&mut self) {
+        let Some(wanted) = self.standing.borrow().waiting() else { return };
+        if self.limiter.snapshot().active > wanted {
+            return;
         }
+        // More may be active again by now.
+        let Ok(applied) = self.limiter.set(wanted.into()) else { return };
+        tracing::info!(
+            limit = wanted,
+            active = applied.active,
+            "the limit of {wanted} in the config file, which was refused, can be had now"
+        );
+        let attempt = Attempt { door: Door::Config, actor: self.editor.clone(), wanted: Some(wanted.into()) };
+        self.settled_on_base(&attempt, applied);
+    }
+
+    fn settled_on_base(&mut self, attempt: &Attempt, applied: Applied) -> (LimitChange, Receipt) {
+        self.applied(attempt, Some(applied.old), applied, |standing, _| standing.settle_on_base())
+    }
+
+    fn apply_settings(&mut self, settings: Settings) -> Receipt {
+        self.settings = settings;
+        self.store_override()
     }
 
     fn refusal(&self, reason: Refusal) -> LimitRefusal {
@@ -192,47 +304,52 @@ impl Worker {
         old: Option<u32>,
         applied: Applied,
         update: impl FnOnce(&mut Standing, Timestamp),
-    ) -> LimitChange {
+    ) -> (LimitChange, Receipt) {
         let time = Timestamp::now();
-        let mut standing = self.standing.borrow().clone();
-        standing.revision += 1;
-        update(&mut standing, time);
-        let revision = standing.revision;
-        self.store_override(&standing);
-        self.standing.send_replace(standing);
+        self.standing.send_modify(|standing| {
+            standing.revision += 1;
+            update(standing, time);
+        });
+        self.store_override();
         let Applied { new, active, .. } = applied;
-        let record = self.record(attempt, time, old, active, Outcome::Applied);
-        self.history_file.append(&self.history, record);
+        let record = self.make_record(attempt, time, old, active, Outcome::Applied);
+        let revision = record.revision;
+        self.history.count(attempt.door, true);
+        let receipt = self.storage.record(self.history.place(), record, false);
         tracing::info!(target: "shibudb::limit::changed", door = %attempt.door, actor = %attempt.actor,
         old, new, active, revision, outcome = "applied",
         "{}", match old {
             Some(old) => format!("connection limit changed from {old} to {new}"),
             None => format!("connection limit is {new}"),
         });
-        LimitChange { revision, old: applied.old, new, active }
+        (LimitChange { revision, old: applied.old, new, active, stored: Stored::NOTHING }, receipt)
     }
 
-    /// Records a refusal and hands its reason back.
-    fn refused(&mut self, attempt: &Attempt, refusal: LimitRefusal) -> LimitRefusal {
+    /// Records a refusal.
+    fn refused(&mut self, attempt: &Attempt, refusal: &LimitRefusal) -> Option<Receipt> {
         let snapshot = self.limiter.snapshot();
         // The number that the decision was made on, if it was about that number.
-        let active = match &refusal {
+        let active = match refusal {
             LimitRefusal::Limiter { reason: Refusal::BelowActive { active, .. }, .. } => *active,
             _ => snapshot.active,
         };
         let old = snapshot.limit;
         let reason = refusal.to_string();
         let outcome = Outcome::Refused { reason: reason.clone() };
-        let record = self.record(attempt, Timestamp::now(), Some(old), active, outcome);
+        let record = self.make_record(attempt, Timestamp::now(), Some(old), active, outcome);
         let revision = record.revision;
-        self.history_file.append(&self.history, record);
+        self.history.count(attempt.door, false);
+        let like = Like::new(attempt.door, &attempt.actor, refusal, revision);
+        let counted = self.refusals.count(like, record, Instant::now(), || self.history.place());
+        self.history.show(counted.place, counted.record.clone());
+        let receipt = counted.write.then(|| self.write(counted));
         tracing::warn!(target: "shibudb::limit::refused", door = %attempt.door, actor = %attempt.actor,
             old, wanted = attempt.wanted, active, revision, outcome = "refused", reason,
             "connection limit not changed: {reason}");
-        refusal
+        receipt
     }
 
-    fn record(
+    fn make_record(
         &self,
         attempt: &Attempt,
         time: Timestamp,
@@ -240,41 +357,35 @@ impl Worker {
         active: u32,
         outcome: Outcome,
     ) -> Record {
-        let revision = self.standing.borrow().revision;
-        let actor = attempt.actor.to_string();
-        Record { time, revision, door: attempt.door, actor, old, new: attempt.wanted, active, outcome }
-    }
-
-    /// Brings the stored override in line with this one. A failure does not undo the change: it is in force,
-    /// and only the next start will not know of it.
-    fn store_override(&self, standing: &Standing) {
-        let wanted = standing.override_.as_ref().filter(|_| self.settings.persist);
-        if let Err(error) = self.override_file.write(wanted) {
-            tracing::error!(path = %self.override_file.path().display(), %error,
-                "could not store the limit for the next start; it is in force until then");
+        Record {
+            time,
+            revision: self.standing.borrow().revision,
+            door: attempt.door,
+            actor: attempt.actor.to_string(),
+            old,
+            new: attempt.wanted,
+            active,
+            outcome,
+            count: None,
+            last_time: None,
         }
     }
 
-    /// Says that the configured limit cannot be had, and what the server starts with: the most it can hold, or
-    /// a stored override.
-    fn warn_beyond_ceiling(&self, first: NonZeroU32) {
-        let (base, ceiling) = (self.standing.borrow().base, self.ceiling);
-        if base > ceiling.connections.get() {
-            tracing::warn!(
-                configured = base,
-                ceiling = ceiling.connections,
-                open_files = ceiling.open_files,
-                "max_connections = {base} is more than this process can hold; starting with {first} \
-                 (open-file limit {}; raise LimitNOFILE= in the unit, or `ulimit -n`)",
-                ceiling.open_files
-            );
-        }
+    /// Has a record written that the history shows already.
+    fn write(&self, Counted { place, record, .. }: Counted) -> Receipt {
+        self.storage.record(place, record, true)
+    }
+
+    /// Has the stored override brought in line with this one.
+    fn store_override(&self) -> Receipt {
+        let override_ = self.standing.borrow().override_.clone().filter(|_| self.settings.persist);
+        self.storage.store(override_)
     }
 }
 
 /// Replies, unless the asker has gone away meanwhile: what it asked for has happened all the same.
-fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
+fn answer<T>(reply: Reply<T>, answer: T, receipt: Option<Receipt>) {
+    if reply.send((answer, receipt)).is_err() {
         tracing::debug!("whoever asked for a limit change did not wait for the answer");
     }
 }
@@ -295,54 +406,7 @@ fn not_negative(limit: i64) -> u64 {
     u64::try_from(limit).unwrap_or(0)
 }
 
-/// The override that an earlier run stored, if it still counts.
-fn stored_override(
-    file: &OverrideFile,
-    standing: &Standing,
-    settings: Settings,
-    ceiling: Ceiling,
-) -> Result<Option<Override>, StartError> {
-    let stored = match file.read() {
-        Ok(stored) => stored,
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            tracing::error!(path = %file.path().display(), %error,
-                "the stored limit cannot be understood and is ignored");
-            None
-        }
-        Err(source) => return Err(StartError::Read { path: file.path().to_owned(), source }),
-    };
-    let Some(stored) = stored else { return Ok(None) };
-    let (limit, base) = (stored.limit, standing.base);
-    if !settings.persist {
-        tracing::info!(limit, base, "a stored limit of {limit} is dropped, since persist = false");
-        Ok(None)
-    } else if stored.base != base {
-        tracing::info!(
-            limit,
-            base,
-            was = stored.base,
-            "a stored limit of {limit} is dropped: the configured limit was {} then and is {base} now",
-            stored.base
-        );
-        Ok(None)
-    } else if NonZeroU32::new(limit).is_none_or(|limit| limit > ceiling.connections) {
-        tracing::warn!(
-            limit,
-            base,
-            ceiling = ceiling.connections,
-            "a stored limit of {limit} is dropped: this process can hold at most {} connections (open-file limit {})",
-            ceiling.connections,
-            ceiling.open_files
-        );
-        Ok(None)
-    } else {
-        tracing::info!(limit, base, door = %stored.door, actor = stored.actor,
-            "using the limit of {limit} that {} set through {} in place of the configured {base}; \
-             `shibudb manager PORT reset` goes back", stored.actor, stored.door);
-        Ok(Some(stored))
-    }
-}
-
-fn within(ceiling: Ceiling, limit: u32) -> NonZeroU32 {
-    NonZeroU32::new(limit).map_or(NonZeroU32::MIN, |limit| limit.min(ceiling.connections))
+/// Never 0, which is no process' number.
+fn random() -> Result<u64, StartError> {
+    getrandom::u64().map(|number| number.max(1)).map_err(StartError::Random)
 }

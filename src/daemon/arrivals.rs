@@ -64,5 +64,5 @@ async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>)
     };
     // A refusal is logged and recorded by control; a signal has nobody else to tell.
     let request = LimitRequest { change, door: Door::Signal, actor, if_revision: None };
-    control.change(request).await.ok();
+    control.change_at_once(request).await.ok();
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::revision::etag;
 use super::wire::Failure;
-use crate::control::LimitRefusal;
+use crate::control::{LimitRefusal, Tag};
 use crate::limiter::Refusal;
 
 /// An answer other than success. It displays the words that the body tells.
@@ -16,7 +16,7 @@ use crate::limiter::Refusal;
 pub struct ApiError {
     status: StatusCode,
     error: String,
-    /// The revision that the refusal was decided on.
+    /// The state of the limit that the refusal was decided on.
     etag: Option<HeaderValue>,
     /// Whether to say that a token would have helped.
     challenge: bool,
@@ -44,18 +44,18 @@ impl ApiError {
         Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, error) }
     }
 
-    /// The change was refused while the revision was `revision`.
-    pub(super) fn refused(refusal: &LimitRefusal, revision: u64) -> Self {
-        let (status, revision) = match refusal {
-            LimitRefusal::Limiter { reason: Refusal::NotPositive, .. } => (StatusCode::BAD_REQUEST, revision),
+    /// The change was refused while the limit was in the state that `tag` names.
+    pub(super) fn refused(refusal: &LimitRefusal, tag: Tag) -> Self {
+        let (status, tag) = match refusal {
+            LimitRefusal::Limiter { reason: Refusal::NotPositive, .. } => (StatusCode::BAD_REQUEST, tag),
             LimitRefusal::Limiter {
                 reason: Refusal::BelowActive { .. } | Refusal::AboveCeiling { .. },
                 ..
-            } => (StatusCode::CONFLICT, revision),
+            } => (StatusCode::CONFLICT, tag),
             LimitRefusal::RevisionMismatch { current, .. } => (StatusCode::PRECONDITION_FAILED, *current),
-            LimitRefusal::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, revision),
+            LimitRefusal::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, tag),
         };
-        Self { etag: Some(etag(revision)), ..Self::new(status, refusal.to_string()) }
+        Self { etag: Some(etag(tag)), ..Self::new(status, refusal.to_string()) }
     }
 
     /// Nothing more is to be had on this connection: the rest of the request was not read, so nothing after

@@ -11,22 +11,22 @@ use super::door::Asker;
 use super::failure::ApiError;
 use super::openapi::Conditional;
 use super::revision::{etag, if_match};
-use super::wire::{CurrentLimit, Decreased, Increased, Status, Updated};
+use super::wire::{CurrentLimit, Decreased, Increased, NO, RECORDED_HEADER, STORED_HEADER, Status, Updated};
 use super::{Management, body, wire};
-use crate::control::{Amount, Change, LimitChange, LimitRequest};
+use crate::control::{Amount, Change, LimitChange, LimitRequest, Stored, Tag};
 
-/// An answer with the revision that it is about.
-type Tagged<T> = ([(header::HeaderName, HeaderValue); 1], Json<T>);
+/// An answer with the state of the limit that it is about.
+type Tagged<T> = (HeaderMap, Json<T>);
 
 /// What every change may be answered with instead, for the document alone: [`ApiError::refused`] decides.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its shape is of interest")]
 enum Refused {
     /// Not with the connections that are active, or beyond what the process can hold.
-    #[response(status = 409, headers(("ETag" = String, description = "The revision of the limit")))]
+    #[response(status = 409, headers(("ETag" = String, description = "Names this state of the limit, and never another")))]
     Conflict(wire::Failure),
     /// The revision is another.
-    #[response(status = 412, headers(("ETag" = String, description = "The revision of the limit")))]
+    #[response(status = 412, headers(("ETag" = String, description = "Names this state of the limit, and never another")))]
     OtherRevision(wire::Failure),
 }
 
@@ -34,13 +34,13 @@ enum Refused {
 #[utoipa::path(
     get,
     path = "/limit",
-    responses((status = 200, description = "Both of one instant.", body = CurrentLimit, headers(("ETag" = String, description = "The revision of the limit"))))
+    responses((status = 200, description = "Both of one instant.", body = CurrentLimit, headers(("ETag" = String, description = "Names this state of the limit, and never another"))))
 )]
 pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> {
     // The revision first: an old one with a newer limit fails an If-Match that should have failed.
-    let revision = api.control.revision();
+    let tag = api.control.tag(api.control.revision());
     let now = api.limiter.snapshot();
-    tagged(revision, CurrentLimit { current_limit: now.limit, active_connections: now.active })
+    tagged(tag, Stored::ALL, CurrentLimit { current_limit: now.limit, active_connections: now.active })
 }
 
 /// Sets the limit.
@@ -50,7 +50,16 @@ pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> 
     request_body = wire::SetLimit,
     params(Conditional),
     responses(
-        (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
+        (
+            status = 200,
+            description = "It is in force.",
+            body = Updated,
+            headers(
+                ("ETag" = String, description = "Names this state of the limit, and never another"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+            )
+        ),
         Refused,
     )
 )]
@@ -62,7 +71,7 @@ pub(super) async fn set(
 ) -> Result<Tagged<Updated>, ApiError> {
     let limit = body::limit(&headers, &body)?;
     let change = change(&api, asker, &headers, Change::Set(limit)).await?;
-    Ok(updated(change))
+    Ok(updated(&api, change))
 }
 
 /// Raises the limit: by the amount, or without a body by the configured step.
@@ -72,7 +81,16 @@ pub(super) async fn set(
     request_body = wire::Amount,
     params(Conditional),
     responses(
-        (status = 200, description = "It is in force.", body = Increased, headers(("ETag" = String, description = "The revision of the limit"))),
+        (
+            status = 200,
+            description = "It is in force.",
+            body = Increased,
+            headers(
+                ("ETag" = String, description = "Names this state of the limit, and never another"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+            )
+        ),
         Refused,
     )
 )]
@@ -83,10 +101,11 @@ pub(super) async fn increase(
     body: Bytes,
 ) -> Result<Tagged<Increased>, ApiError> {
     let amount = amount(&headers, &body)?;
-    let LimitChange { revision, old, new, .. } =
+    let LimitChange { revision, old, new, stored, .. } =
         change(&api, asker, &headers, Change::Increase(amount)).await?;
     Ok(tagged(
-        revision,
+        api.control.tag(revision),
+        stored,
         Increased {
             status: Status::Success,
             old_limit: old,
@@ -104,7 +123,16 @@ pub(super) async fn increase(
     request_body = wire::Amount,
     params(Conditional),
     responses(
-        (status = 200, description = "It is in force.", body = Decreased, headers(("ETag" = String, description = "The revision of the limit"))),
+        (
+            status = 200,
+            description = "It is in force.",
+            body = Decreased,
+            headers(
+                ("ETag" = String, description = "Names this state of the limit, and never another"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+            )
+        ),
         Refused,
     )
 )]
@@ -115,10 +143,11 @@ pub(super) async fn decrease(
     body: Bytes,
 ) -> Result<Tagged<Decreased>, ApiError> {
     let amount = amount(&headers, &body)?;
-    let LimitChange { revision, old, new, .. } =
+    let LimitChange { revision, old, new, stored, .. } =
         change(&api, asker, &headers, Change::Decrease(amount)).await?;
     Ok(tagged(
-        revision,
+        api.control.tag(revision),
+        stored,
         Decreased {
             status: Status::Success,
             old_limit: old,
@@ -135,7 +164,16 @@ pub(super) async fn decrease(
     path = "/limit/reset",
     params(Conditional),
     responses(
-        (status = 200, description = "It is in force.", body = Updated, headers(("ETag" = String, description = "The revision of the limit"))),
+        (
+            status = 200,
+            description = "It is in force.",
+            body = Updated,
+            headers(
+                ("ETag" = String, description = "Names this state of the limit, and never another"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+            )
+        ),
         Refused,
     )
 )]
@@ -147,7 +185,7 @@ pub(super) async fn reset(
 ) -> Result<Tagged<Updated>, ApiError> {
     body::no_fields(&headers, &body)?;
     let change = change(&api, asker, &headers, Change::Reset).await?;
-    Ok(updated(change))
+    Ok(updated(&api, change))
 }
 
 async fn change(
@@ -158,18 +196,27 @@ async fn change(
 ) -> Result<LimitChange, ApiError> {
     let if_revision = if_match(headers)?;
     let request = LimitRequest { change, door, actor, if_revision };
-    api.control.change(request).await.map_err(|refusal| ApiError::refused(&refusal, api.control.revision()))
+    api.control
+        .change(request)
+        .await
+        .map_err(|refusal| ApiError::refused(&refusal, api.control.tag(api.control.revision())))
 }
 
 fn amount(headers: &HeaderMap, body: &Bytes) -> Result<Amount, ApiError> {
     Ok(body::amount(headers, body)?.map_or(Amount::Step, Amount::By))
 }
 
-fn updated(LimitChange { revision, new, .. }: LimitChange) -> Tagged<Updated> {
+fn updated(api: &Management, LimitChange { revision, new, stored, .. }: LimitChange) -> Tagged<Updated> {
     let message = format!("Connection limit updated to {new}");
-    tagged(revision, Updated { status: Status::Success, new_limit: new, message })
+    tagged(api.control.tag(revision), stored, Updated { status: Status::Success, new_limit: new, message })
 }
 
-fn tagged<T: Serialize>(revision: u64, answer: T) -> Tagged<T> {
-    ([(header::ETAG, etag(revision))], Json(answer))
+fn tagged<T: Serialize>(tag: Tag, stored: Stored, answer: T) -> Tagged<T> {
+    let mut headers = HeaderMap::from_iter([(header::ETAG, etag(tag))]);
+    for (name, is_done) in [(STORED_HEADER, stored.limit), (RECORDED_HEADER, stored.record)] {
+        if !is_done {
+            headers.insert(name, HeaderValue::from_static(NO));
+        }
+    }
+    (headers, Json(answer))
 }

@@ -23,7 +23,7 @@
 //!
 //! Every error is a [`wire::Failure`]. Any request may get 401, 403, 405, 408, 413, 414, 415, 421, 431 or 503 on
 //! its way in. `HEAD` works where `GET` does; `OPTIONS` names the methods. The answers of `/limit*`
-//! carry the revision as their `ETag`, and `If-Match` makes a change conditional on it.
+//! carry the revision in their `ETag`, and `If-Match` makes a change conditional on it.
 //!
 //! A handler never changes anything itself: it asks [`crate::control`] or the daemon, and puts the
 //! answer into the words of the wire. Nothing here blocks a thread, and nothing here waits for a

@@ -53,8 +53,12 @@ impl Modify for Token {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its shape is of interest")]
 pub(super) struct Conditional {
-    /// Do it only if the revision is the one of this entity tag, as `GET /limit` has given it out.
-    #[param(rename = "If-Match", required = false, pattern = r#"^(\*|"(0|[1-9][0-9]{0,18})")$"#)]
+    /// Do it only if the limit is in the state that this entity tag names, as `GET /limit` has given it out.
+    #[param(
+        rename = "If-Match",
+        required = false,
+        pattern = r#"^(\*|"([0-9a-f]{16}-)?(0|[1-9][0-9]{0,18})")$"#
+    )]
     if_match: String,
 }
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::door::Asker;
@@ -66,7 +66,12 @@ impl ReloadDoor {
     post,
     path = "/reload",
     responses(
-        (status = 200, description = "The file is in force.", body = wire::ReloadReport),
+        (
+            status = 200,
+            description = "The file is in force.",
+            body = wire::ReloadReport,
+            headers(("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with the limit in force; else absent"))
+        ),
         (status = 400, description = "The file cannot be used; the settings stay as they are.", body = wire::Failure),
     )
 )]
@@ -75,13 +80,18 @@ pub(super) async fn reload(
     Asker { door, actor }: Asker,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<wire::ReloadReport>, ApiError> {
+) -> Result<(HeaderMap, Json<wire::ReloadReport>), ApiError> {
     body::no_fields(&headers, &body)?;
-    api.reload.reload(door, actor).await.map(Json).map_err(|refusal| {
+    let report = api.reload.reload(door, actor).await.map_err(|refusal| {
         let status = match refusal {
             ReloadRefusal::Invalid(_) => StatusCode::BAD_REQUEST,
             ReloadRefusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         ApiError::new(status, refusal.to_string())
-    })
+    })?;
+    let mut headers = HeaderMap::new();
+    if api.control.not_stored().is_some() {
+        headers.insert(wire::STORED_HEADER, HeaderValue::from_static(wire::NO));
+    }
+    Ok((headers, Json(report)))
 }

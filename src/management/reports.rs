@@ -87,16 +87,31 @@ fn readable(percentage: f64) -> f64 {
 
 /// A record in the words of the wire.
 pub(super) fn entry(record: Record) -> HistoryEntry {
-    let Record { time, revision, door, actor, old, new, active, outcome } = record;
+    let Record { time, revision, door, actor, old, new, active, outcome, count, last_time } = record;
     let (outcome, reason) = match outcome {
         control::Outcome::Applied => (Outcome::Applied, None),
         control::Outcome::Refused { reason } => (Outcome::Refused, Some(reason)),
     };
-    HistoryEntry { time, revision, door: door.to_string(), actor, old, new, active, outcome, reason }
+    HistoryEntry {
+        time,
+        revision,
+        door: door.to_string(),
+        actor,
+        old,
+        new,
+        active,
+        outcome,
+        reason,
+        count,
+        last_time,
+    }
 }
 
 fn limit_report(standing: Standing, api: &Management) -> LimitReport {
+    let ceiling = api.limiter.ceiling();
     LimitReport {
+        waiting: standing.waiting(),
+        not_stored: api.control.not_stored(),
         current: api.limiter.snapshot().limit,
         base: standing.base,
         base_source: match standing.base_source {
@@ -104,13 +119,14 @@ fn limit_report(standing: Standing, api: &Management) -> LimitReport {
             BaseSource::File => Source::File,
             BaseSource::Default => Source::Default,
         },
-        ceiling: api.limiter.ceiling(),
+        ceiling,
         revision: standing.revision,
         override_: standing.override_.map(|override_| Override {
             limit: override_.limit,
             door: override_.door.to_string(),
             actor: override_.actor,
             time: override_.time,
+            clamped_to: (override_.limit > ceiling).then_some(ceiling),
         }),
         refused: standing.refused_edit.map(|edit| RefusedEdit { limit: edit.wanted, reason: edit.reason }),
         unwritten_records: api.control.history().unwritten(),

@@ -1,4 +1,4 @@
-//! The revision as it travels: `ETag` on the way out, `If-Match` on the way in.
+//! The state of the limit as it travels: `ETag` on the way out, `If-Match` on the way in.
 //!
 //! The tag names the limit, not the whole answer: the active connections beside it move without a
 //! new revision. So there is no `304`, and `If-None-Match` is ignored.
@@ -6,19 +6,21 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::failure::ApiError;
+use crate::control::Tag;
 
-/// The entity tag of a revision: `"7"`.
-pub(super) fn etag(revision: u64) -> HeaderValue {
+/// The entity tag of a state of the limit: `"5f3a90c2d1e84b76-7"`.
+pub(super) fn etag(tag: Tag) -> HeaderValue {
     // Digits in quotes are a header value, so the fallback is never taken.
-    HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+    HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// The revisions on which a change is conditional; `None` if on none in particular.
+/// The states on which a change is conditional; `None` if on none in particular. A bare revision, which earlier
+/// versions gave out, is well formed and matches none.
 ///
 /// # Errors
 /// 400 for anything but `*` or a list of tags that this server can have given out. A tag of
 /// somebody else's could only ever fail to match, and saying so helps more than a mismatch.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError> {
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Tag>>, ApiError> {
     let mut revisions = Vec::new();
     let mut any = false;
     let mut present = false;
@@ -41,16 +43,13 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, ApiError
     }
 }
 
-fn revision(tag: &str) -> Option<u64> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let revision: u64 = digits.parse().ok()?;
-    // The comparison is one of characters: "07" and "+7" are not what was given out.
-    (revision.to_string() == digits).then_some(revision)
+fn revision(tag: &str) -> Option<Tag> {
+    Tag::parse(tag.strip_prefix('"')?.strip_suffix('"')?)
 }
 
 fn malformed(got: &str) -> ApiError {
     ApiError::bad_request(format!(
-        "If-Match must be * or entity tags of this server such as \"7\", got {got}"
+        "If-Match must be * or entity tags of this server, such as the ETag of GET /limit, got {got}"
     ))
 }
 
@@ -58,7 +57,7 @@ fn malformed(got: &str) -> ApiError {
 mod tests {
     use super::*;
 
-    fn parse(lines: &[&str]) -> Result<Option<Vec<u64>>, ApiError> {
+    fn parse(lines: &[&str]) -> Result<Option<Vec<Tag>>, ApiError> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::IF_MATCH, HeaderValue::from_str(line).unwrap());
@@ -70,8 +69,12 @@ mod tests {
     fn one_tag_many_tags_any_and_none() {
         assert_eq!(parse(&[]).unwrap(), None);
         assert_eq!(parse(&["*"]).unwrap(), None);
-        assert_eq!(parse(&["\"7\""]).unwrap(), Some(vec![7]));
-        assert_eq!(parse(&["\"7\", \"8\" ,", "\"0\""]).unwrap(), Some(vec![7, 8, 0]));
+        let tag = |epoch, revision| Tag { epoch, revision };
+        assert_eq!(parse(&["\"00000000000000ff-7\""]).unwrap(), Some(vec![tag(255, 7)]));
+        assert_eq!(
+            parse(&["\"00000000000000ff-7\", \"8\" ,", "\"0\""]).unwrap(),
+            Some(vec![tag(255, 7), tag(0, 8), tag(0, 0)])
+        );
     }
 
     #[test]

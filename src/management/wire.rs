@@ -31,6 +31,17 @@ pub const DOOR_HEADER: &str = "shibudb-door";
 /// The one value of [`DOOR_HEADER`] that is honoured.
 pub const CLI_DOOR: &str = "cli";
 
+/// The answer header that is there, and says [`NO`], when a change of the limit is in force and the next start
+/// would not begin with it.
+pub const STORED_HEADER: &str = "shibudb-stored";
+
+/// The answer header that is there, and says [`NO`], when a change of the limit is in force and its record is not
+/// in the history file.
+pub const RECORDED_HEADER: &str = "shibudb-recorded";
+
+/// The one value of [`STORED_HEADER`] and [`RECORDED_HEADER`].
+pub const NO: &str = "false";
+
 /// The service that [`Health`] names.
 pub const SERVICE: &str = "shibudb";
 
@@ -195,6 +206,13 @@ pub struct HistoryEntry {
     /// Why it was refused; absent if it was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How many refusals this entry stands for: those of one actor for one kind of reason that came within a
+    /// minute of each other. All else here is of the first. Absent if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// When the last of them was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Timestamp>,
 }
 
 /// What became of an attempt to change the limit.

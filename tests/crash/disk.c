@@ -3,8 +3,9 @@
  * Preloaded into the server. While the file $DISK_FAILS exists, every sync fails with EIO. While
  * $DISK_STALLS_READS exists, no read of a table comes to an end, and while $DISK_STALLS_SYNCS exists, no
  * sync; of the first that is stalled, a file of this name with `.stalled` behind it tells. After
- * every sync of a journal that did not, its name and how far it had been written stand in
- * $DISK_SYNCED, one line each. */
+ * every sync of a journal, or of the limit's history, that did not, its name and how far it had been
+ * written stand in $DISK_SYNCED, one line each. While $DISK_HANGS exists, no sync returns of a file that
+ * belongs to the limit. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -63,6 +64,7 @@ static int sync_file(const char *name, int fd)
 {
     const char *fails = getenv("DISK_FAILS");
     const char *synced = getenv("DISK_SYNCED");
+    const char *hangs = getenv("DISK_HANGS");
     char link[64], path[4096], line[4160];
     /* What is written during the sync may or may not be part of it. */
     off_t end = lseek(fd, 0, SEEK_CUR);
@@ -75,14 +77,17 @@ static int sync_file(const char *name, int fd)
         return -1;
     }
     wait_for_disk("DISK_STALLS_SYNCS");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    while (hangs && access(hangs, F_OK) == 0 && strstr(path, "limit-"))
+        usleep(10000);
     result = real(fd);
     if (result != 0 || !synced || end <= 0)
         return result;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof path - 1);
-    if (length < 4 || memcmp(path + length - 4, ".jnl", 4) != 0)
+    if ((length < 4 || memcmp(path + length - 4, ".jnl", 4) != 0)
+        && (length < 6 || memcmp(path + length - 6, ".jsonl", 6) != 0))
         return 0;
-    path[length] = 0;
     length = snprintf(line, sizeof line, "%lld %s\n", (long long)end, strrchr(path, '/') + 1);
     log = open(synced, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0 || write(log, line, length) != length)

@@ -44,6 +44,7 @@ impl Disk {
         let setup = setup
             .env("LD_PRELOAD", library.to_str().unwrap())
             .env("DISK_FAILS", disk.fails().to_str().unwrap())
+            .env("DISK_HANGS", disk.hangs().to_str().unwrap())
             .env("DISK_SYNCED", disk.synced().to_str().unwrap())
             .env("DISK_STALLS_READS", disk.stalls(Stalled::Reads).to_str().unwrap())
             .env("DISK_STALLS_SYNCS", disk.stalls(Stalled::Syncs).to_str().unwrap());
@@ -115,6 +116,24 @@ impl Disk {
             Stalled::Reads => "reads",
             Stalled::Syncs => "syncs",
         })
+    }
+
+    /// Cuts off what of the limit's history was not synced. The server must be dead.
+    pub(crate) fn cut_history(&self, data_dir: &Path) {
+        const NAME: &str = "limit-history.jsonl";
+        let log = fs::read_to_string(self.synced()).unwrap_or_default();
+        let synced = log.lines().filter_map(|line| line.strip_suffix(NAME)?.trim_end().parse().ok()).max();
+        let file = fs::OpenOptions::new().write(true).open(data_dir.join(NAME)).unwrap();
+        file.set_len(synced.unwrap_or(0)).unwrap();
+    }
+
+    /// From now on no sync returns of what belongs to the limit.
+    pub(crate) fn hang(&self) {
+        fs::write(self.hangs(), "").unwrap();
+    }
+
+    fn hangs(&self) -> PathBuf {
+        self.directory.path().join("hangs")
     }
 
     fn fails(&self) -> PathBuf {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use disk::Disk;
-use harness::{Server, Setup, wait_until};
+use harness::{Server, Setup, Signal, wait_until};
 use writers::{Dice, Writer};
 
 const WRITERS: usize = 32;
@@ -198,4 +198,74 @@ fn a_sync_that_fails_is_told_and_takes_nothing_away() {
             assert_eq!(admin.ask(&get), json!({"status": "OK", "value": "v"}), "{number}");
         }
     }
+}
+
+/// Every change that was answered is in the history, and no tag comes again, whenever the power fails.
+#[test]
+fn when_the_power_fails_every_answered_change_of_the_limit_is_in_the_history() {
+    let Some((disk, setup)) = Disk::under(Setup::new()) else { return };
+    let mut server = setup.start();
+    let mut tags = std::collections::HashSet::new();
+    let mut answered = Vec::new();
+    for cycle in 0..crashes(5, 30) {
+        let before = server.get("/limit").header("etag").unwrap().to_owned();
+        assert!(tags.insert(before.clone()), "{before}");
+        for limit in 0..10 {
+            let limit = 2000 + 10 * cycle + limit;
+            let reply = server.put("/limit", &format!(r#"{{"limit":{limit}}}"#));
+            assert_eq!((reply.status, reply.header("shibudb-recorded")), (200, None));
+            assert!(tags.insert(reply.header("etag").unwrap().to_owned()), "{:?}", reply.header("etag"));
+            answered.push(limit);
+        }
+        server.kill();
+        disk.cut_history(&server.data_dir());
+        server.start_again();
+        assert_eq!(server.limit(), *answered.last().unwrap() as u64);
+        let history = server.get("/history?limit=1000").json();
+        let mut changes = history["changes"].as_array().unwrap().clone();
+        changes.retain(|change| change["outcome"] == "applied");
+        changes.reverse();
+        let recorded: Vec<_> = changes
+            .iter()
+            .filter(|change| change["door"] == "http")
+            .map(|change| usize::try_from(change["new"].as_u64().unwrap()).unwrap())
+            .collect();
+        assert_eq!(recorded, answered);
+        let revisions = changes.iter().map(|change| change["revision"].as_u64().unwrap());
+        assert!(revisions.eq(1..=changes.len() as u64), "grows by one with every change");
+        let request = format!(
+            "PUT /limit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIf-Match: {before}\r\n\
+             Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{{\"limit\":3000}}"
+        );
+        assert_eq!(server.send_raw(request).status, 412);
+    }
+}
+
+/// Every door works, is told what is not stored, and the server ends when it is asked to.
+#[test]
+fn a_data_disk_that_does_not_answer_stops_no_door() {
+    let Some((disk, setup)) = Disk::under(Setup::new().limit(50)) else { return };
+    let mut server = setup.start();
+    disk.hang();
+    for limit in [60, 61] {
+        let reply = server.put("/limit", &format!(r#"{{"limit":{limit}}}"#));
+        assert_eq!((reply.status, reply.header("shibudb-stored")), (200, Some("false")), "{}", reply.body);
+        assert_eq!(server.limit(), limit);
+        assert_eq!(server.get("/history?limit=1").json()["changes"][0]["new"], limit);
+    }
+    server.signal(Signal::USR1);
+    server.wait_until_limit(161);
+    server.write_config("max_connections = 70\n");
+    server.wait_until_limit(70);
+    let output = server.manager("limit 80");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Connection limit updated to 80\n");
+    let warning = String::from_utf8_lossy(&output.stderr);
+    assert!(warning.starts_with("Warning: the limit is in force, but it is not stored"), "{warning}");
+    let status = String::from_utf8(server.manager("status").stdout).unwrap();
+    assert!(status.contains("Not Stored: 80 is in force"), "{status}");
+    assert_eq!((server.get("/health").status, server.get("/stats").status), (200, 200));
+    server.admin();
+    assert!(server.stop().success());
+    server.wait_for_log("the disk does not answer");
 }

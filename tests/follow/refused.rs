@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Setup, Signal, wait_until};
+use crate::harness::{Setup, wait_until};
 use crate::witness::{config, configured, manager, newest, said};
 
 #[test]
@@ -20,13 +20,15 @@ fn a_limit_below_the_open_connections_waits_until_they_are_gone() {
     server.write_config(format!("max_connections = 500\n{settings}"));
     server.wait_for_log("cannot set limit to 500 when 750 connections are active");
     let line = "Configured Limit: 500 (refused: 750 connections are active)";
+    let waiting = "Waiting: 500 is applied when no more than 500 connections are active, unless the limit is set before";
     wait_until("the refusal is in the status", || configured(&server).as_deref() == Some(line));
     assert_eq!(
         manager(&server, "status"),
-        format!("Connection Status:\nCurrent Limit: 1000\nActive Connections: 750\n{line}\n")
+        format!("Connection Status:\nCurrent Limit: 1000\nActive Connections: 750\n{line}\n{waiting}\n")
     );
     let limit = &config(&server)["limit"];
     assert_eq!((&limit["current"], &limit["base"]), (&1000.into(), &500.into()));
+    assert_eq!(limit["waiting"], 500);
     assert_eq!(limit["refused"], serde_json::json!({"limit": 500, "reason": "750 connections are active"}));
     let refusal = newest(&server);
     assert_eq!(refusal["door"], "config");
@@ -41,9 +43,10 @@ fn a_limit_below_the_open_connections_waits_until_they_are_gone() {
 
     connections.truncate(400);
     server.wait_until_active(400);
-    assert_eq!(server.limit(), 1000, "nobody has asked again");
-    server.signal(Signal::HUP);
     server.wait_until_limit(500);
     wait_until("the status has nothing to explain", || configured(&server).is_none());
     assert_eq!(config(&server)["limit"]["refused"], serde_json::Value::Null);
+    let applied = newest(&server);
+    assert_eq!((&applied["door"], &applied["outcome"]), (&"config".into(), &"applied".into()));
+    assert_eq!(said(&server, "connection limit not changed"), 1, "trying is no attempt: {}", server.log());
 }

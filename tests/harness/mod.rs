@@ -329,6 +329,12 @@ impl Server {
         (self.port, self.management_port) = ports;
     }
 
+    /// As [`Self::start_again`], with another open-file limit.
+    pub(crate) fn start_again_with_open_files(&mut self, limit: u32) {
+        self.setup.open_files = Some(limit);
+        self.start_again();
+    }
+
     /// As [`Self::start_again`], with another limit on the command line, or none.
     pub(crate) fn start_again_with_limit(&mut self, limit: Option<u32>) {
         self.setup.limit = limit;

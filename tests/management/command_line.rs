@@ -139,7 +139,13 @@ async fn status_and_config_tell_why_the_limit_is_not_the_configured_one() {
     let _held = server.occupy(750);
     server.control.configure(500.try_into().ok(), Reread::Found, Actor::Default).await.unwrap();
     let status = server.manager("status").await.unwrap();
-    assert!(status.ends_with("\nConfigured Limit: 500 (refused: 750 connections are active)\n"), "{status}");
+    let refused = "\nConfigured Limit: 500 (refused: 750 connections are active)\n";
+    let waiting = "Waiting: 500 is applied when no more than 500 connections are active, unless the limit is set before\n";
+    assert!(status.ends_with(&format!("{refused}{waiting}")), "{status}");
+    // Whoever sets it by hand knows better.
+    server.manager("limit 1600").await.unwrap();
+    let status = server.manager("status").await.unwrap();
+    assert!(status.ends_with(refused), "{status}");
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn a_refused_change_changes_nothing_and_says_why() {
     ] {
         let reply = server.json(method, path, body).await;
         assert_eq!((reply.status, reply.error().as_str()), (status, error), "{body}");
-        assert_eq!(reply.header("etag"), Some("\"1\""));
+        assert_eq!(reply.header("etag"), Some(&*server.etag(1)));
         assert_eq!(server.limiter.snapshot(), Snapshot { limit: 1000, active: 750 });
     }
 }
@@ -130,36 +130,70 @@ async fn ten_increases_at_once_add_ten() {
 #[tokio::test]
 async fn the_revision_travels_as_an_etag() {
     let server = Server::start().await;
-    assert_eq!(server.get("/limit").await.header("etag"), Some("\"1\""));
-    for (path, revision) in
-        [("/limit/increase", "\"2\""), ("/limit/decrease", "\"3\""), ("/limit/reset", "\"4\"")]
-    {
-        assert_eq!(server.ask("POST", path, &[], "").await.header("etag"), Some(revision));
+    assert_eq!(server.get("/limit").await.header("etag"), Some(&*server.etag(1)));
+    for (path, revision) in [("/limit/increase", 2), ("/limit/decrease", 3), ("/limit/reset", 4)] {
+        assert_eq!(server.ask("POST", path, &[], "").await.header("etag"), Some(&*server.etag(revision)));
     }
     let reply = server.json("PUT", "/limit", r#"{"limit":2000}"#).await;
-    assert_eq!(reply.header("etag"), Some("\"5\""));
-    assert_eq!(server.get("/limit").await.header("etag"), Some("\"5\""));
+    assert_eq!(reply.header("etag"), Some(&*server.etag(5)));
+    assert_eq!(server.get("/limit").await.header("etag"), Some(&*server.etag(5)));
 }
 
 #[tokio::test]
 async fn if_match_makes_a_change_conditional() {
     let server = Server::start().await;
-    for (tags, status) in [("\"2\"", 412), ("\"1\"", 200), ("\"1\"", 412), ("\"7\", \"2\"", 200), ("*", 200)]
-    {
+    let etag = |revision| server.etag(revision);
+    // A bare revision, as another process may have given it out, is up to date for none.
+    let bare = "\"2\"".to_owned();
+    for (tags, status) in [
+        (etag(2), 412),
+        (etag(1), 200),
+        (etag(1), 412),
+        (bare, 412),
+        (format!("\"7\", {}", etag(2)), 200),
+        ("*".to_owned(), 200),
+    ] {
         let reply = server.ask("POST", "/limit/increase", &[&format!("If-Match: {tags}")], "").await;
         assert_eq!(reply.status, status, "{tags}");
     }
     assert_eq!(server.limiter.snapshot().limit, 1300);
 
     let reply = server.ask("POST", "/limit/reset", &["If-Match: \"7\""], "").await;
-    assert_eq!(reply.error(), "the limit has changed meanwhile: its revision is 4, not 7");
-    assert_eq!((reply.status, reply.header("etag")), (412, Some("\"4\"")));
+    let now = etag(4);
+    let words = format!("the limit has changed meanwhile: its revision is {}, not 7", now.trim_matches('"'));
+    assert_eq!(reply.error(), words);
+    assert_eq!((reply.status, reply.header("etag")), (412, Some(&*now)));
 
     for tags in ["2", "W/\"2\"", "\"x\"", "*, \"2\""] {
         let reply = server.ask("POST", "/limit/increase", &[&format!("If-Match: {tags}")], "").await;
         assert_eq!(reply.status, 400, "{tags}");
-        assert!(
-            reply.error().starts_with("If-Match must be * or entity tags of this server such as \"7\", got ")
-        );
+        assert!(reply.error().starts_with("If-Match must be * or entity tags of this server, such as "));
     }
+}
+
+#[tokio::test]
+async fn an_answer_says_in_its_head_that_the_limit_is_not_stored() {
+    let server = Server::start().await;
+    let reply = server.json("PUT", "/limit", r#"{"limit":2000}"#).await;
+    assert_eq!((reply.header("shibudb-stored"), reply.header("shibudb-recorded")), (None, None));
+    // In place of the file that would be written, there is one that cannot be.
+    let spare = server.data_dir().join(".limit-override.spare");
+    std::fs::remove_file(&spare).unwrap();
+    std::fs::create_dir(&spare).unwrap();
+    for (method, path, body) in [
+        ("PUT", "/limit", r#"{"limit":2000}"#),
+        ("PUT", "/limit", r#"{"limit":3000}"#),
+        ("POST", "/limit/increase", ""),
+        ("POST", "/limit/decrease", ""),
+    ] {
+        let reply = server.json(method, path, body).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(reply.header("shibudb-stored"), Some("false"), "{path}");
+    }
+    assert_eq!(server.limiter.snapshot().limit, 3000);
+    let config: serde_json::Value = serde_json::from_str(&server.get("/config").await.body).unwrap();
+    assert!(config["limit"]["not_stored"].as_str().unwrap().contains("directory"), "{config}");
+    std::fs::remove_dir(&spare).unwrap();
+    let reply = server.json("PUT", "/limit", r#"{"limit":3000}"#).await;
+    assert_eq!((reply.status, reply.header("shibudb-stored")), (200, None));
 }

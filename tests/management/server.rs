@@ -100,6 +100,15 @@ impl Server {
         }
     }
 
+    /// The entity tag of a revision, as it travels.
+    pub(crate) fn etag(&self, revision: u64) -> String {
+        format!("\"{}\"", self.control.tag(revision))
+    }
+
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.data.path()
+    }
+
     /// From now on, clients have to send this.
     pub(crate) fn expect_token(&self, token: &str) {
         let file = self.token_file(token);

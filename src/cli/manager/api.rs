@@ -12,7 +12,7 @@ use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 
 use crate::management::Token;
-use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure};
+use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure, NO, RECORDED_HEADER, STORED_HEADER};
 
 /// How long the server may take to accept.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -43,6 +43,10 @@ pub(super) struct Answer<T> {
     pub(super) value: T,
     /// As it came.
     body: String,
+    /// Whether the next start begins with the limit that was set.
+    is_stored: bool,
+    /// Whether the record of that is in the history file.
+    is_recorded: bool,
 }
 
 /// Why there is no answer.
@@ -166,6 +170,8 @@ impl Api {
         }
         let mut response = request.send().await.map_err(|error| self.failed(error))?;
         let success = response.status().is_success();
+        let says_no = |name| response.headers().get(name).is_some_and(|value| value == NO);
+        let (is_stored, is_recorded) = (!says_no(STORED_HEADER), !says_no(RECORDED_HEADER));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
@@ -176,7 +182,7 @@ impl Api {
         let body = String::from_utf8(body).map_err(|_| self.stranger())?;
         if success {
             let value = serde_json::from_str(&body).map_err(|_| self.stranger())?;
-            Ok(Answer { value, body })
+            Ok(Answer { value, body, is_stored, is_recorded })
         } else {
             let failure: Failure = serde_json::from_str(&body).map_err(|_| self.stranger())?;
             Err(ApiError::Refused(failure.error))
@@ -203,6 +209,21 @@ impl fmt::Display for Place {
 }
 
 impl<T> Answer<T> {
+    /// What is to be said, on standard error, of a change that was made.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        if !self.is_stored {
+            Some(
+                "the limit is in force, but it is not stored yet: a restart may not know it (`config` and the log say why)",
+            )
+        } else if !self.is_recorded {
+            Some(
+                "the limit is in force and stored, but its record is not in the history file yet (the log says why)",
+            )
+        } else {
+            None
+        }
+    }
+
     /// The line or lines to be printed: as it came, or as `render` puts it.
     pub(super) fn print(self, json: bool, render: impl FnOnce(T) -> String) -> String {
         if json { self.body + "\n" } else { render(self.value) }

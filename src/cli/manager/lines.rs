@@ -67,7 +67,8 @@ pub(super) fn message(Message { message }: Message) -> String {
 
 pub(super) fn history(History { changes }: History, colours: Colours) -> String {
     let mut rows = Rows::new(["Time", "Door", "Who", "Limit", "Active", "Outcome"]);
-    for HistoryEntry { time, door, actor, old, new, active, outcome, reason, .. } in changes {
+    for HistoryEntry { time, door, actor, old, new, active, outcome, reason, count, last_time, .. } in changes
+    {
         let old = old.map_or("-".to_owned(), |old| old.to_string());
         let new = new.map_or("-".to_owned(), |new| new.to_string());
         let (style, outcome) = match (outcome, reason) {
@@ -75,6 +76,7 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
             (Outcome::Refused, None) => (RED, "refused".to_owned()),
             (Outcome::Refused, Some(reason)) => (RED, format!("refused: {reason}")),
         };
+        let outcome = outcome + &repeated(count, last_time);
         let cells = [
             Cell::new(local(time)),
             Cell::new(door),
@@ -141,12 +143,49 @@ pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
     text
 }
 
+/// How often something was refused, and until when; nothing if it was once.
+fn repeated(count: Option<u64>, last: Option<Timestamp>) -> String {
+    match (count, last) {
+        (Some(count), Some(last)) => format!(" ({count} times, last {})", local(last)),
+        (Some(count), None) => format!(" ({count} times)"),
+        (None, _) => String::new(),
+    }
+}
+
 /// What an operator should know of the limit beside its value.
 fn further(limit: &LimitReport, current: u32, colours: Colours) -> String {
     // An override was somebody's wish. Anything else is not as anybody wants it.
     let style = if limit.refused.is_none() && limit.override_.is_some() { AMBER } else { RED };
-    let lines = [(style, configured_limit(limit, current)), (RED, unwritten_history(limit))];
+    let lines = [
+        (style, configured_limit(limit, current)),
+        (RED, clamped(limit)),
+        (AMBER, waiting(limit)),
+        (RED, not_stored(limit, current)),
+        (RED, unwritten_history(limit)),
+    ];
     lines.into_iter().filter_map(|(style, line)| Some(colours.paint_lines(style, &line?))).collect()
+}
+
+fn clamped(limit: &LimitReport) -> Option<String> {
+    let set = limit.override_.as_ref()?;
+    let most = set.clamped_to?;
+    Some(format!(
+        "Override: {} (clamped to {most}: this process can hold at most {most} connections)\n",
+        set.limit
+    ))
+}
+
+fn waiting(limit: &LimitReport) -> Option<String> {
+    let wanted = limit.waiting?;
+    Some(format!(
+        "Waiting: {wanted} is applied when no more than {wanted} connections are active, unless the limit is set \
+         before\n"
+    ))
+}
+
+fn not_stored(limit: &LimitReport, current: u32) -> Option<String> {
+    let why = limit.not_stored.as_ref()?;
+    Some(format!("Not Stored: {current} is in force, but the next start may not know it: {why}\n"))
 }
 
 fn unwritten_history(limit: &LimitReport) -> Option<String> {

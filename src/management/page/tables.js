@@ -1,6 +1,6 @@
 // The tables: attempts to change the limit, and who has the most connections.
 
-import { moment, number, step, visible } from "./words.js";
+import { moment, number, repeated, step, visible } from "./words.js";
 
 const SHORT = 12;
 /** As many as the server keeps. */
@@ -36,11 +36,18 @@ export class History {
     this.#draw();
   }
 
-  /** Adds the newest, unless it is there: what was read may have had it already. */
+  /** Adds the newest, unless it is there: what was read may have had it already. Of a refusal that is repeated the
+   * entry is replaced by one with a higher count. */
   add(entry) {
-    const text = JSON.stringify(entry);
-    if (this.#entries.some((known) => JSON.stringify(known) === text)) return;
-    this.#entries = [entry, ...this.#entries].slice(0, KEPT);
+    const known = this.#entries.findIndex(({ time, door, actor }) =>
+      time === entry.time && door === entry.door && actor === entry.actor);
+    if (known < 0) {
+      this.#entries = [entry, ...this.#entries].slice(0, KEPT);
+    } else if ((entry.count ?? 1) > (this.#entries[known].count ?? 1)) {
+      this.#entries = this.#entries.with(known, entry);
+    } else {
+      return;
+    }
     this.#draw(entry);
   }
 
@@ -58,7 +65,7 @@ function row(entry, isFresh) {
   const time = element("time", moment(new Date(entry.time)));
   time.dateTime = entry.time;
   when.append(time);
-  if (entry.reason) limit.append(element("span", entry.reason, "reason"));
+  if (entry.reason) limit.append(element("span", entry.reason + repeated(entry), "reason"));
   made.append(when, element("td", entry.door, "door"), limit,
     element("td", number(entry.active), "number"), element("td", visible(entry.actor)));
   return made;

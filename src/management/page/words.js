@@ -40,16 +40,22 @@ const shown = (value) => (value === null ? "nothing" : typeof value === "string"
 /** How file and runtime differ, one sentence for each difference, each with how much it matters. */
 export function drift({ file, limit, settings, last_reload: last }) {
   const words = [];
-  const { base, override, refused, ceiling, current, unwritten_records: unwritten } = limit;
+  const { base, override, refused, waiting, ceiling, current, not_stored: notStored, unwritten_records: unwritten } = limit;
   if (override) {
     words.push(["differs", `The limit of ${number(current)} was set through ${override.door} by ${visible(override.actor)}, `
       + `${moment(new Date(override.time))}. It stands in for ${number(base)}, ${whence[limit.base_source]}. Reset goes back to that.`]);
   } else if (!refused && current === base) {
     words.push(["good", `The limit is ${number(base)}, ${whence[limit.base_source]}.`]);
   }
+  if (override?.clamped_to) {
+    words.push(["bad", `This process can hold at most ${number(override.clamped_to)} connections, so that is the limit. `
+      + `${number(override.limit)} stays stored, for a start with a higher open-file limit (LimitNOFILE= in the unit, or ulimit -n).`]);
+  }
   if (refused) {
     words.push(["bad", `The config file asks for a limit of ${number(refused.limit)}. That was refused: ${refused.reason}. `
-      + `The limit stays at ${number(current)} until the file is edited again, a reload or a reset.`]);
+      + (waiting
+        ? `It is applied when no more than ${number(waiting)} connections are active, unless the limit is set before.`
+        : `The limit stays at ${number(current)} until the file is edited again, a reload or a reset.`)]);
   } else if (base > ceiling) {
     words.push(["bad", `${number(base)} is configured, but this process can hold at most ${number(ceiling)} connections. `
       + "A higher open-file limit (LimitNOFILE= in the unit, or ulimit -n) would let it hold more."]);
@@ -58,6 +64,9 @@ export function drift({ file, limit, settings, last_reload: last }) {
     if (pending !== null && key !== "max_connections") {
       words.push(["differs", `${key} is ${shown(value)}; the config file says ${shown(pending)}, which waits for a restart.`]);
     }
+  }
+  if (notStored) {
+    words.push(["bad", `The limit of ${number(current)} is in force, but the next start may not know it: ${notStored}.`]);
   }
   if (unwritten) {
     words.push(["bad", `${number(unwritten)} of the attempts below could not be written to the history file, and are `
@@ -73,6 +82,12 @@ export function drift({ file, limit, settings, last_reload: last }) {
     words.push(["good", `${file} is followed; it has not changed since the start.`]);
   }
   return words;
+}
+
+/** How often something was refused, and until when; nothing if it was once. */
+export function repeated({ count, last_time: last }) {
+  if (!count) return "";
+  return ` (${number(count)} times${last ? `, last ${moment(new Date(last))}` : ""})`;
 }
 
 /** What an attempt was about: `1000 → 1100`, or `1000, not 500`. */

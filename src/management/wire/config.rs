@@ -104,7 +104,7 @@ pub struct LimitReport {
     pub base_source: Source,
     /// The highest limit that this process could hold.
     pub ceiling: u32,
-    /// Grows by one with every applied change; the `ETag` of `/limit`.
+    /// Grows by one with every applied change.
     pub revision: u64,
     /// The limit set at run time, if it differs from the base.
     #[serde(rename = "override")]
@@ -115,6 +115,13 @@ pub struct LimitReport {
     /// `GET /history` until a restart.
     #[serde(default)]
     pub unwritten_records: u64,
+    /// The limit of an edit that was refused, which is applied by itself as soon as no more connections than that
+    /// are active; absent if none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u32>,
+    /// Why the next start would not begin with the limit in force; absent if it would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_stored: Option<String>,
 }
 
 /// A limit set at run time, in place of the base.
@@ -128,6 +135,9 @@ pub struct Override {
     pub actor: String,
     /// When.
     pub time: Timestamp,
+    /// What of it is in force, if it is more than this process can hold; absent if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamped_to: Option<u32>,
 }
 
 /// A limit in the file that was refused.

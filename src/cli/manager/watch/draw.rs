@@ -221,6 +221,8 @@ mod tests {
             active: 150,
             outcome: Outcome::Refused,
             reason: Some("150 connections are active".into()),
+            count: None,
+            last_time: None,
         };
         let look = Look {
             samples: (0..=150_u32).map(|second| sample(second.into(), second)).collect(),

@@ -1,0 +1,149 @@
+//! Refusals that are alike become one record with a count, so that a program that asks again and again does not
+//! fill the history.
+//!
+//! Alike are those of one actor, through one door, for one kind of reason, while the limit has the same
+//! revision, each within [`TOGETHER`] of the one before. An actor is an address, whatever its port, or a
+//! user, whatever the process. The limits that were wanted are told apart, as long as they are few.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::history::Place;
+use super::{Actor, Door, LimitRefusal, Record};
+use crate::limiter::Refusal;
+
+/// How far apart two may be that are counted together.
+const TOGETHER: Duration = Duration::from_secs(60);
+
+/// How many kinds are counted at a time. The oldest gives way.
+const MOST: usize = 64;
+
+/// So many limits that one actor wanted are told apart. With more, the rest counts as the last of them.
+const MOST_WANTED: usize = 8;
+
+/// So many are written to the file one by one; of more, each time that their number has doubled.
+const WRITTEN_EACH: u64 = 16;
+
+/// What makes refusals alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Like {
+    door: Door,
+    who: Who,
+    kind: Kind,
+    revision: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
+    Address(IpAddr),
+    User(u32),
+    Other(Actor),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NotPositive,
+    BelowActive,
+    AboveCeiling,
+    OtherRevision,
+    ShuttingDown,
+}
+
+/// A record that stands for a refusal, and what is to be done with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) place: Place,
+    pub(super) record: Record,
+    /// Whether it is to be written to the file.
+    pub(super) write: bool,
+}
+
+/// The refusals that are being counted.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    open: VecDeque<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    like: Like,
+    place: Place,
+    record: Record,
+    last: Instant,
+    /// Whether the file has another count.
+    is_behind: bool,
+}
+
+impl Like {
+    pub(super) fn new(door: Door, actor: &Actor, refusal: &LimitRefusal, revision: u64) -> Self {
+        let who = match actor {
+            Actor::Peer(address) => Who::Address(address.ip()),
+            Actor::Process { uid, .. } => Who::User(*uid),
+            other => Who::Other(other.clone()),
+        };
+        let kind = match refusal {
+            LimitRefusal::Limiter { reason: Refusal::NotPositive, .. } => Kind::NotPositive,
+            LimitRefusal::Limiter { reason: Refusal::BelowActive { .. }, .. } => Kind::BelowActive,
+            LimitRefusal::Limiter { reason: Refusal::AboveCeiling { .. }, .. } => Kind::AboveCeiling,
+            LimitRefusal::RevisionMismatch { .. } => Kind::OtherRevision,
+            LimitRefusal::ShuttingDown => Kind::ShuttingDown,
+        };
+        Self { door, who, kind, revision }
+    }
+}
+
+impl Refusals {
+    /// Counts a refusal. `record` is what stands for it alone, `place` makes a place for one that is the first.
+    pub(super) fn count(
+        &mut self,
+        like: Like,
+        record: Record,
+        now: Instant,
+        place: impl FnOnce() -> Place,
+    ) -> Counted {
+        let mut alike: Vec<_> =
+            self.open.iter_mut().filter(|open| open.like == like && now < open.last + TOGETHER).collect();
+        let same = alike.iter().position(|open| open.record.new == record.new);
+        let known = same.or_else(|| (alike.len() >= MOST_WANTED).then(|| alike.len() - 1));
+        if let Some(open) = known.map(|known| alike.swap_remove(known)) {
+            let count = open.record.count.unwrap_or(1) + 1;
+            open.record.count = Some(count);
+            // The clock may have been set back.
+            open.record.last_time = Some(record.time.max(open.record.time));
+            open.last = now;
+            let write = count <= WRITTEN_EACH || count.is_power_of_two();
+            open.is_behind = !write;
+            return Counted { place: open.place, record: open.record.clone(), write };
+        }
+        let place = place();
+        self.open.push_back(Open { like, place, record: record.clone(), last: now, is_behind: false });
+        Counted { place, record, write: true }
+    }
+
+    /// Ends what is not counted any further by now, and returns what the file is to have of it.
+    pub(super) fn end(&mut self, now: Instant) -> Vec<Counted> {
+        let mut excess = self.open.len().saturating_sub(MOST);
+        let mut ended = Vec::new();
+        self.open.retain(|open| {
+            let is_over = now >= open.last + TOGETHER || excess > 0;
+            excess = excess.saturating_sub(1);
+            if is_over && open.is_behind {
+                ended.push(Counted { place: open.place, record: open.record.clone(), write: true });
+            }
+            !is_over
+        });
+        ended
+    }
+
+    /// Ends all of it.
+    pub(super) fn end_all(&mut self) -> Vec<Counted> {
+        let behind = self.open.drain(..).filter(|open| open.is_behind);
+        behind.map(|open| Counted { place: open.place, record: open.record, write: true }).collect()
+    }
+
+    /// Whether anything is being counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}

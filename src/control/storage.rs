@@ -1,0 +1,378 @@
+//! Puts on the disk what control has decided: the override, and the records of all attempts.
+//!
+//! A thread of its own waits for the disk, so that the control thread never does: a data directory whose file
+//! system does not answer stops no change of the limit. Of overrides only the newest counts, and one that
+//! could not be stored is tried again every [`RETRY`] and with every change. Of records at most
+//! [`MOST_WAITING`] wait.
+//!
+//! Who asked for a change is told once it is stored, or after [`PATIENCE`] that it is not. The override is
+//! stored before the record of its change, and until both are on the disk the history does not show a change:
+//! what it shows is there after a crash. Only when the disk takes longer than [`PATIENCE`] is it shown before.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::history::Place;
+use super::history_file::HistoryFile;
+use super::override_file::OverrideFile;
+use super::{History, Override, Record, StartError};
+
+/// How long the answer to a change waits for the disk.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often an override is tried again that could not be stored.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How many records may wait for the disk.
+const MOST_WAITING: usize = 4096;
+
+/// What of a change is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// The limit, as far as it is to survive a restart: the next start begins with it.
+    pub limit: bool,
+    /// The record of the attempt.
+    pub record: bool,
+}
+
+/// When it is known what of a change is stored.
+#[derive(Debug)]
+pub(super) struct Receipt(Option<oneshot::Receiver<Stored>>);
+
+/// Hands over what is to be stored; owned by the control thread and its handles.
+#[derive(Debug, Clone)]
+pub(super) struct Storage {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    work: Condvar,
+    /// There is nothing left to do.
+    idle: Condvar,
+    history: Arc<History>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// What the override's file is to hold.
+    override_: Option<Override>,
+    /// Counts the changes of that: the newest, the one that is in the file, the last one that was tried.
+    newest: u64,
+    stored: u64,
+    tried: u64,
+    failure: Option<Failure>,
+    records: VecDeque<Waiting>,
+    /// Who waits for an override alone.
+    askers: Vec<(u64, oneshot::Sender<Stored>)>,
+    /// Since when the thread has been waiting for the disk.
+    busy: Option<Instant>,
+    /// Nothing more will be handed over.
+    ended: bool,
+}
+
+/// Why the override could not be stored, and when that was tried.
+#[derive(Debug, Clone)]
+struct Failure {
+    at: Instant,
+    reason: String,
+}
+
+/// A record that is not on the disk yet.
+#[derive(Debug)]
+struct Waiting {
+    place: Place,
+    record: Record,
+    /// The override that belongs to it.
+    version: u64,
+    /// Whether the history shows it.
+    is_shown: bool,
+    since: Instant,
+    reply: oneshot::Sender<Stored>,
+}
+
+/// What is put on the disk in one go.
+struct Batch {
+    override_: Option<(u64, Option<Override>)>,
+    records: Vec<Record>,
+}
+
+impl Stored {
+    /// All of it.
+    pub const ALL: Self = Self { limit: true, record: true };
+
+    /// Nothing, as far as is known.
+    pub const NOTHING: Self = Self { limit: false, record: false };
+}
+
+impl Storage {
+    /// Starts the thread. `stored` is what the file holds.
+    pub(super) fn start(
+        file: OverrideFile,
+        stored: Option<Override>,
+        history_file: HistoryFile,
+        history: Arc<History>,
+    ) -> Result<Self, StartError> {
+        let queue = Queue {
+            override_: stored,
+            newest: 0,
+            stored: 0,
+            tried: 0,
+            failure: None,
+            records: VecDeque::new(),
+            askers: Vec::new(),
+            // Making room is the first thing to wait for.
+            busy: Some(Instant::now()),
+            ended: false,
+        };
+        let shared = Shared { queue: Mutex::new(queue), work: Condvar::new(), idle: Condvar::new(), history };
+        let storage = Self { shared: Arc::new(shared) };
+        let shared = Arc::clone(&storage.shared);
+        thread::Builder::new()
+            .name("control-disk".into())
+            .spawn(move || shared.run(&file, history_file))
+            .map_err(StartError::Thread)?;
+        Ok(storage)
+    }
+
+    /// From now on, the file is to hold this override.
+    pub(super) fn store(&self, override_: Option<Override>) -> Receipt {
+        let mut queue = self.shared.lock();
+        queue.want(override_);
+        let (reply, receipt) = oneshot::channel();
+        let version = queue.newest;
+        queue.askers.push((version, reply));
+        queue.answer_askers();
+        let is_stuck = queue.is_stuck(Instant::now());
+        drop(queue);
+        self.shared.work.notify_one();
+        Receipt((!is_stuck).then_some(receipt))
+    }
+
+    /// Stores a record after the override that was handed over last. The history shows it then, unless it does
+    /// already.
+    pub(super) fn record(&self, place: Place, record: Record, is_shown: bool) -> Receipt {
+        let mut queue = self.shared.lock();
+        let now = Instant::now();
+        // Whoever asks while the disk does not answer need not find out anew.
+        let is_stuck = queue.is_stuck(now);
+        let show_now = !is_shown && is_stuck;
+        if show_now {
+            self.shared.history.show(place, record.clone());
+        }
+        if queue.records.len() >= MOST_WAITING {
+            drop(queue);
+            if !is_shown && !show_now {
+                self.shared.history.show(place, record);
+            }
+            let lost = self.shared.history.count_unwritten(1);
+            tracing::error!(lost, "too many records of limit changes wait for the disk: one was dropped");
+            return Receipt(None);
+        }
+        let (reply, receipt) = oneshot::channel();
+        let (version, is_shown) = (queue.newest, is_shown || is_stuck);
+        queue.records.push_back(Waiting { place, record, version, is_shown, since: now, reply });
+        drop(queue);
+        self.shared.work.notify_one();
+        Receipt((!is_stuck).then_some(receipt))
+    }
+
+    /// Waits until what was handed over is stored, but no longer than it is worth.
+    pub(super) async fn wait(&self, receipt: Receipt) -> Stored {
+        let Receipt(Some(receipt)) = receipt else { return Stored::NOTHING };
+        if let Ok(Ok(stored)) = tokio::time::timeout(PATIENCE, receipt).await {
+            return stored;
+        }
+        self.show_overdue();
+        Stored::NOTHING
+    }
+
+    /// Has the history show what has waited for the disk for too long.
+    pub(super) fn show_overdue(&self) {
+        let mut queue = self.shared.lock();
+        let now = Instant::now();
+        for waiting in &mut queue.records {
+            if !waiting.is_shown && now >= waiting.since + PATIENCE {
+                waiting.is_shown = true;
+                self.shared.history.show(waiting.place, waiting.record.clone());
+            }
+        }
+    }
+
+    /// Whether anything waits for the disk.
+    pub(super) fn is_waiting(&self) -> bool {
+        let queue = self.shared.lock();
+        queue.busy.is_some() || !queue.records.is_empty()
+    }
+
+    /// For how long the disk has not answered, if that is longer than is usual.
+    pub(super) fn stuck(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let queue = self.shared.lock();
+        queue.busy.filter(|_| queue.is_stuck(now)).map(|since| now - since)
+    }
+
+    /// Why the next start would not begin with the limit in force; `None` if it would.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let now = Instant::now();
+        let queue = self.shared.lock();
+        if queue.stored == queue.newest {
+            return None;
+        }
+        match (queue.busy, &queue.failure) {
+            (Some(since), _) if queue.is_stuck(now) => {
+                Some(format!("the disk has not answered for {} s", (now - since).as_secs()))
+            }
+            (_, failure) => failure.as_ref().map(|failure| failure.reason.clone()),
+        }
+    }
+
+    /// Waits until everything has been stored, or tried. Returns whether that is so in the end.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        let queue = self.shared.lock();
+        let (queue, _) = self
+            .shared
+            .idle
+            .wait_timeout_while(queue, patience, |queue| !queue.is_idle())
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.is_idle()
+    }
+
+    /// Nothing more will be handed over: the thread ends when it has done what there is.
+    pub(super) fn end(&self) {
+        self.shared.lock().ended = true;
+        self.shared.work.notify_one();
+    }
+}
+
+impl Shared {
+    fn run(&self, file: &OverrideFile, mut history_file: HistoryFile) {
+        if let Err(error) = file.keep_room() {
+            tracing::warn!(path = %file.path().display(), %error,
+                "cannot keep room on the disk for a limit that is set at run time; a full disk may refuse it");
+        }
+        self.rest(&mut self.lock());
+        while let Some(Batch { override_, records }) = self.next() {
+            let tried = override_.map(|(version, override_)| (version, file.write(override_.as_ref())));
+            let (written, result) = history_file.append(&records);
+            if let Err(error) = result {
+                let lost = self.history.count_unwritten((records.len() - written) as u64);
+                tracing::error!(path = %history_file.path().display(), %error, lost,
+                    "could not record a limit change in the history file; it is in force all the same");
+            }
+            let told = self.finish(records.len(), written, tried);
+            match told {
+                Some(Err(reason)) => tracing::error!(path = %file.path().display(), error = reason,
+                    "could not store the limit for the next start; it is in force until then"),
+                Some(Ok(())) => tracing::info!(path = %file.path().display(),
+                    "the limit is stored for the next start again"),
+                None => {}
+            }
+        }
+    }
+
+    /// Waits for something to do; `None` at the end.
+    fn next(&self) -> Option<Batch> {
+        let mut queue = self.lock();
+        loop {
+            let now = Instant::now();
+            let until_retry = queue.failure.as_ref().map(|failure| RETRY.saturating_sub(now - failure.at));
+            if !queue.is_idle() || (until_retry == Some(Duration::ZERO) && !queue.ended) {
+                let is_behind = queue.stored != queue.newest;
+                let override_ = is_behind.then(|| (queue.newest, queue.override_.clone()));
+                let records = queue.records.iter().map(|waiting| waiting.record.clone()).collect();
+                queue.busy = Some(now);
+                return Some(Batch { override_, records });
+            }
+            if queue.ended {
+                return None;
+            }
+            queue = match until_retry {
+                Some(pause) => self.work.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Tells everybody what became of a batch. Returns what is worth a line in the log: that the override could
+    /// not be stored, or that it could again.
+    fn finish(
+        &self,
+        records: usize,
+        written: usize,
+        tried: Option<(u64, std::io::Result<()>)>,
+    ) -> Option<Result<(), String>> {
+        let mut queue = self.lock();
+        let told = match tried {
+            None => None,
+            Some((version, Ok(()))) => {
+                (queue.tried, queue.stored) = (version, version);
+                queue.failure.take().map(|_| Ok(()))
+            }
+            Some((version, Err(error))) => {
+                let is_news = queue.failure.is_none() || queue.tried != version;
+                queue.tried = version;
+                let reason = error.to_string();
+                queue.failure = Some(Failure { at: Instant::now(), reason: reason.clone() });
+                is_news.then_some(Err(reason))
+            }
+        };
+        let stored = queue.stored;
+        for (number, waiting) in queue.records.drain(..records).enumerate() {
+            if !waiting.is_shown {
+                self.history.show(waiting.place, waiting.record);
+            }
+            // Whoever asked may not have waited.
+            waiting.reply.send(Stored { limit: stored >= waiting.version, record: number < written }).ok();
+        }
+        queue.answer_askers();
+        self.rest(&mut queue);
+        told
+    }
+
+    /// The thread does not wait for the disk any more.
+    fn rest(&self, queue: &mut Queue) {
+        queue.busy = None;
+        if queue.is_idle() {
+            self.idle.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No invariant is broken halfway while this lock is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn want(&mut self, override_: Option<Override>) {
+        if self.override_ != override_ {
+            self.override_ = override_;
+            self.newest += 1;
+        }
+    }
+
+    /// Whether there is nothing to do but to try again what has failed.
+    fn is_idle(&self) -> bool {
+        self.busy.is_none() && self.records.is_empty() && self.tried == self.newest
+    }
+
+    fn answer_askers(&mut self) {
+        let (stored, tried) = (self.stored, self.tried);
+        let known = self.askers.extract_if(.., |(version, _)| stored >= *version || tried >= *version);
+        for (version, reply) in known {
+            // Whoever asked may not have waited.
+            reply.send(Stored { limit: stored >= version, record: true }).ok();
+        }
+    }
+
+    fn is_stuck(&self, now: Instant) -> bool {
+        self.busy.is_some_and(|since| now >= since + PATIENCE)
+    }
+}
