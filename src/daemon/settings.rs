@@ -116,6 +116,7 @@ mod tests {
         [client]
         login_timeout = "7s"
         idle_timeout = "7m"
+        request_timeout = "7s"
         max_request = "7KiB"
         max_inflight_bytes = "7MiB"
         [shutdown]

@@ -91,6 +91,12 @@ impl Journal {
 
 impl Read for Journal {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.recv(buffer)
+        // An empty datagram is a look whether anybody listens, and not the end.
+        loop {
+            let read = self.0.recv(buffer)?;
+            if read > 0 {
+                return Ok(read);
+            }
+        }
     }
 }

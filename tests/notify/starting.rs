@@ -2,7 +2,7 @@
 //!
 //! It takes its time because the last journal is a pipe that nobody writes to: the disk that never answers.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,7 +19,13 @@ const STARTING: &str = "starting: opening the store, ";
 
 /// Puts a pipe behind the journals of a store that is closed.
 fn block(data_dir: &Path) -> PathBuf {
-    let journal = data_dir.join("store").join("999.jnl");
+    let store = data_dir.join("store");
+    let number = |path: PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let journals = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path());
+    let journals = journals.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    // A gap in the numbers would be damage.
+    let last = journals.filter_map(number).max().unwrap();
+    let journal = store.join(format!("{}.jnl", last + 1));
     mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
     journal
 }

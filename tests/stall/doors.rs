@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::{Server, Signal, wait_until};
+use crate::workload::CLIENTS;
 
 const READS: [&str; 8] =
     ["/health", "/stats", "/limit", "/history", "/config", "/connections", "/series", "/metrics"];
@@ -72,7 +73,7 @@ impl Doors {
 
     /// A line in the log for each, and more of them than any buffer on the way holds.
     pub(crate) fn refuse_much(&mut self, server: &Server) {
-        for _ in 0..1500 {
+        for _ in 0..4500 {
             self.time("a refused PUT /limit", || {
                 assert_eq!(server.put("/limit", r#"{"limit":999999999}"#).status, 409);
             });
@@ -89,7 +90,8 @@ impl Doors {
 /// As many clients as the limit lets in, and one more.
 fn reject(server: &Server) {
     let limit = server.limit();
-    // Those of the workload stay, and nobody else.
+    // Those of the workload stay, and nobody else is about to go.
+    server.wait_until_active(CLIENTS as u64);
     wait_until("the limit is at what is open", || {
         let active = server.active();
         server.put("/limit", &format!(r#"{{"limit":{active}}}"#)).status == 200

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::{Client, Server};
 
-const CLIENTS: usize = 4;
+pub(crate) const CLIENTS: usize = 4;
 
 /// Which requests need the thing that stands still. Nobody makes those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
