@@ -82,10 +82,7 @@ pub fn alive(valid: Duration) {
 
 /// The start goes on, and `status` says so; it may take so much longer from now.
 pub fn starting(status: &str, more_time: Option<Duration>) {
-    notify::status(one_line(status).into_owned());
-    if let Some(more_time) = more_time {
-        notify::more_time(more_time);
-    }
+    notify::starting(one_line(status).into_owned(), more_time);
 }
 
 /// Everything is open and bound.

@@ -133,6 +133,14 @@ pub(super) fn status(text: String) {
     change(|state| state.status = Some(text));
 }
 
+/// Shows this status and asks for time, if any, in one message.
+pub(super) fn starting(status: String, more_time: Option<Duration>) {
+    change(|state| {
+        state.status = Some(status);
+        state.more_time = more_time.map(|time| (time, Instant::now())).or(state.more_time);
+    });
+}
+
 /// Asks for so much more time from now.
 pub(super) fn more_time(time: Duration) {
     change(|state| state.more_time = Some((time, Instant::now())));

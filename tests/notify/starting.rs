@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::ears::Ears;
 use crate::harness::world::{self, World};
-use crate::harness::{Log, PATIENCE, Setup, refused, shibudb, wait_until};
+use crate::harness::{Client, Log, PASSWORD, PATIENCE, Setup, refused, shibudb, wait_until};
 
 /// What it is at.
 const STARTING: &str = "starting: opening the store, ";
@@ -71,8 +71,12 @@ fn systemd_and_the_log_hear_of_it_and_a_start_that_hangs_is_given_up() {
 
 /// A server of `shibudb start` that was stopped, and whose next start hangs.
 fn stopped(world: &World) -> PathBuf {
-    world.start(100);
-    world.run("shibudb stop 9090");
+    let pid = world.start(100);
+    // Then the account is stored.
+    Client::connect(([127, 0, 0, 1], 9090).into()).login("admin", PASSWORD);
+    // Not in good order, after which there would be no journal to read before the pipe.
+    world.run(&format!("kill -9 {pid}"));
+    wait_until("it is gone", || std::net::TcpStream::connect(("127.0.0.1", 9090)).is_err());
     block(Path::new("/var/lib/shibudb"))
 }
 
