@@ -53,7 +53,7 @@ impl Unread {
         // Unknown keys, each of which is in the message.
         let config: String = (0..KEYS).map(|number| format!("an_unknown_key_{number} = 1\n")).collect();
         fs::write(self.home.path().join("shibudb.toml"), config).unwrap();
-        for _ in 0..200 {
+        for _ in 0..400 {
             assert_eq!(http::request(self.management_port, "POST", "/reload", Some("")).status, 400);
         }
     }
