@@ -44,7 +44,8 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 /// A mounted file system.
 pub(crate) struct HangingFs {
     home: TempDir,
-    device: Arc<File>,
+    /// There until it is dropped.
+    device: Option<Arc<File>>,
     gate: Arc<Gate>,
     server: Option<JoinHandle<()>>,
 }
@@ -86,7 +87,7 @@ impl HangingFs {
             let requests = Requests::on(home.path().join("source"));
             move || serve(&device, &gate, requests)
         });
-        Self { home, device, gate, server: Some(server) }
+        Self { home, device: Some(device), gate, server: Some(server) }
     }
 
     /// Where it is mounted.
@@ -113,7 +114,8 @@ impl HangingFs {
     /// Waits until somebody waits for an answer. To be called while it is frozen.
     #[track_caller]
     pub(crate) fn wait_for_waiters(&self) {
-        wait_until("somebody waits for the file system", || is_readable(&self.device, &Timespec::default()));
+        let device = self.device.as_ref().unwrap();
+        wait_until("somebody waits for the file system", || is_readable(device, &Timespec::default()));
     }
 }
 
@@ -125,6 +127,8 @@ impl Drop for HangingFs {
         if let Some(server) = self.server.take() {
             server.join().ok();
         }
+        // With its last descriptor, so that who asks from now on, `umount` included, gets an error and does not wait.
+        self.device.take();
         // Lazily: whoever holds a file of it is no reason to fail.
         Command::new("umount").args(["--internal-only", "--lazy"]).arg(&path).status().ok();
     }
