@@ -54,8 +54,8 @@ struct Stripe {
 pub(super) struct Changing<'a> {
     cache: &'a Cache,
     full_keys: Vec<fjall::Slice>,
-    /// What was kept until now, as it will be.
-    was_kept: Vec<(Key, Option<Value>)>,
+    /// What will be kept of them.
+    to_keep: Vec<(Key, Option<Value>)>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -112,19 +112,24 @@ impl Cache {
     /// To be called before the engine is given changes of the keys; what it returns, to be kept until
     /// it has them.
     pub(super) fn begin(&self, changes: &Changes) -> Changing<'_> {
-        let mut was_kept = Vec::new();
+        let mut to_keep = Vec::new();
+        // Who reads what was just written need not have it fetched. Not at the cost of what was read lately.
+        let has_room = self.entries.weight() < CAPACITY / 2;
         for (full_key, value) in changes {
             let Some(key) = layout::split(full_key).map(KeyRef::from) else { continue };
             let mut stripe = lock(self.stripe(key));
             stripe.open += 1;
             // While the stripe is locked: nobody keeps anything of it from now on.
-            if let Some((key, _)) = self.entries.remove(&key)
-                && value.as_ref().is_none_or(|value| value.len() <= LARGEST)
-            {
-                was_kept.push((key, value.clone().map(Value)));
+            let was_kept = self.entries.remove(&key);
+            if key.space == layout::OWN || value.as_ref().is_some_and(|value| value.len() > LARGEST) {
+                continue;
+            }
+            let new_key = || Key { space: key.space, key: key.key.into() };
+            if let Some(key) = was_kept.map(|(key, _)| key).or_else(|| has_room.then(new_key)) {
+                to_keep.push((key, value.clone().map(Value)));
             }
         }
-        Changing { cache: self, full_keys: changes.iter().map(|(key, _)| key.clone()).collect(), was_kept }
+        Changing { cache: self, full_keys: changes.iter().map(|(key, _)| key.clone()).collect(), to_keep }
     }
 
     /// Forgets everything.
@@ -156,10 +161,10 @@ impl Default for Cache {
 }
 
 impl Changing<'_> {
-    /// The engine has the changes: what was kept stays kept, with its new value. Until it is closed, nobody else
-    /// keeps anything of these keys.
+    /// The engine has the changes: what was kept stays kept, with its new value, and what is new is kept as well while
+    /// there is much room. Until the stripes are closed, nobody else keeps anything of these keys.
     pub(super) fn keep_changed(&mut self) {
-        for (key, value) in self.was_kept.drain(..) {
+        for (key, value) in self.to_keep.drain(..) {
             self.cache.entries.insert(key, value);
         }
     }
