@@ -268,6 +268,82 @@ async fn who_guesses_is_slowed_and_nobody_else() {
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
 }
 
+/// Five programs that go on and on with old passwords, one of them with a user that is not there.
+#[tokio::test(start_paused = true)]
+async fn old_passwords_deny_nobody_behind_their_address_the_right_one() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    accounts.create(user("v", "right", Role::User)).await.unwrap();
+    let programs: Vec<_> = ["u", "u", "u", "admin", "nobody"]
+        .into_iter()
+        .enumerate()
+        .map(|(number, username)| {
+            let accounts = accounts.clone();
+            tokio::spawn(async move {
+                loop {
+                    let password = format!("old {number}");
+                    let refused = accounts.login(username, &password, HERE).await.unwrap_err();
+                    assert_eq!(refused, LoginError::Denied);
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    for (username, password) in [("v", "right"), ("u", "pass"), ("admin", "secret")] {
+        let start = tokio::time::Instant::now();
+        accounts.login(username, password, HERE).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(10), "{username}: {:?}", start.elapsed());
+    }
+    for program in programs {
+        program.abort();
+        assert!(program.await.is_err_and(|error| error.is_cancelled()));
+    }
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_only_the_free_ones_are_looked_at() {
+    let (_dir, accounts) = with_admin_and_user().await;
+    let guesses: Vec<_> = (0..250)
+        .map(|guess| {
+            let accounts = accounts.clone();
+            tokio::spawn(async move { accounts.login("u", &format!("guess {guess}"), HERE).await })
+        })
+        .collect();
+    let mut busy = 0;
+    for guess in guesses {
+        match guess.await.unwrap() {
+            Err(LoginError::Busy) => busy += 1,
+            refused => assert_eq!(refused.unwrap_err(), LoginError::Denied),
+        }
+    }
+    assert!(busy >= 200, "only {busy} were not looked at");
+}
+
+#[tokio::test]
+async fn an_administrator_does_not_queue_behind_strangers() {
+    const STRANGERS: u32 = 400;
+    let (_dir, accounts) = fresh(HashCost::default());
+    accounts.create(user("admin", "secret", Role::Admin)).await.unwrap();
+    let checked = std::sync::Arc::new(AtomicU32::new(0));
+    let strangers: Vec<_> = (0..STRANGERS)
+        .map(|number| {
+            let (accounts, checked) = (accounts.clone(), std::sync::Arc::clone(&checked));
+            tokio::spawn(async move {
+                let address = Ipv4Addr::from_bits(number).into();
+                accounts.login("nobody", &number.to_string(), address).await.unwrap_err();
+                checked.fetch_add(1, Ordering::Relaxed);
+            })
+        })
+        .collect();
+    // All of them are in the queue before the administrator is.
+    tokio::task::yield_now().await;
+    accounts.create(user("u", "pass", Role::User)).await.unwrap();
+    let before = checked.load(Ordering::Relaxed);
+    assert!(before < STRANGERS / 4, "{before} strangers were first");
+    for stranger in strangers {
+        stranger.abort();
+    }
+}
+
 #[tokio::test]
 async fn the_first_admin_has_the_password_that_was_given() {
     let (dir, accounts) = fresh(CHEAP);
