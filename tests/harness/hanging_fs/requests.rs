@@ -88,14 +88,14 @@ impl Requests {
             wire::OPEN => {
                 let flags = fields.u32();
                 let file = open(flags).open(self.path(node)?)?;
-                Ok(Bytes::default().open_out(self.keep(file), wire::FOPEN_DIRECT_IO))
+                Ok(Bytes::default().open_out(self.keep(file), wire::OPEN_FLAGS))
             }
             wire::CREATE => {
                 let (flags, mode, _umask, _) = (fields.u32(), fields.u32(), fields.u32(), fields.u32());
                 let name = fields.name();
                 let file = open(flags).create(true).mode(mode).open(self.beneath(node, name)?)?;
                 let entry = self.entry(node, name)?;
-                Ok(entry.open_out(self.keep(file), wire::FOPEN_DIRECT_IO))
+                Ok(entry.open_out(self.keep(file), wire::OPEN_FLAGS))
             }
             wire::READ => {
                 let (handle, offset, size) = (fields.u64(), fields.u64(), fields.u32());
@@ -112,7 +112,6 @@ impl Requests {
             }
             wire::FSYNC => self.file(fields.u64())?.sync_all().map(|()| Bytes::default()),
             wire::FSYNCDIR => File::open(self.path(node)?)?.sync_all().map(|()| Bytes::default()),
-            wire::FLUSH => Ok(Bytes::default()),
             wire::RELEASE | wire::RELEASEDIR => {
                 let handle = fields.u64();
                 self.open.remove(&handle);
