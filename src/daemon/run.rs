@@ -23,7 +23,7 @@ use super::reload::Reloader;
 use super::startup::{self, Start};
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
-use super::{Options, RunError, usage, watchdog};
+use super::{Options, RunError, bounded, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::logging::Log;
 use crate::management::{self, Listener, Management, ReloadDoor};
@@ -80,7 +80,7 @@ pub(super) fn run(
     };
     clients.shutdown_timeout(RUNTIME_GRACE);
     // Its last handle went with the tasks that held it.
-    match within(RUNTIME_GRACE, move || control_thread.join()) {
+    match bounded::within(RUNTIME_GRACE, move || control_thread.join()) {
         Some(Ok(())) => {}
         Some(Err(_)) => tracing::error!("the control thread panicked"),
         None => tracing::error!("the control thread does not end, and is not waited for"),
@@ -192,7 +192,7 @@ async fn serve(
 
 /// Closes the store, on a thread of its own: its disk may not answer. What was acknowledged is safe without.
 fn close(store: Store, longest: Duration) {
-    match within(longest, move || store.close()) {
+    match bounded::within(longest, move || store.close()) {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::error!(%error, "the store could not be closed in good order"),
         None => tracing::error!(
@@ -201,17 +201,6 @@ fn close(store: Store, longest: Duration) {
         ),
     }
     tracing::info!("stopped");
-}
-
-/// Does what may wait for others on a thread of its own, and gives up waiting for it after `longest`.
-fn within<T: Send + 'static>(longest: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (done, result) = std::sync::mpsc::channel();
-    let work = move || {
-        // Nobody waits for what was given up.
-        done.send(work()).ok();
-    };
-    let thread = std::thread::Builder::new().name("end".into()).spawn(work);
-    thread.ok().and_then(|_| result.recv_timeout(longest).ok())
 }
 
 /// The port, and the Unix socket if there is one, with its file.

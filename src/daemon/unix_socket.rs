@@ -67,7 +67,11 @@ impl Drop for SocketFile {
             let is_ours = fs::symlink_metadata(&path).is_ok_and(|found| identity(&found) == ours);
             if is_ours { fs::remove_file(&path) } else { Ok(()) }
         };
-        if let Err(error) = bounded::within(REMOVAL, remove) {
+        let removed = bounded::within(REMOVAL, remove).unwrap_or_else(|| {
+            let words = format!("the file system has not answered for {REMOVAL:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, words))
+        });
+        if let Err(error) = removed {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the management socket");
         }
     }
