@@ -90,8 +90,10 @@ impl Starting {
     pub(super) fn begin(stage: &Stage) -> Result<Self, RunError> {
         let (over, is_over) = mpsc::channel();
         let (io, stage, begun) = (Io::of_this_thread(), stage.clone(), Instant::now());
-        let teller =
-            thread::Builder::new().name("starting".into()).spawn(move || tell(&stage, begun, &io, &is_over));
+        // Counted before anything is read: the other thread may run only when much has been read already.
+        let pace = Pace { told: None, count: io.count() };
+        let tell = move || tell(&stage, begun, &io, pace, &is_over);
+        let teller = thread::Builder::new().name("starting".into()).spawn(tell);
         let teller = teller.map_err(|error| RunError::System("start a thread", error))?;
         Ok(Self { over: Some(over), teller: Some(teller) })
     }
@@ -107,8 +109,7 @@ impl Drop for Starting {
     }
 }
 
-fn tell(stage: &Stage, begun: Instant, io: &Io, over: &Receiver<()>) {
-    let mut pace = Pace { told: None, count: io.count() };
+fn tell(stage: &Stage, begun: Instant, io: &Io, mut pace: Pace, over: &Receiver<()>) {
     let mut weight = None;
     while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         let at = stage.lock().clone();
