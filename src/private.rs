@@ -69,6 +69,16 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Reads one of our files that is to be no larger than `most` bytes; of a larger one, one byte more.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path, options().read(true))?.take(most as u64 + 1).read_to_end(&mut content)?;
+    Ok(content)
+}
+
 /// Makes a directory, and those above it, for this user alone. One that is there stays as it is.
 ///
 /// # Errors

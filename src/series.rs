@@ -1,8 +1,10 @@
 //! The last hour of connections against the limit, a sample a second.
 //!
-//! The daemon samples, and owns the [`Recorder`]; whoever looks has a [`Series`]. Memory is bounded by
-//! [`KEPT`] samples, about 115 KB. Nothing here has a clock or takes a sample by itself, and no lock is
-//! held for longer than it takes to copy what was asked for.
+//! The daemon samples, and owns the [`Recorder`]; whoever looks has a [`Series`], and [`ring`] keeps it over a
+//! restart. Memory is bounded by [`KEPT`] samples, about 115 KB. Nothing here takes a sample by itself, and no lock
+//! is held for longer than it takes to copy what was asked for.
+
+pub mod ring;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,12 +46,12 @@ pub struct Series {
     latest: watch::Receiver<Option<Sample>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Samples(Arc<Mutex<VecDeque<Sample>>>);
 
-/// A series without a sample, and what adds them.
-pub fn series() -> (Recorder, Series) {
-    let samples = Samples::default();
+/// A series that begins with the samples of an earlier process, oldest first, and what adds to them.
+pub fn series(past: Vec<Sample>) -> (Recorder, Series) {
+    let samples = Samples(Arc::new(Mutex::new(past.into())));
     let (sender, latest) = watch::channel(None);
     (Recorder { samples: samples.clone(), latest: sender }, Series { samples, latest })
 }
@@ -76,7 +78,7 @@ impl Recorder {
         while samples.back().is_some_and(|last| last.second >= sample.second) {
             samples.pop_back();
         }
-        if samples.len() == usize::from(KEPT) {
+        while samples.len() >= usize::from(KEPT) {
             samples.pop_front();
         }
         samples.push_back(sample);
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_kept_and_no_more() {
-        let (mut recorder, series) = series();
+        let (mut recorder, series) = series(Vec::new());
         assert_eq!(seconds(&series, KEPT), [0; 0]);
         for second in 1..=4000 {
             recorder.record(at(second, 0));
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn seconds_are_counted_by_the_clock_and_not_by_samples() {
-        let (mut recorder, series) = series();
+        let (mut recorder, series) = series(Vec::new());
         for second in [1, 2, 8, 10] {
             recorder.record(at(second, 0));
         }
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_second_has_one_sample_and_time_goes_forward() {
-        let (mut recorder, series) = series();
+        let (mut recorder, series) = series(Vec::new());
         for sample in [at(5, 1), at(6, 2), at(6, 3), at(7, 4)] {
             recorder.record(sample);
         }

@@ -22,6 +22,7 @@ use crate::limiter::Limiter;
 use crate::logging::Log;
 use crate::management::Places;
 use crate::private;
+use crate::series::{Sample, ring};
 use crate::store::Store;
 use crate::systemd::Inherited;
 
@@ -40,6 +41,9 @@ pub(super) struct Built {
     pub(super) first_admin: Option<PreparedAdmin>,
     pub(super) control: Control,
     pub(super) limiter: Limiter,
+    /// The last hour, as far as an earlier process has seen it.
+    pub(super) past: Vec<Sample>,
+    pub(super) data_dir: PathBuf,
 }
 
 /// Where data goes with this config file and command line, for `start`, which keeps its log there.
@@ -87,6 +91,7 @@ pub(super) fn build(
     let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
     let (control, limiter, thread) =
         Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
+    let past = ring::read(&data_dir, Timestamp::now());
     drop(starting);
     let built = Built {
         loaded,
@@ -99,6 +104,8 @@ pub(super) fn build(
         first_admin,
         control,
         limiter,
+        past,
+        data_dir,
     };
     Ok((built, thread))
 }

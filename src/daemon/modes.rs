@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::private::{self, Mended};
 
 /// What our files are called.
-const NAMES: [&str; 3] = ["lock", "store", "initial-admin-password"];
+const NAMES: [&str; 5] = ["lock", "store", "initial-admin-password", "series", "series.new"];
 
 /// How the names of the others begin.
 const BEGINNINGS: [&str; 6] =

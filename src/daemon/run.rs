@@ -28,7 +28,7 @@ use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::logging::Log;
 use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
-use crate::series;
+use crate::series::{self, ring::Keeper};
 use crate::server::{Server, Services};
 use crate::signals::{Arrival, Signals};
 use crate::store::Store;
@@ -41,6 +41,9 @@ pub(super) const MORE_TIME: Duration = Duration::from_secs(15);
 
 /// How long tasks of the clients' runtime may take to notice that all is over.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+
+/// How long writing the last samples may take.
+const SERIES_GRACE: Duration = Duration::from_secs(1);
 
 /// How long closing the store may take, and how long if the daemon was told to stop at once.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
@@ -129,7 +132,9 @@ async fn serve(
         config: published.config_state.subscribe(),
         log: built.log,
     });
-    let (recorder, series) = series::series();
+    let (recorder, series) = series::series(built.past);
+    let keeper = Keeper::start(&built.data_dir, series.clone())
+        .map_err(|error| RunError::System("start a thread", error))?;
     let api = Management {
         limiter: built.limiter.clone(),
         control: built.control.clone(),
@@ -186,6 +191,9 @@ async fn serve(
     drop(arrivals);
     over.cancel();
     tasks.end().await;
+    if bounded::within(SERIES_GRACE, move || keeper.end()).is_none() {
+        tracing::warn!("the samples of the last seconds may be lost: the data disk does not answer");
+    }
     close(built.store, if drained.at_once { CLOSE_AT_ONCE } else { CLOSE_GRACE });
     result
 }

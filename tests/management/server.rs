@@ -71,7 +71,7 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let (recorder, series) = series::series();
+        let (recorder, series) = series::series(Vec::new());
         let api = Management {
             limiter: limiter.clone(),
             control: control.clone(),

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 pub const LONGEST_SERIES: u16 = 3600;
 
 /// `GET /series`: columns of equal length, one entry a second, oldest first. A second in which the server
-/// was not running, or too busy to look, has none.
+/// was not running, or too busy to look, has none. Samples outlive a restart of the server; a total that is lower
+/// than the one before is that of a server which has started anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Series {
     /// When, in seconds since 1970; always growing.

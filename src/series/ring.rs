@@ -1,0 +1,311 @@
+//! The last hour on the disk, so that a restart leaves no hole but its own: `<data>/series`.
+//!
+//! A ring with a slot for each of the [`KEPT`] seconds. The sample of a second is written over that of an hour before,
+//! with a checksum of its own. So the file never grows, a sample needs no room on a full disk, and a write that was
+//! torn costs one sample. Nothing is synced: a process that is killed loses no sample, a loss of power the last
+//! seconds. What the file says is never worth a start: whatever is wrong with it, the series begins without.
+//!
+//! Each start makes the file anew, whole and under a temporary name, from what it has read.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{KEPT, Sample, Series};
+use crate::private;
+
+/// The file's name in the data directory, and that under which it is made.
+const NAME: &str = "series";
+const NEW: &str = "series.new";
+
+/// How many bytes a slot has: a sample, and its checksum.
+const SLOT: usize = 40;
+const SAMPLE: usize = SLOT - size_of::<u64>();
+
+/// What the file begins with: as long as a slot. Another layout has another number.
+const MAGIC: &[u8; SLOT] = b"shibudb series 1\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// The size of the file: always the same.
+const SIZE: usize = SLOT * (1 + KEPT as usize);
+
+/// How often new samples are written.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a file that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Writes the series to the disk, on a thread of its own. There is one.
+#[derive(Debug)]
+pub struct Keeper {
+    over: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What an earlier process has left of the hour before `now`, oldest first. Damage is logged, and costs what is
+/// damaged. Waits for the disk.
+pub fn read(data_dir: &Path, now: Timestamp) -> Vec<Sample> {
+    let path = data_dir.join(NAME);
+    let bytes = match private::read_up_to(&path, SIZE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(),
+                "cannot read the last hour's samples from {}: {error}; the series begins anew", path.display());
+            return Vec::new();
+        }
+    };
+    let Some((samples, damaged)) = parse(&bytes) else {
+        tracing::warn!(path = %path.display(),
+            "{} does not hold the last hour's samples, or is damaged; the series begins anew", path.display());
+        return Vec::new();
+    };
+    if damaged > 0 {
+        tracing::warn!(path = %path.display(), damaged,
+            "{damaged} of the last hour's samples in {} are damaged; they are left out", path.display());
+    }
+    let oldest = now.as_second() - i64::from(KEPT);
+    samples.into_iter().filter(|sample| sample.second > oldest).collect()
+}
+
+impl Keeper {
+    /// Begins to write `series`, and whatever is added to it, into this directory.
+    ///
+    /// # Errors
+    /// There can be no thread.
+    pub fn start(data_dir: &Path, series: Series) -> io::Result<Self> {
+        let (over, is_over) = mpsc::channel();
+        let ring = Ring::new(data_dir);
+        let thread =
+            thread::Builder::new().name("series".into()).spawn(move || ring.keep(&series, &is_over))?;
+        Ok(Self { over, thread })
+    }
+
+    /// Writes what there still is, and ends. Waits for the disk.
+    pub fn end(self) {
+        let Self { over, thread } = self;
+        drop(over);
+        if thread.join().is_err() {
+            tracing::error!("the thread that keeps the series panicked");
+        }
+    }
+}
+
+/// The file as it is written.
+struct Ring {
+    path: PathBuf,
+    new: PathBuf,
+    /// Open, with the second of the newest sample in it; `None` before it is made and after a failure.
+    file: Option<(File, i64)>,
+}
+
+impl Ring {
+    fn new(data_dir: &Path) -> Self {
+        Self { path: data_dir.join(NAME), new: data_dir.join(NEW), file: None }
+    }
+
+    fn keep(mut self, series: &Series, is_over: &Receiver<()>) {
+        let path = self.path.clone();
+        let path = path.display();
+        let mut failed: Option<Instant> = None;
+        loop {
+            let over = is_over.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
+            if over || failed.is_none_or(|failed| failed.elapsed() >= RETRY) {
+                failed = match (self.write(series), failed) {
+                    (Ok(()), None) => None,
+                    (Ok(()), Some(_)) => {
+                        tracing::info!(%path, "the samples of the last hour are stored in {path} again");
+                        None
+                    }
+                    (Err(error), failed) => {
+                        if failed.is_none() {
+                            tracing::warn!(%path,
+                                "cannot store the samples of the last hour in {path}: {error}; a restart would \
+                                 begin the series anew");
+                        }
+                        self.file = None;
+                        Some(Instant::now())
+                    }
+                };
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is not in the file yet.
+    fn write(&mut self, series: &Series) -> io::Result<()> {
+        let samples = series.last(KEPT);
+        let Some(newest) = samples.last().map(|sample| sample.second) else { return Ok(()) };
+        match &mut self.file {
+            // A clock that was set back has taken samples away, which are in the file.
+            Some((file, written)) if *written <= newest => {
+                for sample in samples.iter().filter(|sample| sample.second > *written) {
+                    file.write_all_at(&slot(sample), (SLOT * place(sample)) as u64)?;
+                }
+                *written = newest;
+            }
+            _ => self.file = Some((self.make(&samples)?, newest)),
+        }
+        Ok(())
+    }
+
+    /// Makes the whole file, and puts it in the place of the one that is there.
+    fn make(&self, samples: &[Sample]) -> io::Result<File> {
+        let mut bytes = vec![0; SIZE];
+        bytes[..SLOT].copy_from_slice(MAGIC);
+        for sample in samples {
+            bytes[SLOT * place(sample)..][..SLOT].copy_from_slice(&slot(sample));
+        }
+        // A process that was killed may have left one.
+        match fs::remove_file(&self.new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = private::open(&self.new, private::options().write(true).create_new(true))?;
+        file.write_all_at(&bytes, 0).and_then(|()| fs::rename(&self.new, &self.path)).inspect_err(|_| {
+            // It would take room on a disk that may be full.
+            fs::remove_file(&self.new).ok();
+        })?;
+        Ok(file)
+    }
+}
+
+/// Which slot a sample has; the first is the head of the file.
+fn place(sample: &Sample) -> usize {
+    // Less than KEPT, whatever the clock says.
+    usize::try_from(sample.second.rem_euclid(i64::from(KEPT))).unwrap_or_default() + 1
+}
+
+fn slot(sample: &Sample) -> [u8; SLOT] {
+    let Sample { second, active, limit, accepted, rejected } = sample;
+    let mut slot = [0; SLOT];
+    let (numbers, sum) = slot.split_at_mut(SAMPLE);
+    numbers[..8].copy_from_slice(&second.to_le_bytes());
+    numbers[8..12].copy_from_slice(&active.to_le_bytes());
+    numbers[12..16].copy_from_slice(&limit.to_le_bytes());
+    numbers[16..24].copy_from_slice(&accepted.to_le_bytes());
+    numbers[24..].copy_from_slice(&rejected.to_le_bytes());
+    sum.copy_from_slice(&xxh3_64(numbers).to_le_bytes());
+    slot
+}
+
+/// All samples of a file, oldest first, and how many of its slots hold something else; `None` if it is no such file.
+fn parse(bytes: &[u8]) -> Option<(Vec<Sample>, usize)> {
+    let slots = bytes.strip_prefix(MAGIC).filter(|_| bytes.len() == SIZE)?;
+    let (slots, _) = slots.as_chunks::<SLOT>();
+    let (mut samples, mut damaged) = (Vec::new(), 0);
+    for (at, bytes) in slots.iter().enumerate().filter(|(_, bytes)| **bytes != [0; SLOT]) {
+        match sample(bytes).filter(|sample| place(sample) == at + 1) {
+            Some(sample) => samples.push(sample),
+            None => damaged += 1,
+        }
+    }
+    samples.sort_unstable_by_key(|sample| sample.second);
+    Some((samples, damaged))
+}
+
+/// What is in a slot; `None` if its checksum says otherwise.
+fn sample(bytes: &[u8; SLOT]) -> Option<Sample> {
+    let (second, rest) = bytes.split_first_chunk()?;
+    let (active, rest) = rest.split_first_chunk()?;
+    let (limit, rest) = rest.split_first_chunk()?;
+    let (accepted, rest) = rest.split_first_chunk()?;
+    let (rejected, sum) = rest.split_first_chunk()?;
+    let sum: [u8; 8] = sum.try_into().ok()?;
+    (u64::from_le_bytes(sum) == xxh3_64(&bytes[..SAMPLE])).then_some(Sample {
+        second: i64::from_le_bytes(*second),
+        active: u32::from_le_bytes(*active),
+        limit: u32::from_le_bytes(*limit),
+        accepted: u64::from_le_bytes(*accepted),
+        rejected: u64::from_le_bytes(*rejected),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::series;
+    use super::*;
+
+    fn at(second: i64) -> Sample {
+        Sample { second, active: 3, limit: 10, accepted: 1 << 40, rejected: u64::MAX }
+    }
+
+    fn now(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A file with these samples, as two processes one after the other leave it.
+    fn written(directory: &Path, seconds: impl IntoIterator<Item = i64>) -> Vec<u8> {
+        let (mut recorder, series) = series(Vec::new());
+        let mut ring = Ring::new(directory);
+        for second in seconds {
+            recorder.record(at(second));
+            ring.write(&series).unwrap();
+        }
+        fs::read(directory.join(NAME)).unwrap()
+    }
+
+    fn seconds(samples: &[Sample]) -> Vec<i64> {
+        samples.iter().map(|sample| sample.second).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_with_its_gaps_and_for_an_hour() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(directory.path(), now(0)), []);
+        written(directory.path(), (1..=2000).chain(3000..=5000));
+        let samples = read(directory.path(), now(5000));
+        assert_eq!(seconds(&samples), (1401..=2000).chain(3000..=5000).collect::<Vec<_>>());
+        assert_eq!(samples[0], at(1401));
+        assert_eq!(seconds(&read(directory.path(), now(8599))), [5000]);
+        assert_eq!(read(directory.path(), now(9000)), []);
+        let file = fs::metadata(directory.path().join(NAME)).unwrap();
+        assert_eq!((file.len(), file.permissions().mode() & 0o777), (SIZE as u64, 0o600));
+        assert!(!directory.path().join(NEW).exists());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_takes_the_future_out_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        written(directory.path(), (100..=200).chain(150..=151));
+        assert_eq!(seconds(&read(directory.path(), now(200))), (100..=151).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damage_costs_what_is_damaged_and_never_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let whole = written(directory.path(), 1..=3000);
+        let path = directory.path().join(NAME);
+        let left = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            read(directory.path(), now(3000)).len()
+        };
+        assert_eq!(left(&whole), 3000);
+        for bytes in [&whole[..SIZE - 1], &whole[..100], b"", &[whole.as_slice(), b"x"].concat(), &[7; SIZE]]
+        {
+            assert_eq!(left(bytes), 0);
+        }
+        // Each byte of a slot counts, and so does its place.
+        for byte in 0..SLOT {
+            let mut torn = whole.clone();
+            torn[SLOT * 5 + byte] ^= 1;
+            assert_eq!(left(&torn), 2999, "byte {byte}");
+        }
+        let mut moved = whole.clone();
+        moved.copy_within(SLOT * 5..SLOT * 6, SLOT * 6);
+        assert_eq!(left(&moved), 2999);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(read(directory.path(), now(3000)), []);
+    }
+}
