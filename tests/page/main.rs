@@ -9,6 +9,7 @@ mod changes;
 mod keyboard;
 mod looks;
 mod pictures;
+mod reading;
 mod token;
 mod trouble;
 

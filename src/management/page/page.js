@@ -2,7 +2,7 @@
 // says so plainly when the server does not answer.
 
 import { Refusal, change, follow, get, isTokenMissing, token } from "./api.js";
-import { Course, grown } from "./plot.js";
+import { Course } from "./plot.js";
 import { History, totals } from "./tables.js";
 import { drift, number, rate, time, zone } from "./words.js";
 
@@ -13,7 +13,7 @@ const POLL_EVERY = 5000;
 const LONGEST_PAUSE = 5000;
 
 const $ = (id) => document.getElementById(id);
-const course = new Course($("plot"), $("rejected-plot"), $("readout"));
+const course = new Course({ place: $("plot"), below: $("rejected-plot"), readout: $("readout"), gapKey: $("gap-key") });
 const history = new History($("changes"), $("more"));
 let warnPercent = 80;
 let attempt = null;
@@ -28,19 +28,19 @@ function state(name, words) {
 }
 
 function figures() {
-  const [now, before] = course.latest();
+  const now = course.latest();
   if (!now) return;
   const usage = now.active / now.limit * 100;
-  const perSecond = (name) => (before ? grown(before[name], now[name]) / (now.time - before.time) : 0);
+  const lately = rate(course.lately("rejected"));
   const { peak, at, rejected } = course.summary();
   const texts = {
     active: number(now.active),
     limit: number(now.limit),
     usage: `${usage.toFixed(usage < 10 ? 1 : 0)} %`,
     free: `${number(now.limit - now.active)} free`,
-    accepted: `${rate(perSecond("accepted"))}/s`,
+    accepted: `${rate(course.lately("accepted"))}/s`,
     "accepted-total": `${number(now.accepted)} since the start`,
-    rejected: `${rate(perSecond("rejected"))}/s`,
+    rejected: `${lately}/s`,
     "rejected-total": `${number(rejected)} in what is shown`,
     peak: number(peak),
     "peak-when": `at ${time(at)}`,
@@ -48,7 +48,7 @@ function figures() {
   for (const [id, text] of Object.entries(texts)) if ($(id).textContent !== text) $(id).textContent = text;
   $("meter").value = usage;
   $("figures").classList.toggle("tight", usage >= warnPercent);
-  $("rejections").classList.toggle("now", rejected > 0);
+  $("rejections").classList.toggle("now", lately !== "0");
   document.title = `${now.active}/${now.limit} shibudb`;
 }
 
@@ -196,7 +196,7 @@ async function stayInTouch() {
 /** Whoever comes back to the page, or to the network, is not to wait for a timer. */
 function comeBack() {
   wake();
-  if ($("state").dataset.state === "live" && Date.now() / 1000 - (course.latest()[0]?.time ?? 0) > SILENCE / 1000) attempt?.abort();
+  if ($("state").dataset.state === "live" && Date.now() / 1000 - (course.latest()?.time ?? 0) > SILENCE / 1000) attempt?.abort();
 }
 
 // --- the token

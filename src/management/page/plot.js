@@ -7,6 +7,8 @@ const KEPT = 3600;
 const ROWS = 3;
 /** Seconds without a sample that are a gap and not a late tick. */
 const GAP = 3;
+/** Rates of now are means over so many seconds. */
+const LATELY = 5;
 
 const columns = ["time", "active", "limit", "accepted", "rejected"];
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -17,20 +19,37 @@ export class Course {
   #span = KEPT;
   #plots = [];
   #marks = [];
+  #gaps = [];
+  /** What is drawn: the series, with a row of nulls in each gap. */
+  #drawn = {};
   #cursor = null;
 
-  constructor(place, below, readout) {
+  constructor({ place, below, readout, gapKey }) {
     this.place = place;
     this.below = below;
     this.readout = readout;
+    this.gapKey = gapKey;
     new ResizeObserver(() => this.#fit()).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#build());
     this.#build();
   }
 
-  /** The newest sample and, for rates, the one before; undefined if there is none. */
+  /** The newest sample; undefined if there is none. */
   latest() {
-    return [this.#row(-1), this.#row(-2)];
+    const row = Object.fromEntries(columns.map((name) => [name, this.#series[name].at(-1)]));
+    return row.time === undefined ? undefined : row;
+  }
+
+  /** How much a total has grown in a second lately. */
+  lately(name) {
+    const { time: times, [name]: totals } = this.#series;
+    const last = times.length - 1;
+    let first = last;
+    while (first > 0 && times[last] - times[first - 1] <= LATELY) first -= 1;
+    if (first >= last) return 0;
+    let more = 0;
+    for (let i = first + 1; i <= last; i += 1) more += grown(totals[i - 1], totals[i]);
+    return more / (times[last] - times[first]);
   }
 
   /** What the shown part amounts to. */
@@ -74,20 +93,21 @@ export class Course {
   }
 
   draw() {
-    const { time: times, active, limit } = this.#series;
+    const { time: times, active, limit, rejected } = this.#series;
+    const drawn = { time: [], active: [], limit: [], lost: [] };
+    const row = (second, ...values) => {
+      drawn.time.push(second);
+      ["active", "limit", "lost"].forEach((name, i) => drawn[name].push(values[i]));
+    };
+    for (let i = 0; i < times.length; i += 1) {
+      if (i && times[i] - times[i - 1] >= GAP) row(times[i - 1] + 1, null, null, null);
+      row(times[i], active[i], limit[i], i ? grown(rejected[i - 1], rejected[i]) / (times[i] - times[i - 1]) : 0);
+    }
+    this.#drawn = drawn;
     const [course, rejections] = this.#plots;
-    const turnedAway = this.#series.rejected.map((value, i, all) => {
-      const seconds = times[i] - times[i - 1];
-      return i ? grown(all[i - 1], value) / seconds : 0;
-    });
-    course.setData([times, active, limit]);
-    rejections.setData([times, turnedAway]);
+    course.setData([drawn.time, drawn.active, drawn.limit]);
+    rejections.setData([drawn.time, drawn.lost]);
     this.#tell();
-  }
-
-  #row(at) {
-    const row = Object.fromEntries(columns.map((name) => [name, this.#series[name].at(at)]));
-    return row.time === undefined ? undefined : row;
   }
 
   #first() {
@@ -129,7 +149,7 @@ export class Course {
         scales: scales((_, __, most) => [0, top(0, Math.max(most ?? 0, 1), 0.08, true)[1]]),
         axes: [x, counts],
         // Only what has been drawn has its scale: marks are put onto that.
-        hooks: { ...hooks, draw: [() => this.#place()] },
+        hooks: { ...hooks, draw: [() => this.#shade(), () => this.#place()] },
         series: [
           {},
           { stroke: colour("active"), fill: colour("active-fill"), width: 1.75, paths: step_, points: { show: false } },
@@ -148,7 +168,7 @@ export class Course {
         ],
       }, [[], []], this.below),
     ];
-    this.#marks = [];
+    [this.#marks, this.#gaps] = [[], []];
     this.#fit();
   }
 
@@ -158,6 +178,27 @@ export class Course {
     course.setSize({ width: this.place.clientWidth, height: this.place.clientHeight });
     rejections.setSize({ width: this.below.clientWidth, height: this.below.clientHeight });
     this.draw();
+  }
+
+  /** Hatches each time in sight that has no samples. */
+  #shade() {
+    const [plot] = this.#plots;
+    const { time: times, active } = this.#drawn;
+    const [from] = this.#range();
+    const gaps = (times ?? []).flatMap((second, i) => (active[i] === null && times[i + 1] > from ? [[Math.max(second, from), times[i + 1]]] : []));
+    this.gapKey.hidden = !gaps.length;
+    while (this.#gaps.length > gaps.length) this.#gaps.pop().remove();
+    while (this.#gaps.length < gaps.length) {
+      const gap = document.createElement("div");
+      gap.className = "blank";
+      plot.over.append(gap);
+      this.#gaps.push(gap);
+    }
+    gaps.forEach(([begin, end], i) => {
+      const [left, right] = [begin, end].map((second) => plot.valToPos(second, "x"));
+      this.#gaps[i].style.left = `${left}px`;
+      this.#gaps[i].style.width = `${right - left}px`;
+    });
   }
 
   /** Puts a mark on the plot for each change that is in sight; labels that would cover each other are left out. */
@@ -204,14 +245,15 @@ export class Course {
   /** What is under the cursor, in words; without a cursor, how to get it. */
   #tell() {
     const at = this.#cursor;
-    const { time: times, active, limit, rejected } = this.#series;
+    const { time: times, active, limit, lost } = this.#drawn;
     if (!at || times[at.index] === undefined) {
       this.readout.textContent = times.length ? "Point at the plot, or tap it, for the numbers of a moment." : "No sample yet.";
       return;
     }
     const i = at.index;
-    const lost = i ? grown(rejected[i - 1], rejected[i]) / (times[i] - times[i - 1]) : 0;
-    const words = [`${time(new Date(times[i] * 1000))}: ${number(active[i])} of ${number(limit[i])} connections, ${rate(lost)} rejected per second`];
+    const words = [`${time(new Date(times[i] * 1000))}: ` + (active[i] === null
+      ? `no samples until ${time(new Date(times[i + 1] * 1000))}; the server was stopped, or too busy`
+      : `${number(active[i])} of ${number(limit[i])} connections, ${rate(lost[i])} rejected per second`)];
     for (const entry of this.#changes) {
       if (Math.abs(Date.parse(entry.time) / 1000 - at.second) <= Math.max(at.reach, 1)) {
         words.push(`${moment(new Date(entry.time))} ${entry.door}: ${step(entry)} by ${visible(entry.actor)}${entry.reason ? ` (${entry.reason})` : ""}`);
@@ -222,4 +264,4 @@ export class Course {
 }
 
 /** By how much a number that only grows has grown; after a restart it begins anew. */
-export const grown = (before, after) => (after >= before ? after - before : after);
+const grown = (before, after) => (after >= before ? after - before : after);

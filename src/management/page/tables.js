@@ -61,14 +61,32 @@ export class History {
 
 function row(entry, isFresh) {
   const made = element("tr", undefined, `${entry.outcome}${isFresh ? " fresh" : ""}`);
-  const [when, limit] = [element("td"), element("td", step(entry))];
+  const [when, limit] = [element("td"), element("td")];
   const time = element("time", moment(new Date(entry.time)));
   time.dateTime = entry.time;
   when.append(time);
-  if (entry.reason) limit.append(element("span", entry.reason + repeated(entry), "reason"));
-  made.append(when, element("td", entry.door, "door"), limit,
-    element("td", number(entry.active), "number"), element("td", visible(entry.actor)));
+  limit.append(whole(step(entry)));
+  if (entry.reason) {
+    const reason = element("span", undefined, "reason");
+    reason.append(...unbroken(entry.reason + repeated(entry)));
+    limit.append(reason);
+  }
+  const who = element("td");
+  who.append(...unbroken(visible(entry.actor)));
+  made.append(when, element("td", entry.door, "door"), limit, element("td", number(entry.active), "number"), who);
   return made;
+}
+
+/** As long as an IPv6 address in brackets. What is longer than that may break anywhere, so that it fits on a phone. */
+const UNBROKEN = 41;
+
+const whole = (text) => element("span", text, "whole");
+
+/** A text that breaks between its words, behind the slashes of a path and before the port of a long address, and not
+ * in the middle of a number: a narrow column would break it there. */
+function unbroken(text) {
+  const pieces = text.split(/(?<=[ /])|(?<=\])(?=:\d)/);
+  return pieces.flatMap((piece) => [piece.length > UNBROKEN ? piece : whole(piece), document.createElement("wbr")]);
 }
 
 /** `rows` are pairs of a name and how many. */
