@@ -23,17 +23,18 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
     let server = Setup::new().limit(150).start();
     let clients = [server.admin(), server.admin(), server.admin()];
     watch(&terminal, &server);
+    terminal.wait_for(&format!("shibudb on port {}", server.port()));
     terminal.wait_for("active 3 (2.0 %)");
     terminal.wait_for("limit 150");
     terminal.wait_for("- → 150 applied");
 
     terminal.press(&["+"]);
-    terminal.wait_for("Raise the limit by 100? y / n");
+    terminal.wait_for("Raise the limit from 150 to 250? y / n");
     assert_eq!(server.limit(), 150);
     terminal.press(&["n"]);
     terminal.wait_for("q leave");
     terminal.press(&["+"]);
-    terminal.wait_for("Raise the limit by 100? y / n");
+    terminal.wait_for("Raise the limit from 150 to 250? y / n");
     terminal.press(&["y"]);
     terminal.wait_for("increased from 150 to 250");
     assert_eq!(server.limit(), 250);
@@ -43,7 +44,7 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
     server.set_limit(50);
     terminal.wait_for("limit 50");
     terminal.press(&["-"]);
-    terminal.wait_for("Lower the limit by 100? y / n");
+    terminal.wait_for("Lower the limit from 50 to -50? y / n");
     terminal.press(&["Enter"]);
     terminal.wait_for("50 → -50 refused");
     assert_eq!(server.limit(), 50);

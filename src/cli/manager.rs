@@ -11,7 +11,7 @@ mod table;
 mod watch;
 
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -191,7 +191,14 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     let api = Api::new(place, token.as_ref())?;
     let Said { text, warning } = match command {
         Command::Ask(question) => ask(&api, question, json, colours).await?,
-        Command::Watch => return watch::run(&api, json, out).await,
+        Command::Watch => {
+            let name = match port {
+                Some(port) if host.is_loopback() => format!("on port {port}"),
+                Some(port) => format!("at {}", SocketAddr::from((host, port))),
+                None => format!("managed on {}", api.place()),
+            };
+            return watch::run(&api, &name, json, out).await;
+        }
     };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Some(warning) = warning {

@@ -5,6 +5,7 @@
 
 mod draw;
 mod look;
+mod plot;
 mod state;
 mod view;
 
@@ -17,16 +18,22 @@ use super::api::Api;
 use crate::cli::colours;
 use look::{Sample, looks};
 
-/// Watches until the reader has gone away, or on a terminal until it is told to leave.
+/// Watches until the reader has gone away, or on a terminal until it is told to leave. `name` is what the view calls
+/// the server: where it is, as the user gave it.
 ///
 /// # Errors
 /// The first question was not answered, or standard output cannot be written to.
-pub(super) async fn run(api: &Api, json: bool, out: &mut impl io::Write) -> Result<(), ManagerError> {
+pub(super) async fn run(
+    api: &Api,
+    name: &str,
+    json: bool,
+    out: &mut impl io::Write,
+) -> Result<(), ManagerError> {
     // A wrong port is better told as an error than shown as a view of nothing.
     let mut looks = Box::pin(looks(api));
     let first = looks.next().await.transpose()?;
     if !json && io::stdout().is_terminal() {
-        return view::run(api, first, looks).await.map_err(ManagerError::Terminal);
+        return view::run(api, name, first, looks).await.map_err(ManagerError::Terminal);
     }
     let mut looks = futures_util::stream::iter(first.map(Ok)).chain(looks);
     let mut told: Option<Sample> = None;

@@ -5,21 +5,14 @@ use jiff::tz::TimeZone;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
-use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Paragraph, Wrap};
+use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 
-use super::look::{Look, SPAN, Sample, rates};
+use super::look::{Look, rates};
+use super::plot::{self, ACTIVE, LIMIT};
 use super::state::{Direction, Prompt, State};
 use crate::cli::manager::lines::WARN_PERCENT;
 use crate::management::wire::{HistoryEntry, Outcome};
-
-/// The colours of the two lines, and of the words for them.
-const ACTIVE: Color = Color::Cyan;
-const LIMIT: Color = Color::Magenta;
-
-/// The plot goes back at least so far, in seconds, however young the server is.
-const SHORTEST_SPAN: usize = 60;
 
 /// With fewer lines than this only the numbers are shown.
 const LEAST_LINES_FOR_LISTS: u16 = 16;
@@ -29,7 +22,7 @@ const LIST_WIDTH: u16 = 28;
 
 pub(super) fn draw(state: &State, place: &str, frame: &mut Frame<'_>) {
     let lists = if frame.area().height < LEAST_LINES_FOR_LISTS { 0 } else { frame.area().height * 2 / 5 };
-    let [numbers, plot, lists, bottom] = Layout::vertical([
+    let [numbers, course, lists, bottom] = Layout::vertical([
         Constraint::Length(3),
         Constraint::Min(0),
         Constraint::Length(lists),
@@ -37,7 +30,7 @@ pub(super) fn draw(state: &State, place: &str, frame: &mut Frame<'_>) {
     ])
     .areas(frame.area());
     frame.render_widget(numbers_of(state, place), numbers);
-    draw_plot(&state.look.samples, frame, plot);
+    plot::draw(&state.look.samples, frame, course);
     draw_lists(&state.look, frame, lists);
     frame.render_widget(bottom_of(state), bottom);
 }
@@ -45,7 +38,7 @@ pub(super) fn draw(state: &State, place: &str, frame: &mut Frame<'_>) {
 /// The numbers of this moment; what is out of the ordinary comes last, and stands out.
 fn numbers_of<'a>(state: &'a State, place: &str) -> Paragraph<'a> {
     let look = &state.look;
-    let head = Line::from(format!("shibudb on {place}")).bold();
+    let head = Line::from(format!("shibudb {place}")).bold();
     let Some(now) = look.samples.last() else {
         return Paragraph::new(vec![head, Line::from("nothing has been measured yet")]);
     };
@@ -76,44 +69,6 @@ fn numbers_of<'a>(state: &'a State, place: &str) -> Paragraph<'a> {
         (None, None) => Line::default(),
     };
     Paragraph::new(vec![head, numbers, remark])
-}
-
-fn draw_plot(samples: &[Sample], frame: &mut Frame<'_>, area: Rect) {
-    let Some(last) = samples.last() else { return };
-    #[expect(clippy::cast_precision_loss, reason = "seconds on a plot")]
-    let ago = |sample: &Sample| (sample.time.as_second() - last.time.as_second()) as f64;
-    let points = |value: fn(&Sample) -> u32| -> Vec<_> {
-        samples.iter().map(|sample| (ago(sample), f64::from(value(sample)))).collect()
-    };
-    let (active, limit) = (points(|sample| sample.active), points(|sample| sample.limit));
-    let highest = samples.iter().map(|sample| sample.active.max(sample.limit)).max().unwrap_or(1);
-    // As many minutes as there is something to see of.
-    let seconds = samples.first().map_or(0.0, |first| -ago(first));
-    #[expect(clippy::cast_precision_loss, reason = "seconds on a plot")]
-    let span = ((seconds / 60.0).ceil() * 60.0).clamp(SHORTEST_SPAN as f64, SPAN as f64);
-    let line = |points, color| {
-        Dataset::default()
-            .marker(Marker::Braille)
-            .graph_type(GraphType::Line)
-            .style(Style::from(color))
-            .data(points)
-    };
-    let labels = [-span, -span / 2.0, 0.0].map(|ago| match ago {
-        0.0 => "now".to_owned(),
-        ago if ago > -60.0 => format!("{ago} s"),
-        ago => format!("{} min", ago / 60.0),
-    });
-    // Where both are in one cell the later is seen: how near the limit is must not hide the limit.
-    let chart = Chart::new(vec![line(&active, ACTIVE), line(&limit, LIMIT)])
-        .x_axis(Axis::default().bounds([-span, 0.0]).labels(labels).style(Style::new().dim()))
-        .y_axis(
-            Axis::default()
-                // A limit at the very top would look like a frame.
-                .bounds([0.0, f64::from(highest) * 1.1])
-                .labels(["0".to_owned(), String::new(), format!("{:.0}", f64::from(highest) * 1.1)])
-                .style(Style::new().dim()),
-        );
-    frame.render_widget(chart, area);
 }
 
 fn draw_lists(look: &Look, frame: &mut Frame<'_>, area: Rect) {
@@ -156,28 +111,46 @@ fn total(name: &str, count: u64, width: usize) -> Line<'static> {
 }
 
 fn bottom_of(state: &State) -> Paragraph<'static> {
-    let by_step = |direction: Direction| {
-        let verb = match direction {
-            Direction::Up => "raise",
-            Direction::Down => "lower",
-        };
-        let step = state.look.step.map_or_else(|| "the configured step".to_owned(), |step| step.to_string());
-        format!("{verb} the limit by {step}")
-    };
     let line = match &state.prompt {
         Prompt::Keys => Line::from(" + raise   - lower   q leave").dim(),
         &Prompt::Sure(direction) => {
-            let question = by_step(direction);
-            let mut letters = question.chars();
-            let first = letters.next().map(|first| first.to_ascii_uppercase());
-            let question: String = first.into_iter().chain(letters).collect();
-            Line::from(format!(" {question}? y / n")).style(Modifier::BOLD)
+            Line::from(format!(" {}? y / n", question(direction, &state.look))).style(Modifier::BOLD)
         }
-        &Prompt::Asking(direction) => Line::from(format!(" asking the server to {} ...", by_step(direction))),
+        &Prompt::Asking(direction) => {
+            let verb = match direction {
+                Direction::Up => "raise",
+                Direction::Down => "lower",
+            };
+            Line::from(format!(" asking the server to {verb} the limit by {} ...", step(&state.look)))
+        }
         Prompt::Done(answer) => Line::from(format!(" {answer}")).green(),
         Prompt::Refused(reason) => Line::from(format!(" {reason}")).red(),
     };
     Paragraph::new(line).alignment(Alignment::Left).wrap(Wrap { trim: false })
+}
+
+/// What is to be confirmed: from what to what the limit is moved. While it is asked, others may move the limit, and
+/// the question with it.
+fn question(direction: Direction, look: &Look) -> String {
+    let verb = match direction {
+        Direction::Up => "Raise",
+        Direction::Down => "Lower",
+    };
+    let numbers = look.samples.last().map(|now| i64::from(now.limit)).zip(look.step);
+    match numbers.and_then(|(limit, step)| Some((limit, i64::try_from(step).ok()?))) {
+        Some((limit, step)) => {
+            let wanted = match direction {
+                Direction::Up => limit.saturating_add(step),
+                Direction::Down => limit.saturating_sub(step),
+            };
+            format!("{verb} the limit from {limit} to {wanted}")
+        }
+        None => format!("{verb} the limit by {}", step(look)),
+    }
+}
+
+fn step(look: &Look) -> String {
+    look.step.map_or_else(|| "the configured step".to_owned(), |step| step.to_string())
 }
 
 /// The time on the reader's clock.
@@ -190,12 +163,13 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
+    use super::super::look::Sample;
     use super::*;
 
     /// What is seen on a terminal of this size, line by line.
     fn seen(state: &State, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(state, "port 10090", frame)).unwrap();
+        terminal.draw(|frame| draw(state, "on port 9090", frame)).unwrap();
         let buffer = terminal.backend().buffer();
         let lines = buffer.content().chunks(usize::from(width));
         lines
@@ -239,14 +213,14 @@ mod tests {
     #[test]
     fn all_there_is_to_see_fits_on_a_small_terminal() {
         let lines = seen(&state(), 80, 24);
-        assert_eq!(lines[0], "shibudb on port 10090");
+        assert_eq!(lines[0], "shibudb on port 9090");
         assert_eq!(lines[1], "active 150 (75.0 %)  limit 200  free 50  accepted 30.0/s  rejected 0.0/s");
         assert_eq!(lines[2], "Configured Limit: 100 (override: 200 set through api by 127.0.0.1:1)");
         let all = lines.join("\n");
         for text in [
             "-3 min",
             "now",
-            "220",
+            "240",
             "api           200 → 20 refused: 150 connect",
             "admin                  140",
             "2001:db8:1234:5678:9ab",
@@ -265,7 +239,7 @@ mod tests {
         for (width, height) in [(80, 4), (30, 10), (200, 60), (1, 1), (10, 3)] {
             let lines = seen(&state(), width, height);
             assert_eq!(lines.len(), usize::from(height));
-            assert!("shibudb on port 10090".starts_with(&lines[0]), "{lines:?}");
+            assert!("shibudb on port 9090".starts_with(&lines[0]), "{lines:?}");
         }
         assert!(seen(&state(), 80, 4)[1].starts_with("active 150"));
     }
@@ -281,7 +255,7 @@ mod tests {
     #[test]
     fn the_bottom_line_asks_and_answers() {
         let bottom = |prompt| seen(&State { prompt, ..state() }, 80, 24).pop().unwrap();
-        assert_eq!(bottom(Prompt::Sure(Direction::Up)), " Raise the limit by 50? y / n");
+        assert_eq!(bottom(Prompt::Sure(Direction::Up)), " Raise the limit from 200 to 250? y / n");
         assert_eq!(
             bottom(Prompt::Asking(Direction::Down)),
             " asking the server to lower the limit by 50 ..."

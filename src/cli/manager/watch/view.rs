@@ -30,6 +30,7 @@ impl Drop for Screen {
 /// What the terminal says.
 pub(super) async fn run(
     api: &Api,
+    name: &str,
     first: Option<Look>,
     looks: impl Stream<Item = Result<Look, ApiError>> + Unpin,
 ) -> io::Result<()> {
@@ -40,7 +41,7 @@ pub(super) async fn run(
     let mut change = pin!(OptionFuture::from(None));
     let mut state = State { look: first.unwrap_or_default(), ..State::default() };
     loop {
-        screen.0.draw(|frame| draw::draw(&state, &api.place().to_string(), frame))?;
+        screen.0.draw(|frame| draw::draw(&state, name, frame))?;
         tokio::select! {
             event = keys.next() => match event.transpose()? {
                 None => return Ok(()),
