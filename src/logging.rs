@@ -5,6 +5,11 @@
 //! `SHIBUDB_REVISION` and `SHIBUDB_OUTCOME`, say. Events that scripts wait for carry a `MESSAGE_ID`
 //! ([`MESSAGE_IDS`]). Elsewhere they are lines on standard error, in colour only on a terminal.
 //!
+//! **The sentence says it all.** Fields are for programs: `journalctl` does not show them, and a line on standard
+//! error has none. So every sentence names who, what and why itself (`tests/log_sentences.rs` looks for that).
+//! What is written to the journal as plain text, before the log begins and by commands without a log, carries its
+//! [`Priority`], so that `journalctl -p err` finds it.
+//!
 //! An event's target, if it is one of [`MESSAGE_IDS`], is all that a room needs to know of this
 //! module. The manual page shibudb(1) documents the names and the ids.
 //!
@@ -17,7 +22,9 @@
 mod file;
 mod journal;
 mod panics;
+mod priority;
 mod queue;
+mod sentence;
 mod sink;
 mod writer;
 
@@ -33,21 +40,26 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
+pub use priority::{Priority, write};
+
+use priority::stderr_is_the_journal;
 use queue::Queue;
+use sentence::Sentence;
 use sink::Sink;
 
 /// Targets whose events carry a `MESSAGE_ID` in the journal, and the id.
-pub const MESSAGE_IDS: [(&str, &str); 4] = [
+pub const MESSAGE_IDS: [(&str, &str); 6] = [
     ("shibudb::limit::changed", "734c51646dca44dcb77eecd0a75cde3c"),
     ("shibudb::limit::refused", "014c00de7ce042ba82e05b4cb88d8bf1"),
     ("shibudb::rejections", "fe8d8a3f7f4d4821b565edfa9b17d34a"),
     ("shibudb::reload::failed", "78f550e9b7854994a58e65836e4fb056"),
+    ("shibudb::store::trouble", "85417a481001455f94deb3ce3e5fcb45"),
+    ("shibudb::audit", "6bcfafbc73984b9f81c67aa455ed229d"),
 ];
 
-/// Crates whose news is not the operator's, and the least important line of theirs that is. What
-/// notify meets it also tells its caller, who knows better what it means.
-const QUIET: [(&str, LevelFilter); 3] =
-    [("fjall", LevelFilter::WARN), ("lsm_tree", LevelFilter::WARN), ("notify", LevelFilter::OFF)];
+/// Crates whose lines are not the operator's unless they ask for `debug`. What these meet they also tell their
+/// caller, who knows better what it means: a full disk is none of the "possibly hardware-related" failures.
+const QUIET: [&str; 3] = ["fjall", "lsm_tree", "notify"];
 
 /// The log of this process; its level can change while it runs.
 #[derive(Debug, Clone)]
@@ -82,7 +94,8 @@ pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError
         registry.with(journal::Record::into(&queue)).try_init()?;
     } else {
         let lines = fmt::layer()
-            .with_writer(queue::Lines::of(&queue))
+            .fmt_fields(Sentence)
+            .with_writer(queue::Lines::of(&queue, stderr_is_the_journal()))
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false)
             // They would be printed by the thread that logs.
@@ -93,7 +106,7 @@ pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError
     }
     panics::log_them();
     if let Some(error) = unreachable {
-        tracing::warn!(error, "cannot reach the journal, so its fields are missing: {error}");
+        tracing::warn!(error, "cannot reach the journal, so entries have no fields: {error}");
     }
     Ok(Log { level, queue })
 }
@@ -102,7 +115,7 @@ impl Log {
     /// Changes the level.
     pub fn set_level(&self, level: LevelFilter) {
         if let Err(error) = self.level.reload(targets(level)) {
-            tracing::error!(%error, "the log level could not be changed");
+            tracing::error!(%error, "the log level stays as it was, since it could not be changed: {error}");
         }
     }
 
@@ -117,8 +130,18 @@ impl Log {
     }
 }
 
-/// Writes the last line of a process to standard error, and waits at most for `longest` until somebody takes it.
-pub fn print(line: String, longest: Duration) {
+/// Has panics that come before the log, or in a process without one, carry their priority where the journal reads
+/// standard error.
+pub fn mark_early_panics() {
+    if stderr_is_the_journal() {
+        panics::write_them();
+    }
+}
+
+/// Writes the error that a process ends with to standard error, and waits at most for `longest` until somebody
+/// takes it.
+pub fn print_error(message: impl std::fmt::Display, longest: Duration) {
+    let line = priority::as_read(Priority::Error, &format!("{message}\n"));
     let (done, is_done) = std::sync::mpsc::channel();
     let write = move || {
         // Without standard error there is nobody left to tell.
@@ -131,13 +154,6 @@ pub fn print(line: String, longest: Duration) {
 }
 
 fn targets(level: LevelFilter) -> Targets {
-    let quiet = |least: LevelFilter| if level < LevelFilter::DEBUG { level.min(least) } else { level };
-    Targets::new().with_default(level).with_targets(QUIET.map(|(name, least)| (name, quiet(least))))
-}
-
-/// Whether standard error is connected to the journal, as systemd.exec(5) says to find out: the
-/// variable names the stream's device and inode, since a child may have been given another stream.
-fn stderr_is_the_journal() -> bool {
-    let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
-    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    let quiet = if level < LevelFilter::DEBUG { LevelFilter::OFF } else { level };
+    Targets::new().with_default(level).with_targets(QUIET.map(|name| (name, quiet)))
 }

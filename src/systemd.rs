@@ -27,6 +27,8 @@ pub const PORT: &str = "X_SHIBUDB_PORT";
 pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
 /// The limit to begin with, likewise.
 pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
+/// Why that is not the configured one, likewise.
+pub const OTHER_LIMIT: &str = "X_SHIBUDB_OTHER_LIMIT";
 /// Why the start failed, likewise.
 pub const ERROR: &str = "X_SHIBUDB_ERROR";
 
@@ -44,7 +46,9 @@ pub fn keep(name: &str, listener: &TcpListener) {
             let message = Message::new(Kind::Keep, &[NotifyState::FdStore, NotifyState::FdName(name)]);
             notify::post(message.with(copy.into()));
         }
-        Err(error) => tracing::warn!(%error, name, "cannot have a socket kept for the next start: {error}"),
+        Err(error) => {
+            tracing::warn!(%error, name, "cannot have the socket {name} kept for the next start: {error}")
+        }
     }
 }
 
@@ -85,9 +89,12 @@ pub fn starting(status: &str, more_time: Option<Duration>) {
     notify::starting(one_line(status).into_owned(), more_time);
 }
 
-/// Everything is open and bound.
-pub fn ready(port: u16, management_port: u16, limit: u32, status: &str) {
-    let facts = format!("{PORT}={port}\n{MANAGEMENT_PORT}={management_port}\n{LIMIT}={limit}");
+/// Everything is open and bound. With the limit to begin with goes why it is not the configured one.
+pub fn ready(port: u16, management_port: u16, (limit, why): (u32, Option<String>), status: &str) {
+    let mut facts = format!("{PORT}={port}\n{MANAGEMENT_PORT}={management_port}\n{LIMIT}={limit}");
+    if let Some(why) = why {
+        facts = format!("{facts}\n{OTHER_LIMIT}={}", one_line(&why));
+    }
     let status = one_line(status);
     let state = [NotifyState::Custom(&facts), NotifyState::Status(&status), NotifyState::Ready];
     notify::post(Message::new(Kind::Ready, &state));
@@ -110,11 +117,13 @@ pub fn status(text: &str) {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify::post(Message::new(Kind::Reloading, &[NotifyState::Reloading, now])),
-        Err(error) => tracing::warn!(%error, "cannot tell systemd of the reload: no monotonic clock"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot tell systemd of the reload: there is no monotonic clock ({error})")
+        }
     }
 }
 
-/// The reload is over, whatever became of it; `problem` is why it changed nothing.
+/// The reload is over, whatever became of it; `problem` is why it changed nothing, or not everything.
 pub fn reloaded(problem: Option<&str>) {
     let message = match problem {
         None => Message::new(Kind::Reloaded, &[NotifyState::Ready]),

@@ -351,7 +351,8 @@ impl Watcher {
             self.writing = None;
             if !std::mem::replace(&mut self.warned, true) {
                 tracing::warn!(path = %self.path.display(), %error,
-                    "cannot watch the config file with inotify ({error}); looking at it every {LOOK:?} instead");
+                    "cannot watch the config file with inotify ({error}); looking at {} every {LOOK:?} instead",
+                    self.path.display());
             }
         }
         if other {

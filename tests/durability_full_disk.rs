@@ -64,6 +64,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
                 acknowledged.insert(key, number);
             };
             println!("round {round}: refused after {number}: {refusal}");
+            assert!(refusal.contains("the disk is full: No space left on device"), "{refusal}");
             // What the store had still had room for is taken by now.
             fs::write(disk.join("rest"), vec![1; 200 << 20]).ok();
             expect_all(&mut admin, &acknowledged);
@@ -76,6 +77,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             assert_eq!(answer["status"], "ERROR", "{answer}");
             server.login("admin", harness::PASSWORD);
             assert!(!server.log().contains("panicked"), "{}", server.log());
+            operators_are_told(&server);
 
             let killed = round % 2 == 1;
             if killed {
@@ -91,9 +93,20 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             }
             wait_until("writes come back", || admin.ask(&put("after", "1 "))["status"] == "OK");
             expect_all(&mut admin, &acknowledged);
+            wait_until("all is said to be well", || server.get("/health").body == HEALTHY);
+            assert_eq!(server.get("/config").json()["store"], json!({"state": "ok"}));
+            assert!(!String::from_utf8(server.manager("status").stdout).unwrap().contains("Store:"));
+            // Nobody has crashed, whatever the journal ends with; and nobody needs to look at the hardware.
+            let log = server.log();
+            assert!(!log.contains("crash") && !log.contains("hardware") && !log.contains("Os {"), "{log}");
+            if !killed {
+                assert!(log.contains("the store accepts writes again, after "), "{log}");
+            }
             if !killed {
                 // What was refused may be on the disk, until what is in force has been written over it.
-                server.wait_for_log("what is in force of an account that could not be changed is stored");
+                server.wait_for_log(
+                    "what is in force of the account zoe, which could not be changed, is stored",
+                );
                 server.kill();
                 server.start_again();
                 admin = server.admin();
@@ -109,6 +122,36 @@ fn a_full_disk_stops_writers_and_nobody_else() {
     });
 }
 
+const HEALTHY: &str = r#"{"status":"healthy","service":"shibudb"}"#;
+
+/// Wherever an operator looks, in our words.
+fn operators_are_told(server: &Server) {
+    const FULL: &str = "the disk is full";
+    wait_until("it is said", || server.get("/health").body == r#"{"status":"degraded","service":"shibudb"}"#);
+    let config = server.get("/config").json();
+    assert_eq!(config["store"]["state"], "disk_full");
+    let problem = config["store"]["problem"].as_str().unwrap();
+    assert!(
+        problem.starts_with(FULL) && problem.contains("writes are refused until there is room"),
+        "{problem}"
+    );
+    assert!(config["store"]["since"].is_string(), "{config}");
+    for words in ["status", "config", "health"] {
+        let said = String::from_utf8(server.manager(words).stdout).unwrap();
+        let line = said.lines().find(|line| line.starts_with("Store: ")).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains(problem) && line.contains(" (since "), "{line}");
+    }
+    let metrics = server.get("/metrics").body;
+    for sample in
+        ["shibudb_store_writable 0", "shibudb_store_disk_full 1", "shibudb_store_disk_size_bytes 2097"]
+    {
+        assert!(metrics.contains(&format!("\n{sample}")), "{sample}:\n{metrics}");
+    }
+    let told = server.wait_for_log("a write to the store in ");
+    assert!(told.contains(FULL) && told.contains("No space left on device"), "{told}");
+    assert!(told.contains("reads, logins and management go on"), "{told}");
+}
+
 /// Changes hold, and are stored, as room was kept for them; that they could not be recorded is told, and counted.
 fn operators_are_heard(server: &Server, limit: u32) {
     // Until the last block of the history file is full, too.
@@ -122,6 +165,9 @@ fn operators_are_heard(server: &Server, limit: u32) {
     let changes = server.get("/history?limit=1").json();
     assert_eq!(changes["changes"][0]["new"], limit);
     let told = server.wait_for_log("could not record a limit change in the history file");
-    assert!(told.contains("it is in force all the same") && told.contains(" lost=1"), "{told}");
+    assert!(
+        told.contains("it is in force all the same") && told.contains(" (records lost so far: 1)"),
+        "{told}"
+    );
     assert!(!server.log().contains("could not store the limit"), "{}", server.log());
 }

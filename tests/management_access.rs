@@ -243,7 +243,7 @@ fn the_socket_is_there_while_the_server_is_and_the_history_names_who_used_it() {
     assert_eq!(last["door"], "cli");
     assert_eq!(uid, rustix::process::geteuid().as_raw().to_string());
     pid.parse::<u32>().unwrap();
-    server.wait_for_log(&format!("actor={actor} "));
+    server.wait_for_log(&format!(" by {actor} through cli"));
 
     // A crash leaves the file; the next run takes its place.
     server.kill();
@@ -319,7 +319,7 @@ fn the_manager_reaches_a_server_that_listens_elsewhere() {
     let token = token.display();
     let output = server.manager(&format!("limit 70 --host 127.0.0.2 --token-file {token}"));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Connection limit updated to 70\n", "{output:?}");
-    server.wait_for_log("actor=127.0.0.");
+    server.wait_for_log("connection limit changed from 1000 to 70 by 127.0.0.");
 
     // In a domain that this machine need not know of.
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -123,11 +123,13 @@ impl Accounts {
                     Ok(()) => {
                         return tracing::info!(
                             username,
-                            "what is in force of an account that could not be changed is stored"
+                            "what is in force of the account {username}, which could not be changed, is stored"
                         );
                     }
                     Err(AccountError::Store(StoreError::Closed)) => return,
-                    Err(error) => tracing::debug!(%error, username, "an account is still not stored"),
+                    Err(error) => {
+                        tracing::debug!(%error, username, "the account {username} is still not stored: {error}")
+                    }
                 }
             }
         });

@@ -106,7 +106,7 @@ impl Accounts {
             // So it was made by a version that did not note it, or by a start that came to its end too early.
             // On a full disk there is an administrator all the same.
             if let Err(error) = self.note_admin().await {
-                tracing::warn!(%error, "it is not noted yet that this data directory has an administrator");
+                tracing::warn!(%error, "it is not noted yet that this data directory has an administrator: {error}");
             }
             return Ok(None);
         }

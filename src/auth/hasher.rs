@@ -192,7 +192,7 @@ impl Job {
 fn work(argon2: &Argon2<'_>, queue: &Queue) {
     // Not being nice is no reason not to work.
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-        tracing::debug!(%error, "cannot lower the priority of password hashing");
+        tracing::debug!(%error, "cannot lower the priority of password hashing: {error}");
     }
     let mut last = Lane::Login;
     while let Some((lane, job)) = queue.next(last) {

@@ -96,7 +96,7 @@ impl Accounts {
         }
         .await;
         if let Err(error) = renewed {
-            tracing::warn!(%error, username, "an imported password hash could not be renewed");
+            tracing::warn!(%error, username, "the imported password hash of {username} could not be renewed: {error}");
         }
     }
 }

@@ -116,12 +116,15 @@ impl Throttle {
         let since_last_line = std::mem::take(&mut state.unlogged);
         state.logged = Some(now);
         drop(state);
+        let slowed = failures > FREE;
+        let pace = if slowed { ", further ones from there are slowed" } else { "" };
         tracing::warn!(
             address = %peer,
             recent_failures = failures,
             since_last_line,
-            slowed = failures > FREE,
-            "failed logins",
+            slowed,
+            "failed login from {peer} ({failures} of late{pace}); {since_last_line} from all addresses since the last \
+             such line"
         );
     }
 

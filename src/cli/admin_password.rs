@@ -12,8 +12,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use super::colours::warning;
 use super::{EXIT_CONFIG, Failure, failed};
 use crate::daemon::AdminPassword;
+use crate::logging::{self, Priority};
 
 /// The variable.
 pub(super) const VARIABLE: &str = "SHIBUDB_ADMIN_PASSWORD";
@@ -57,12 +59,12 @@ pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> 
         hand_over(&mut command, &password)?;
         error = command.args(&rest).exec();
     }
-    writeln!(
-        io::stderr(),
-        "Warning: {VARIABLE} stays readable in the environment of this process, which could not start itself anew \
-         without it: {error}"
-    )
-    .ok();
+    let words = format!(
+        "{VARIABLE} stays readable in the environment of this process, which could not start itself anew without \
+         it: {error}"
+    );
+    // Without standard error there is nobody to warn.
+    logging::write(Priority::Warning, warning(words)).ok();
     parse(password.into_vec()).map(Some)
 }
 

@@ -10,15 +10,17 @@ mod lines;
 mod table;
 mod watch;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::colours::Colours;
+use crate::logging::{self, Priority};
 use crate::management::wire::{
-    ConfigReport, CurrentLimit, DEFAULT_HISTORY, Health, LONGEST_HISTORY, Message, SERVICE,
+    ConfigReport, CurrentLimit, DEFAULT_HISTORY, HEALTHY, Health, LONGEST_HISTORY, Message, ReloadReport,
+    SERVICE,
 };
 use crate::management::{Token, TokenError};
 use api::{Answer, Api, Place};
@@ -203,7 +205,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Some(warning) = warning {
         // The answer is what counts; without standard error there is nobody to warn.
-        writeln!(io::stderr(), "{}", super::colours::warning(warning)).ok();
+        logging::write(Priority::Warning, super::colours::warning(warning)).ok();
     }
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
@@ -251,7 +253,10 @@ async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Res
             if answer.value.service != SERVICE {
                 return Err(api.stranger());
             }
-            answer.print(json, lines::health)
+            let is_well = answer.value.status == HEALTHY;
+            let config = if is_well || json { None } else { api.get::<ConfigReport>("/config").await.ok() };
+            let config = config.map(|config| config.value);
+            answer.print(json, |health| lines::health(health, config.as_ref(), colours))
         }
         Question::History { count } => {
             let answer = api.get(&format!("/history?limit={count}")).await?;
@@ -266,7 +271,11 @@ async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Res
         }
         Question::Config => api.get("/config").await?.print(json, |report| lines::config(report, colours)),
         Question::Reload => {
-            let answer = api.post("/reload", None).await?;
+            let answer = api.post::<ReloadReport>("/reload", None).await?;
+            // What will not come by itself is for whoever asked to hear, and for a unit that reloads by this command.
+            if let Some(refused) = lines::refused_for_good(&answer.value) {
+                return Err(ApiError::Refused(refused));
+            }
             let warning = answer.warning();
             let text = answer.print(json, |report| lines::reload(report, colours));
             return Ok(Said { text, warning });

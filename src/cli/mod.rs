@@ -25,7 +25,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use colours::Colours;
 
 use crate::daemon::{self, BindError, Options, RunError};
-use crate::logging;
+use crate::logging::{self, Priority};
 use crate::private;
 use crate::signals::{self, Held};
 
@@ -123,7 +123,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|Failure { message, status }| {
         // Without standard error there is nobody left to tell; the status still tells.
-        writeln!(std::io::stderr(), "{}", colours::error(message)).ok();
+        logging::write(Priority::Error, colours::error(message)).ok();
         ExitCode::from(status)
     })
 }
@@ -131,6 +131,7 @@ pub fn main() -> ExitCode {
 fn run() -> Result<ExitCode, Failure> {
     // Before anything else, so that no signal kills a server that is only starting.
     let held = signals::hold().map_err(failed)?;
+    logging::mark_early_panics();
     private::set_umask();
     let (Cli { command }, held) = arguments(held)?;
     if let Command::Run(args) = command {
@@ -186,7 +187,7 @@ fn run_daemon(args: RunArgs, held: Held) -> Result<ExitCode, Failure> {
     Ok(match daemon::run(options, held) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            logging::print(format!("{}\n", colours::error(&error)), LAST_LINE);
+            logging::print_error(colours::error(&error), LAST_LINE);
             ExitCode::from(error.status())
         }
     })
@@ -229,7 +230,7 @@ fn say(text: impl std::fmt::Display) {
 
 /// Says something that is no result. Without standard error there is nobody to tell.
 fn tell(text: impl std::fmt::Display) {
-    writeln!(std::io::stderr(), "{text}").ok();
+    logging::write(Priority::Info, text).ok();
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use super::progress::Progress;
 use super::{EXIT_FAILED, Failure, StartArgs, admin_password, failed, say, tell};
 use crate::daemon::{self, FindError, Running, pid_file_path, runtime_dirs};
+use crate::names::shown;
 use crate::private;
 use crate::signals::{Endings, Held};
 use crate::systemd;
@@ -115,6 +116,9 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
                 begun.child.id(),
                 log_file.display()
             ));
+            if let Some(why) = facts.get(systemd::OTHER_LIMIT) {
+                say(format_args!("The limit is {}: {}", fact(systemd::LIMIT), shown(why)));
+            }
             Ok(())
         }
         Said::Failed { reason, status } => {

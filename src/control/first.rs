@@ -19,9 +19,12 @@ pub(super) fn stored(file: &OverrideFile) -> Result<Option<Override>, StartError
     };
     match file.set_aside() {
         Ok(aside) => tracing::error!(path = %file.path().display(), %error,
-            "the stored limit cannot be understood and is ignored; the file is now {}", aside.display()),
+            "the stored limit in {} cannot be understood and is ignored ({error}); the file is now {}",
+            file.path().display(), aside.display()),
         Err(aside) => tracing::error!(path = %file.path().display(), %error, aside = %aside,
-            "the stored limit cannot be understood and is ignored; the next one replaces it"),
+            "the stored limit in {} cannot be understood and is ignored ({error}); it cannot be set aside ({aside}), and \
+             the next one replaces it",
+            file.path().display()),
     }
     Ok(None)
 }
@@ -38,7 +41,11 @@ pub(super) fn override_to_begin_with(
     let (limit, base) = (stored.limit, standing.base);
     let Ceiling { connections: most, open_files } = ceiling;
     if !settings.persist {
-        tracing::info!(limit, base, "a stored limit of {limit} is dropped, since persist = false");
+        tracing::info!(
+            limit,
+            base,
+            "a stored limit of {limit} is dropped for the configured {base}, since persist = false"
+        );
         return None;
     }
     if stored.base != base {
@@ -60,8 +67,9 @@ pub(super) fn override_to_begin_with(
             base,
             ceiling = most,
             open_files,
-            "the stored limit of {limit} is more than this process can hold; starting with {most} and keeping it \
-             for a start that can (open-file limit {open_files}; raise LimitNOFILE= in the unit, or `ulimit -n`)"
+            "the stored limit of {limit} is more than this process can hold; starting with {most} and keeping it, in \
+             place of the configured {base}, for a start that can (open-file limit {open_files}; raise LimitNOFILE= \
+             in the unit, or `ulimit -n`)"
         );
     }
     Some(stored)
@@ -77,7 +85,7 @@ pub(super) fn warn_of_base_beyond(ceiling: Ceiling, base: u32, first: NonZeroU32
             ceiling = most,
             open_files,
             "max_connections = {base} is more than this process can hold; starting with {first} \
-             (open-file limit {open_files}; raise LimitNOFILE= in the unit, or `ulimit -n`)"
+             (it can hold {most}: open-file limit {open_files}; raise LimitNOFILE= in the unit, or `ulimit -n`)"
         );
     }
 }

@@ -116,6 +116,13 @@ pub enum LimitRefusal {
     ShuttingDown,
 }
 
+impl LimitRefusal {
+    /// Whether an edit of the config file that is refused like this is applied by itself later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Limiter { reason: Refusal::BelowActive { .. }, .. })
+    }
+}
+
 /// The most connections that this process can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ceiling {

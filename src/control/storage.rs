@@ -172,7 +172,10 @@ impl Storage {
                 self.shared.history.show(place, record);
             }
             let lost = self.shared.history.count_unwritten(1);
-            tracing::error!(lost, "too many records of limit changes wait for the disk: one was dropped");
+            tracing::error!(
+                lost,
+                "too many records of limit changes wait for the disk: one was dropped, {lost} so far"
+            );
             return Receipt(None);
         }
         let (reply, receipt) = oneshot::channel();
@@ -255,7 +258,8 @@ impl Shared {
     fn run(&self, file: &OverrideFile, mut history_file: HistoryFile) {
         if let Err(error) = file.keep_room() {
             tracing::warn!(path = %file.path().display(), %error,
-                "cannot keep room on the disk for a limit that is set at run time; a full disk may refuse it");
+                "cannot keep room in {} for a limit that is set at run time ({error}); a full disk may refuse it",
+                file.path().display());
         }
         self.rest(&mut self.lock());
         while let Some(Batch { override_, records }) = self.next() {
@@ -264,14 +268,17 @@ impl Shared {
             if let Err(error) = result {
                 let lost = self.history.count_unwritten((records.len() - written) as u64);
                 tracing::error!(path = %history_file.path().display(), %error, lost,
-                    "could not record a limit change in the history file; it is in force all the same");
+                    "could not record a limit change in the history file {}: {error}; it is in force all the same \
+                     (records lost so far: {lost})",
+                    history_file.path().display());
             }
             let told = self.finish(records.len(), written, tried);
             match told {
                 Some(Err(reason)) => tracing::error!(path = %file.path().display(), error = reason,
-                    "could not store the limit for the next start; it is in force until then"),
+                    "could not store the limit for the next start in {}: {reason}; it is in force until then",
+                    file.path().display()),
                 Some(Ok(())) => tracing::info!(path = %file.path().display(),
-                    "the limit is stored for the next start again"),
+                    "the limit is stored in {} for the next start again", file.path().display()),
                 None => {}
             }
         }

@@ -256,7 +256,7 @@ impl Worker {
             }
             Err(reason) => {
                 let refusal = self.refusal(reason);
-                let waits = matches!(reason, Refusal::BelowActive { .. });
+                let waits = refusal.may_pass();
                 let reason = in_few_words(&reason);
                 self.standing.send_modify(|standing| {
                     standing.refused_edit = Some(RefusedEdit { wanted: base, reason, waits });
@@ -278,7 +278,8 @@ impl Worker {
         tracing::info!(
             limit = wanted,
             active = applied.active,
-            "the limit of {wanted} in the config file, which was refused, can be had now"
+            "the limit of {wanted} in the config file, which was refused, can be had now: {} connections are active",
+            applied.active
         );
         let attempt = Attempt { door: Door::Config, actor: self.editor.clone(), wanted: Some(wanted.into()) };
         self.settled_on_base(&attempt, applied);
@@ -316,12 +317,13 @@ impl Worker {
         let revision = record.revision;
         self.history.count(attempt.door, true);
         let receipt = self.storage.record(self.history.place(), record, false);
-        tracing::info!(target: "shibudb::limit::changed", door = %attempt.door, actor = %attempt.actor,
-        old, new, active, revision, outcome = "applied",
-        "{}", match old {
-            Some(old) => format!("connection limit changed from {old} to {new}"),
-            None => format!("connection limit is {new}"),
-        });
+        let Attempt { door, actor, .. } = attempt;
+        let sentence = match old {
+            Some(old) => format!("connection limit changed from {old} to {new} by {actor} through {door}"),
+            None => format!("connection limit is {new} at {door} ({actor})"),
+        };
+        tracing::info!(target: "shibudb::limit::changed", %door, %actor, old, new, active, revision,
+            outcome = "applied", "{sentence}");
         (LimitChange { revision, old: applied.old, new, active, stored: Stored::NOTHING }, receipt)
     }
 
@@ -343,9 +345,11 @@ impl Worker {
         let counted = self.refusals.count(like, record, Instant::now(), || self.history.place());
         self.history.show(counted.place, counted.record.clone());
         let receipt = counted.write.then(|| self.write(counted));
-        tracing::warn!(target: "shibudb::limit::refused", door = %attempt.door, actor = %attempt.actor,
-            old, wanted = attempt.wanted, active, revision, outcome = "refused", reason,
-            "connection limit not changed: {reason}");
+        let Attempt { door, actor, wanted } = attempt;
+        let to = wanted.map(|wanted| format!(" to {wanted}")).unwrap_or_default();
+        tracing::warn!(target: "shibudb::limit::refused", %door, %actor, old, wanted, active, revision,
+            outcome = "refused", reason,
+            "connection limit not changed from {old}{to} by {actor} through {door}: {reason}");
         receipt
     }
 

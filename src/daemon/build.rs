@@ -38,7 +38,8 @@ pub(super) struct Built {
     pub(super) management_places: Places,
     pub(super) store: Store,
     pub(super) accounts: Accounts,
-    pub(super) first_admin: Option<PreparedAdmin>,
+    /// The account to be created, and where its password comes from.
+    pub(super) first_admin: Option<(PreparedAdmin, Option<&'static str>)>,
     pub(super) control: Control,
     pub(super) limiter: Limiter,
     /// The last hour, as far as an earlier process has seen it.
@@ -151,7 +152,8 @@ async fn first_admin(
     accounts: &Accounts,
     of_environment: Option<AdminPassword>,
     data_dir: &Path,
-) -> Result<Option<PreparedAdmin>, RunError> {
+) -> Result<Option<(PreparedAdmin, Option<&'static str>)>, RunError> {
+    let in_environment = of_environment.as_ref().is_some_and(|AdminPassword(password)| !password.is_empty());
     let given = match given_password(of_environment) {
         Err(problem) if accounts.is_empty() => return Err(RunError::Config(problem)),
         Err(problem) => {
@@ -161,18 +163,31 @@ async fn first_admin(
         Ok(given) => given,
     };
     let password = given.as_ref().map(|given| given.password.as_str());
-    accounts.prepare_admin(password, data_dir).await.map_err(|error| match (error, given) {
-        (FirstAdminError::Account(problem @ AccountError::InvalidPassword(_)), Some(given)) => {
-            RunError::Config(format!("{}: the {problem}", given.source))
-        }
-        (error, _) => error.into(),
-    })
+    let prepared =
+        accounts.prepare_admin(password, data_dir).await.map_err(|error| match (error, given.as_ref()) {
+            (FirstAdminError::Account(problem @ AccountError::InvalidPassword(_)), Some(given)) => {
+                RunError::Config(format!("{}: the {problem}", given.source))
+            }
+            (error, _) => error.into(),
+        })?;
+    if let (Some(_), Some(GivenPassword { giver: OF_CREDENTIAL, source, .. })) = (&prepared, &given)
+        && in_environment
+    {
+        tracing::warn!("the password of the account admin is that of {source}; {OF_ENVIRONMENT} is ignored");
+    }
+    Ok(prepared.map(|admin| (admin, given.map(|given| given.giver))))
 }
+
+/// Who gives the administrator's first password.
+const OF_CREDENTIAL: &str = "the credential shibudb.admin-password";
+const OF_ENVIRONMENT: &str = "the environment variable SHIBUDB_ADMIN_PASSWORD";
 
 /// The administrator's first password.
 struct GivenPassword {
     password: String,
-    /// Who gives it, in words.
+    /// [`OF_CREDENTIAL`] or [`OF_ENVIRONMENT`].
+    giver: &'static str,
+    /// The same with the place where it is to be found.
     source: String,
 }
 
@@ -181,7 +196,7 @@ struct GivenPassword {
 fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenPassword>, String> {
     if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(ADMIN_CREDENTIAL);
-        let source = format!("the credential {ADMIN_CREDENTIAL} ({})", path.display());
+        let source = format!("{OF_CREDENTIAL} ({})", path.display());
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = String::from_utf8(bytes).map_err(|_| format!("{source} is not UTF-8"))?;
@@ -192,7 +207,7 @@ fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenP
                          or do without the credential to have one made up"
                     ));
                 }
-                return Ok(Some(GivenPassword { password, source }));
+                return Ok(Some(GivenPassword { password, giver: OF_CREDENTIAL, source }));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("cannot read {source}: {error}")),
@@ -203,7 +218,7 @@ fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenP
     else {
         return Ok(None);
     };
-    Ok(Some(GivenPassword { password, source: "the environment variable SHIBUDB_ADMIN_PASSWORD".to_owned() }))
+    Ok(Some(GivenPassword { password, giver: OF_ENVIRONMENT, source: OF_ENVIRONMENT.to_owned() }))
 }
 
 /// Makes a directory, and those above it, for nobody but this user: stored data is not the whole

@@ -44,7 +44,7 @@ pub(crate) fn shares() -> Shares {
         match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
             Ok(()) => wanted,
             Err(error) => {
-                tracing::warn!(%error, soft, wanted, "cannot raise the open-file limit from {soft} to {wanted}");
+                tracing::warn!(%error, soft, wanted, "cannot raise the open-file limit from {soft} to {wanted}: {error}");
                 soft
             }
         }

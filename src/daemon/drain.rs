@@ -40,7 +40,7 @@ pub(super) async fn drain(
                             "{} connections were not done within {timeout:?} and were cut off", drained.cut);
                     }
                     Ok(_) => tracing::info!("all connections are done"),
-                    Err(error) => tracing::error!(%error, "draining failed"),
+                    Err(error) => tracing::error!(%error, "draining failed: {error}"),
                 }
                 return Ended { at_once: false };
             }

@@ -27,6 +27,7 @@ mod run;
 mod settings;
 mod starting;
 mod startup;
+mod store_state;
 mod tasks;
 mod trouble;
 mod unix_socket;

@@ -124,7 +124,8 @@ impl Drop for PidFile {
         let removed = private::is_at(&self.lock, &self.path)
             .and_then(|ours| if ours { fs::remove_file(&self.path) } else { Ok(()) });
         if let Err(error) = removed {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the PID file");
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "cannot remove the PID file {path}: {error}");
         }
     }
 }

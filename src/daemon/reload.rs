@@ -200,10 +200,15 @@ impl Reloader {
         match &result {
             Ok(reloaded) => tell(reloaded, door, &actor),
             Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,
-                "the config file was not applied, the settings stay as they are: {error}"),
+                "the config file was not applied, the settings stay as they are ({}): {error}",
+                occasion(door, &actor)),
         }
         // Also after a failure: systemd would wait for it otherwise.
-        systemd::reloaded(result.as_ref().err().map(usage::problem).as_deref());
+        let told = match &result {
+            Err(error) => Some(usage::problem(error)),
+            Ok(_) => self.control.standing().refused_edit.as_ref().map(usage::refused),
+        };
+        systemd::reloaded(told.as_deref());
         result
     }
 
@@ -264,6 +269,11 @@ impl Loaded {
         self.command_line.port = self.command_line.port.map(|_| port);
     }
 
+    /// Whether there is a config file, or was when it was read last.
+    pub(crate) fn has_file(&self) -> bool {
+        !(self.may_be_absent() && self.text.as_ref().is_ok_and(Vec::is_empty))
+    }
+
     fn may_be_absent(&self) -> bool {
         self.command_line.config.is_none() && self.file.set.is_empty()
     }
@@ -272,12 +282,22 @@ impl Loaded {
 /// What waits for a restart is told when it is news; `GET /config` shows it always.
 fn tell(reloaded: &Reloaded, door: Door, actor: &Actor) {
     let list = |changes: &[Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let occasion = occasion(door, actor);
     if reloaded.changed.is_empty() {
-        tracing::info!(%door, %actor, "config file read again");
+        tracing::info!(%door, %actor, "config file read again ({occasion})");
     } else {
-        tracing::info!(%door, %actor, "config file read again: {}", list(&reloaded.changed));
+        tracing::info!(%door, %actor, "config file read again ({occasion}): {}", list(&reloaded.changed));
     }
     if !reloaded.waiting.is_empty() && reloaded.waiting_is_news {
-        tracing::warn!(%door, %actor, "these settings wait for a restart: {}", list(&reloaded.waiting));
+        tracing::warn!(%door, %actor, "these settings wait for a restart: {} ({occasion})",
+            list(&reloaded.waiting));
+    }
+}
+
+/// Why the files were read again, in words.
+fn occasion(door: Door, actor: &Actor) -> String {
+    match actor {
+        Actor::File(path) => format!("an edit of {}, found through {door}", path.display()),
+        asked => format!("as asked by {asked} through {door}"),
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn reload(
                 ConfigureOutcome::Refused { wanted, refusal } => refused.push(wire::RefusedSetting {
                     key: Key::MaxConnections.name().into(),
                     value: wanted.into(),
+                    waits: refusal.may_pass(),
                     reason: refusal.to_string(),
                 }),
             }

@@ -19,12 +19,15 @@ use super::files::Files;
 use super::follow::follow;
 use super::pid_file::PidFile;
 use super::published::Published;
-use super::reload::Reloader;
+use super::reload::{Loaded, Reloader};
 use super::startup::{self, Start};
+use super::store_state::StoreWatch;
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, bounded, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
+use crate::control::{Override, Standing};
+use crate::limiter::Limiter;
 use crate::logging::Log;
 use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
@@ -48,6 +51,9 @@ const SERIES_GRACE: Duration = Duration::from_secs(1);
 /// How long closing the store may take, and how long if the daemon was told to stop at once.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 const CLOSE_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The target of administrative acts.
+const AUDIT: &str = "shibudb::audit";
 
 /// How many wishes to read the config file again may wait.
 const RELOADS: usize = 16;
@@ -101,6 +107,7 @@ async fn serve(
 ) -> Result<(), RunError> {
     let (address, management_address) =
         (local(&built.listeners.clients)?, local(&built.listeners.management)?);
+    let settings_from = settings_from(&built.loaded);
     let files =
         Files::follow(&built.loaded).map_err(|error| RunError::System("follow the config file", error))?;
     let reloader = Reloader::new(built.loaded, built.control.clone(), built.log.clone());
@@ -135,11 +142,13 @@ async fn serve(
     let (recorder, series) = series::series(built.past);
     let keeper = Keeper::start(&built.data_dir, series.clone())
         .map_err(|error| RunError::System("start a thread", error))?;
+    let store_watch = StoreWatch::new(built.store.clone());
     let api = Management {
         limiter: built.limiter.clone(),
         control: built.control.clone(),
         reload: reload_door,
         config: published.config_report.subscribe(),
+        store: store_watch.subscribe(),
         token: published.token.subscribe(),
         denials,
         metrics: Arc::new(metrics),
@@ -159,7 +168,8 @@ async fn serve(
     let status = usage::status(snapshot);
     let usage = usage::watch(
         built.limiter.clone(),
-        built.store.clone(),
+        built.control.clone(),
+        store_watch,
         settings.clone(),
         recorder,
         status.clone(),
@@ -167,9 +177,14 @@ async fn serve(
     );
     tasks.spawn("usage", usage);
 
-    tracing::info!(%address, management = %management_address, limit = snapshot.limit,
-        "ready: clients on {address}, management on {management_address}, limit {}", snapshot.limit);
-    systemd::ready(address.port(), management_address.port(), snapshot.limit, &status);
+    let other_limit = other_limit(&built.control.standing(), &built.limiter, address.port());
+    let (version, data_dir) = (env!("CARGO_PKG_VERSION"), built.data_dir.display());
+    let why = other_limit.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    tracing::info!(%address, management = %management_address, limit = snapshot.limit, version,
+        config = settings_from, %data_dir,
+        "ready: clients on {address}, management on {management_address}, limit {}{why}; shibudb {version}, \
+         {settings_from}, data in {data_dir}", snapshot.limit);
+    systemd::ready(address.port(), management_address.port(), (snapshot.limit, other_limit), &status);
 
     // Not a task: while draining there is nothing left to prove.
     let watchdog = watchdog::run(server.prober());
@@ -198,11 +213,40 @@ async fn serve(
     result
 }
 
+/// Where the settings come from, in words.
+fn settings_from(loaded: &Loaded) -> String {
+    let path = loaded.path.display();
+    if loaded.has_file() {
+        format!("config file {path}")
+    } else {
+        format!("no config file ({path} is not there)")
+    }
+}
+
+/// Why the limit is not the configured one, in words; `None` if it is.
+fn other_limit(standing: &Standing, limiter: &Limiter, port: u16) -> Option<String> {
+    let (base, limit) = (standing.base, limiter.snapshot().limit);
+    if base == limit {
+        return None;
+    }
+    Some(match &standing.override_ {
+        Some(Override { limit: set, actor, door, .. }) if *set != limit => format!(
+            "{set} was set by {actor} through {door} before this start, in place of the configured {base}, and this \
+             process can hold at most {limit}"
+        ),
+        Some(Override { actor, door, .. }) => format!(
+            "set by {actor} through {door} before this start, in place of the configured {base}; `shibudb manager \
+             {port} reset` goes back"
+        ),
+        None => format!("configured are {base}, and this process can hold at most {}", limiter.ceiling()),
+    })
+}
+
 /// Closes the store, on a thread of its own: its disk may not answer. What was acknowledged is safe without.
 fn close(store: Store, longest: Duration) {
     match bounded::within(longest, move || store.close()) {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::error!(%error, "the store could not be closed in good order"),
+        Some(Err(error)) => tracing::error!(%error, "the store could not be closed in good order: {error}"),
         None => tracing::error!(
             "the store could not be closed within {longest:?}: its disk does not answer. \
              What was synced is safe; with durability = \"1s\" the last second may be lost"
@@ -224,15 +268,19 @@ fn management_listeners(
 }
 
 /// Creates the first admin. Only logins wait for that.
-async fn first_admin_task(prepared: Option<PreparedAdmin>) {
-    if let Some(admin) = prepared {
+async fn first_admin_task(prepared: Option<(PreparedAdmin, Option<&'static str>)>) {
+    if let Some((admin, giver)) = prepared {
         match admin.create().await {
             Ok(FirstAdmin::NotNeeded) => {}
             Ok(FirstAdmin::Given) => {
-                tracing::info!("created the account admin with the password that was given");
+                let giver = giver.unwrap_or("whoever started the server");
+                tracing::info!(target: AUDIT, act = "user_created", object = "admin", giver, outcome = "done",
+                    "created the account admin with the password of {giver}");
             }
-            Ok(FirstAdmin::Written(path)) => tracing::info!(path = %path.display(),
-                "created the account admin; its password is in {}", path.display()),
+            Ok(FirstAdmin::Written(path)) => {
+                tracing::info!(target: AUDIT, act = "user_created", object = "admin",
+                path = %path.display(), outcome = "done", "created the account admin; its password is in {}", path.display())
+            }
             Err(error) => {
                 tracing::error!(%error, "{error}");
                 return;
@@ -246,7 +294,7 @@ async fn management_task(listeners: Vec<Listener>, api: Management, over: Cancel
     let serving =
         listeners.into_iter().map(|listener| management::serve(listener, api.clone(), over.clone()));
     if let Err(error) = try_join_all(serving).await {
-        tracing::error!(%error, "the management API cannot go on");
+        tracing::error!(%error, "the management API cannot go on: {error}");
     }
 }
 

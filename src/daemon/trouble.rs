@@ -56,7 +56,6 @@ impl Reloader {
             (loaded.running.management.token_file.clone().unwrap_or_default(), loaded.problems.token.clone())
         };
         let path = path.display();
-        let door = Door::Config;
         match reading {
             Ok(token) => {
                 let is_new = self.loaded.borrow().token.as_ref() != Some(token);
@@ -64,17 +63,17 @@ impl Reloader {
                     return;
                 }
                 if is_new {
-                    tracing::info!(%door, actor = %path, "the token of the management API is another one now, as \
+                    tracing::info!(door = %Door::Config, actor = %path, "the token of the management API is another one now, as \
                         token file {path} says; the one before is refused from now on");
                 } else {
-                    tracing::info!(%door, actor = %path, "token file {path} can be used again");
+                    tracing::info!(door = %Door::Config, actor = %path, "token file {path} can be used again");
                 }
                 self.loaded.send_modify(|loaded| {
                     loaded.token = Some(token.clone());
                     loaded.problems.token = None;
                     if let Some(last) = loaded.last_reload.as_mut().filter(|last| last.token_failed) {
-                        *last =
-                            LastReload { time: Timestamp::now(), door, result: Ok(()), token_failed: false };
+                        let (time, door) = (Timestamp::now(), Door::Config);
+                        *last = LastReload { time, door, result: Ok(()), token_failed: false };
                     }
                 });
             }
@@ -83,7 +82,7 @@ impl Reloader {
                 if problem.is_some_and(|problem| problem.what == what) {
                     return;
                 }
-                tracing::error!(target: "shibudb::reload::failed", %door, actor = %path,
+                tracing::error!(target: "shibudb::reload::failed", door = %Door::Config, actor = %path,
                     "the token of the management API stays as it was: {what}");
                 let problem = Problem { since: Timestamp::now(), what };
                 self.loaded.send_modify(|loaded| loaded.problems.token = Some(problem));

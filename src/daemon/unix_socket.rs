@@ -72,7 +72,8 @@ impl Drop for SocketFile {
             Err(io::Error::new(io::ErrorKind::TimedOut, words))
         });
         if let Err(error) = removed {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the management socket");
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "cannot remove the management socket {path}: {error}");
         }
     }
 }

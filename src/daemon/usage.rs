@@ -11,17 +11,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Loaded;
+use super::store_state::StoreWatch;
 use super::trouble::Problem;
+use crate::config::{Change, Difference};
+use crate::control::{Control, RefusedEdit};
 use crate::limiter::{Limiter, Snapshot};
 use crate::series::{Recorder, Sample};
-use crate::store::Store;
 use crate::systemd;
 
 /// How often usage is looked at; also the most often that the status changes.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How long one call to the disk may take before it counts as not answering.
-const SILENT_DISK: Duration = Duration::from_secs(5);
 
 /// How far usage must fall below the threshold before the warning is taken back, in percent of the limit.
 const BACK_OFF: f64 = 10.0;
@@ -56,30 +55,6 @@ impl Alarm {
     }
 }
 
-/// Whether the data disk answers, as the log was last told.
-#[derive(Debug, Default)]
-struct Disk {
-    silent: bool,
-}
-
-impl Disk {
-    /// Looks at how long a call to the disk has taken. Logs when the disk stops answering and when it answers again.
-    /// For how many seconds it has not answered, if that is long.
-    fn look(&mut self, waits: Option<Duration>) -> Option<u64> {
-        let silent = waits.filter(|waits| *waits >= SILENT_DISK).map(|waits| waits.as_secs());
-        match silent {
-            Some(seconds) if !std::mem::replace(&mut self.silent, true) => tracing::error!(
-                seconds,
-                "the data disk has not answered for {seconds} s: writes wait for it; reads of what is in memory, \
-                 logins and management go on"
-            ),
-            None if std::mem::take(&mut self.silent) => tracing::info!("the data disk answers again"),
-            _ => {}
-        }
-        silent
-    }
-}
-
 /// The status line of `systemctl status`.
 pub(crate) fn status(snapshot: Snapshot) -> String {
     let Snapshot { limit, active } = snapshot;
@@ -100,6 +75,18 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
     format!("config not applied: {error}")
 }
 
+/// What it says of a limit in the config file that was refused.
+pub(crate) fn refused(RefusedEdit { wanted, reason, waits }: &RefusedEdit) -> String {
+    let until = if *waits { ", and applied when it can be had" } else { "" };
+    format!("max_connections = {wanted} of the config file is refused: {reason}{until}")
+}
+
+/// What it says of settings that wait.
+fn waiting(settings: &[Change]) -> Option<String> {
+    let names: Vec<_> = settings.iter().map(|change| change.key.name()).collect();
+    (!names.is_empty()).then(|| format!("waiting for a restart: {}", names.join(", ")))
+}
+
 /// Watches usage for as long as the daemon runs, and records it. What the last reload left behind is shown
 /// too.
 ///
@@ -107,14 +94,14 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
 /// reload, which may have put its failure in that place.
 pub(crate) async fn watch(
     limiter: Limiter,
-    store: Store,
+    control: Control,
+    mut store: StoreWatch,
     loaded: watch::Receiver<Loaded>,
     mut series: Recorder,
     mut shown: String,
     drain: CancellationToken,
 ) {
     let mut alarm = Alarm::default();
-    let mut disk = Disk::default();
     let mut shown_after = None;
     series.record(Sample::take(&limiter, Timestamp::now()));
     // In the middle of each second, so that a tick that comes a little early or late is still in its own.
@@ -124,14 +111,18 @@ pub(crate) async fn watch(
         ticks.tick().await;
         series.record(Sample::take(&limiter, Timestamp::now()));
         let snapshot = limiter.snapshot();
+        let standing = control.standing();
         let (threshold, last_reload, troubled) = {
             let loaded = loaded.borrow();
             let problem = |(path, problem): (&Path, Problem)| format!("{}: {}", path.display(), problem.what);
-            let troubled: Vec<_> = loaded.troubled_files().into_iter().map(problem).collect();
+            let troubled = loaded.troubled_files().into_iter().map(problem);
+            let troubled = troubled.chain(standing.refused_edit.as_ref().map(refused));
+            let waiting = waiting(&Difference::between(&loaded.running, &loaded.wanted).restart);
+            let troubled: Vec<_> = troubled.chain(waiting).collect();
             (loaded.running.limits.warn_percent, loaded.last_reload.clone(), troubled)
         };
         tell(alarm.look(snapshot.usage_percentage(), threshold), snapshot, threshold);
-        let disk = disk.look(store.waits_for_disk());
+        let store = store.look();
         let mut status = match last_reload.as_ref().and_then(|last| last.result.as_ref().err()) {
             _ if drain.is_cancelled() => draining(snapshot),
             Some(error) => format!("{}; {}", status(snapshot), problem(error)),
@@ -140,8 +131,8 @@ pub(crate) async fn watch(
         for trouble in troubled {
             status = format!("{status}; {trouble}");
         }
-        if let Some(seconds) = disk {
-            status = format!("{status}; the data disk has not answered for {seconds} s");
+        if let Some(trouble) = store {
+            status = format!("{status}; {trouble}");
         }
         if status != shown || last_reload != shown_after {
             systemd::status(&status);

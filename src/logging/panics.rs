@@ -5,6 +5,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+use super::priority::{self, Priority};
+
 /// The target of these events. The queue has room for them when it has none for others.
 pub(super) const TARGET: &str = "shibudb::panic";
 
@@ -13,11 +15,26 @@ pub(super) fn log_them() {
     panic::set_hook(Box::new(log));
 }
 
+/// From now on, in a process without a log, panics are written as errors.
+pub(super) fn write_them() {
+    panic::set_hook(Box::new(|panic| {
+        let (thread, location, message) = (thread::current(), location(panic), message(panic.payload()));
+        let thread = thread.name().unwrap_or("<unnamed>");
+        let words = format!("thread '{thread}' panicked at {location}: {message}");
+        // Without standard error there is nobody left to tell.
+        priority::write(Priority::Error, words).ok();
+    }));
+}
+
+fn location(panic: &PanicHookInfo<'_>) -> String {
+    panic.location().map(ToString::to_string).unwrap_or_default()
+}
+
 fn log(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let thread = thread.name().unwrap_or("<unnamed>");
     let message = message(panic.payload());
-    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let location = location(panic);
     // Taken only if RUST_BACKTRACE asks for it.
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::journal::Recorded;
 use super::panics;
+use super::priority::Priority;
 
 /// The most lines that may wait, and the most bytes. Minutes of a busy server's log, and little of its memory.
 const LINES: usize = 4096;
@@ -189,17 +190,22 @@ impl Queue {
 }
 
 /// Puts each line that is written into the queue.
-pub(super) struct Lines(Arc<Queue>);
+pub(super) struct Lines {
+    queue: Arc<Queue>,
+    /// Whether lines begin with their priority.
+    with_priority: bool,
+}
 
 /// A line to be.
 pub(super) struct Line<'a> {
     queue: &'a Queue,
     room: Room,
+    priority: Option<Priority>,
 }
 
 impl Lines {
-    pub(super) fn of(queue: &Arc<Queue>) -> Self {
-        Self(Arc::clone(queue))
+    pub(super) fn of(queue: &Arc<Queue>, with_priority: bool) -> Self {
+        Self { queue: Arc::clone(queue), with_priority }
     }
 }
 
@@ -207,18 +213,23 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: &self.0, room: Room::Ordinary }
+        Line { queue: &self.queue, room: Room::Ordinary, priority: None }
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<'a> {
-        Line { queue: &self.0, room: Room::of(event) }
+        let priority = self.with_priority.then(|| Priority::of(*event.level()));
+        Line { queue: &self.queue, room: Room::of(event), priority }
     }
 }
 
 impl io::Write for Line<'_> {
     /// Of a whole line, which is how the formatter writes it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.queue.add(Entry::Line(line.into()), self.room);
+        let entry = match self.priority {
+            Some(priority) => priority.before_each_line(&String::from_utf8_lossy(line)).into_bytes().into(),
+            None => line.into(),
+        };
+        self.queue.add(Entry::Line(entry), self.room);
         Ok(line.len())
     }
 

@@ -37,6 +37,7 @@ struct Feed {
     following: Following,
     samples: watch::Receiver<Option<Sample>>,
     config: watch::Receiver<Arc<wire::LoadedConfig>>,
+    store: watch::Receiver<wire::StoreReport>,
     tokens: watch::Receiver<Option<Token>>,
     /// The token in force when the client was let in.
     token: Option<Token>,
@@ -71,12 +72,13 @@ pub(super) async fn read(
 
 impl Feed {
     fn new(api: Management, streaming: Streaming) -> Self {
-        let Management { control, series, mut config, token: mut tokens, .. } = api;
+        let Management { control, series, mut config, mut store, token: mut tokens, .. } = api;
         config.mark_unchanged();
+        store.mark_unchanged();
         let token = tokens.borrow_and_update().clone();
         let mut samples = series.latest();
         samples.mark_changed();
-        Self { streaming, following: control.follow(), control, samples, config, tokens, token }
+        Self { streaming, following: control.follow(), control, samples, config, store, tokens, token }
     }
 
     /// The next event; `None` when there is to be no other.
@@ -98,6 +100,10 @@ impl Feed {
                     News::Standing => self.config_event(),
                 },
                 changed = self.config.changed() => {
+                    changed.ok()?;
+                    return self.config_event();
+                }
+                changed = self.store.changed() => {
                     changed.ok()?;
                     return self.config_event();
                 }

@@ -94,6 +94,8 @@ pub struct Management {
     pub reload: ReloadDoor,
     /// The configuration as the daemon last published it.
     pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
+    /// How the store is doing.
+    pub store: watch::Receiver<wire::StoreReport>,
     /// What clients have to send, if anything.
     pub token: watch::Receiver<Option<Token>>,
     /// Told of every request without the right token.

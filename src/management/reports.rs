@@ -6,8 +6,8 @@ use axum::extract::State;
 use super::failure::ApiError;
 use super::query::{Parameters, number};
 use super::wire::{
-    ConfigReport, DEFAULT_HISTORY, Health, History, HistoryEntry, LIMIT_KEY, LONGEST_HISTORY, LimitReport,
-    Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
+    ConfigReport, DEFAULT_HISTORY, DEGRADED, HEALTHY, Health, History, HistoryEntry, LIMIT_KEY,
+    LONGEST_HISTORY, LimitReport, Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
 };
 use super::{Management, wire};
 use crate::control::{self, BaseSource, Record, Standing};
@@ -17,10 +17,12 @@ use crate::control::{self, BaseSource, Record, Standing};
     get,
     path = "/health",
     security(()),
-    responses((status = 200, description = "It is.", body = Health))
+    responses((status = 200, description = "It serves; its status says whether it takes writes.", body = Health))
 )]
-pub(super) async fn health() -> Json<Health> {
-    Json(Health { status: "healthy".into(), service: SERVICE.into() })
+pub(super) async fn health(State(api): State<Management>) -> Json<Health> {
+    // It serves in any case: to start it again would make no room on a disk.
+    let status = if api.store.borrow().is_ok() { HEALTHY } else { DEGRADED };
+    Json(Health { status: status.into(), service: SERVICE.into() })
 }
 
 /// How much of the limit is in use.
@@ -76,7 +78,8 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
         setting.pending = limit.refused.as_ref().map(|refused| refused.limit.into());
     }
     let wire::LoadedConfig { file, last_reload, troubled_files, .. } = (*loaded).clone();
-    Json(ConfigReport { file, limit, settings, last_reload, troubled_files })
+    let store = api.store.borrow().clone();
+    Json(ConfigReport { file, limit, settings, last_reload, troubled_files, store })
 }
 
 /// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an

@@ -83,7 +83,7 @@ pub async fn serve(
                 Err(error) if is_shortage(&error) => {
                     if !short {
                         short = true;
-                        tracing::warn!(%error, "the management API cannot accept connections; trying again");
+                        tracing::warn!(%error, "the management API cannot accept connections ({error}); trying again");
                     }
                     sleep(PAUSE).await;
                 }
@@ -108,7 +108,7 @@ pub async fn serve(
 async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown: CancellationToken) {
     let (stream, caller) = match accepted.introduce() {
         Ok(introduced) => introduced,
-        Err(error) => return tracing::debug!(%error, "a management connection was gone at once"),
+        Err(error) => return tracing::debug!(%error, "a management connection was gone at once: {error}"),
     };
     let begun = Arc::new(Notify::new());
     let stream = Courtesy::new(Patience::new(stream, REQUEST_TIME));
@@ -130,12 +130,13 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
             }
             begun = timeout(REQUEST_TIME, begun.notified()) => if begun.is_err() && !streams.is_streaming() {
                 let actor = caller.actor();
-                return tracing::debug!(%actor, "a management client that does not take its answer is cut off");
+                return tracing::debug!(%actor, "the management client {actor} does not take its answer and is cut off");
             },
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(actor = %caller.actor(), %error, "a management connection ended with an error");
+        let actor = caller.actor();
+        tracing::debug!(%actor, %error, "the management connection of {actor} ended with an error: {error}");
     }
 }
 
@@ -183,7 +184,7 @@ fn head_too_long() -> Response {
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "answering a management request failed");
+        tracing::error!(%error, "answering a management request failed: {error}");
     }
 }
 

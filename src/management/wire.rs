@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 mod config;
 mod connections;
 mod series;
+mod store;
 
 pub use config::{
     ChangedSetting, ConfigReport, LastReload, LimitReport, LoadedConfig, Override, RefusedEdit,
@@ -22,6 +23,8 @@ pub use connections::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
     MOST_CONNECTIONS, PeerTotal, RejectedPeer, Rejections, UserTotal,
 };
+
+pub use store::{StoreReport, StoreState};
 
 pub use series::{LONGEST_SERIES, Missed, Revision, Sample, Series};
 
@@ -41,6 +44,11 @@ pub const RECORDED_HEADER: &str = "shibudb-recorded";
 
 /// The one value of [`STORED_HEADER`] and [`RECORDED_HEADER`].
 pub const NO: &str = "false";
+
+/// The statuses that [`Health`] knows.
+pub const HEALTHY: &str = "healthy";
+/// The store does not take writes.
+pub const DEGRADED: &str = "degraded";
 
 /// The service that [`Health`] names.
 pub const SERVICE: &str = "shibudb";
@@ -101,7 +109,8 @@ pub struct Failure {
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `healthy`; a server that is not does not answer.
+    /// `healthy`, or `degraded` while the store does not take writes: `GET /config` says why. A server that serves
+    /// nobody does not answer.
     pub status: String,
     /// [`SERVICE`].
     pub service: String,

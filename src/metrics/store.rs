@@ -7,7 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
 
 use super::{counter, gauge};
-use crate::store::Store;
+use crate::store::{Disk, Store};
 
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -30,6 +30,12 @@ impl Collector for Stored {
                 contents.keys as u64,
             )?;
         }
+        if let Some(Disk { size, available }) = stats.contents.and_then(|contents| contents.disk) {
+            let help = "The size of the disk that the data directory is on";
+            gauge(encoder, "store_disk_size", Some(&Unit::Bytes), help, size)?;
+            let help = "How much of the disk that the data directory is on may still be used";
+            gauge(encoder, "store_disk_available", Some(&Unit::Bytes), help, available)?;
+        }
         gauge(encoder, "store_spaces", None, "Spaces", stats.spaces as u64)?;
         let commits = "Commits to disk, each for all writes that had queued up";
         counter(encoder, "store_commits", None, commits, stats.commits)?;
@@ -37,7 +43,11 @@ impl Collector for Stored {
         counter(encoder, "store_writes", None, writes, stats.writes)?;
         let failures = "Commits and syncs that failed";
         counter(encoder, "store_failures", None, failures, stats.failures)?;
+        let trouble = stats.trouble.as_ref();
         let writable = "0 while writes are refused because the disk failed or is full";
-        gauge(encoder, "store_writable", None, writable, u32::from(stats.writable))
+        gauge(encoder, "store_writable", None, writable, u32::from(trouble.is_none()))?;
+        let full = "1 while writes are refused because the disk is full";
+        let disk_full = trouble.is_some_and(|trouble| trouble.disk_full);
+        gauge(encoder, "store_disk_full", None, full, u32::from(disk_full))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::engine::{self, Changes, Engine, Opened};
@@ -27,6 +28,9 @@ const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// A group is cut off at this many bytes, so that it stays well within one memtable.
 const GROUP_BYTES: usize = 4 << 20;
+
+/// The target of what is logged when writes are refused, and when they are accepted again.
+const TROUBLE: &str = "shibudb::store::trouble";
 
 /// With less free space than this, a full disk is not worth another try.
 const ROOM_TO_RESUME: u64 = 1 << 20;
@@ -52,7 +56,8 @@ struct End(Arc<Shared>);
 /// The engine failed, and has not been opened anew since.
 struct Failure {
     reason: Arc<str>,
-    /// The disk was full, and nothing else: no sync has failed, so nothing is in doubt.
+    /// The disk was full, and nothing else: no sync has failed, so nothing is in doubt. On the file systems in use,
+    /// running out of space shows when writing. Anything else may have been a failed sync.
     disk_full: bool,
     retry_after: Duration,
     retry_at: Instant,
@@ -210,9 +215,9 @@ impl Committer {
             // The sync of a group covers everything before it.
             Ok(()) if sync => self.sync_due = None,
             Ok(()) => self.sync_due = self.sync_due.or_else(|| Some(Instant::now() + SYNC_INTERVAL)),
-            Err(error) => self.fail(error),
+            Err(_) => {}
         }
-        result
+        result.map_err(|error| self.fail(error))
     }
 
     /// Gives the disk space of the journals back, if they are not needed any more.
@@ -227,10 +232,10 @@ impl Committer {
                 // Opening has synced everything.
                 (self.sync_due, self.unsynced) = (None, false);
                 if let Err(error) = repaired {
-                    tracing::warn!(%error, "cannot give the disk space of the journals back");
+                    tracing::warn!(%error, "cannot give the disk space of the journals back: {error}");
                 }
             }
-            Err(error) => self.fail(&error),
+            Err(error) => drop(self.fail(error)),
         }
     }
 
@@ -247,7 +252,7 @@ impl Committer {
         drop(on_disk);
         self.unsynced = true;
         if let Err(error) = synced {
-            self.fail(&error);
+            self.fail(error);
         }
     }
 
@@ -260,20 +265,34 @@ impl Committer {
     /// Recovers without anybody asking: readers may be waiting for an engine that is not there.
     fn try_recover(&mut self) {
         if let Err(error) = self.recover() {
-            tracing::debug!(%error, "the store is still not available");
+            tracing::debug!(%error, "the store is still not available: {error}");
         }
     }
 
-    fn fail(&mut self, error: &StoreError) {
-        tracing::error!(%error, "a write to the store failed; no write is accepted until it recovers");
-        self.shared.tally.fail();
+    /// Refuses writes from now on. Returns the error as it is to be told.
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        let disk_full = error.is_disk_full();
+        // What failed in the background has left no reason.
+        let has_no_room =
+            disk_full || (error.of_disk().is_none() && free_space(&self.shared) < ROOM_TO_RESUME);
+        let error = if has_no_room && !disk_full {
+            StoreError::from(fjall::Error::Io(rustix::io::Errno::NOSPC.into()))
+        } else {
+            error
+        };
+        let reason: Arc<str> = error.cause().into();
+        let trouble = self.shared.tally.fail(has_no_room, Arc::clone(&reason));
+        let data_dir = self.shared.dir.display();
+        tracing::error!(target: TROUBLE, error = %trouble.reason, %data_dir,
+            "a write to the store in {data_dir} failed: {trouble}");
         self.sync_due = None;
         self.failure = Some(Failure {
-            reason: error.to_string().into(),
-            disk_full: is_disk_full(error),
+            reason,
+            disk_full,
             retry_after: RETRY_INTERVAL,
             retry_at: Instant::now() + RETRY_INTERVAL,
         });
+        error
     }
 
     /// Opens the engine anew if it has failed. See the module's documentation.
@@ -302,16 +321,21 @@ impl Committer {
         });
         match reopened {
             Ok(next_id) => {
-                tracing::info!("the store has recovered and accepts writes again");
+                let since = self.shared.tally.recover().map(|trouble| trouble.since);
+                let seconds = since.map_or(0, |since| Timestamp::now().duration_since(since).as_secs());
+                tracing::info!(target: TROUBLE, seconds, "the store accepts writes again, after {seconds} s");
                 self.next_id = self.next_id.max(next_id);
                 // Opening has synced everything.
                 (self.failure, self.unsynced) = (None, false);
-                self.shared.tally.recover();
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(%error, "the store cannot recover yet");
-                failure.reason = error.to_string().into();
+                let reason: Arc<str> = error.cause().into();
+                if failure.reason != reason {
+                    tracing::warn!(%error, "the store cannot recover yet: {error}");
+                }
+                self.shared.tally.trouble_is(error.is_disk_full(), Arc::clone(&reason));
+                failure.reason = reason;
                 Err(error)
             }
         }
@@ -368,7 +392,7 @@ fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
             Ok(Reopened { next_id, repaired })
         }
         Err(error) => {
-            *slot = Slot::Failed(error.to_string().into());
+            *slot = Slot::Failed(error.cause().into());
             Err(error)
         }
     }
@@ -379,13 +403,6 @@ fn trim_journals(shared: &Shared) -> io::Result<()> {
     let Some(journal) = Engine::begin_journal(&shared.dir)? else { return Ok(()) };
     shared.manifest.change(|facts| facts.journal = Some(journal))?;
     Engine::remove_journals_before(&shared.dir, journal)
-}
-
-/// On the file systems in use, running out of space shows when writing, before anything is in
-/// doubt. Anything else may have been a failed sync.
-fn is_disk_full(error: &StoreError) -> bool {
-    matches!(error, StoreError::Engine(error) if matches!(&**error, fjall::Error::Io(error)
-        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)))
 }
 
 /// How much free space the repair takes, if there is one to do: to begin without would only fill the disk, and
@@ -400,7 +417,7 @@ fn room_to_repair(shared: &Shared, disk_full: bool) -> u64 {
 
 fn free_space(shared: &Shared) -> u64 {
     // If the system does not say, trying is the way to find out.
-    rustix::fs::statvfs(&shared.dir).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+    shared.disk().map_or(u64::MAX, |disk| disk.available)
 }
 
 /// Whoever asked may have gone away meanwhile; then nobody needs the answer.

@@ -155,7 +155,7 @@ impl Engine {
     }
 
     pub(super) fn contents(&self) -> Result<Contents, fjall::Error> {
-        Ok(Contents { bytes: self.database.disk_space()?, keys: self.keys.approximate_len() })
+        Ok(Contents { bytes: self.database.disk_space()?, keys: self.keys.approximate_len(), disk: None })
     }
 
     /// All entries whose key begins with `prefix`, without it.

@@ -51,7 +51,7 @@ pub enum StoreError {
     #[error("space not found")]
     NoSuchSpace,
     /// Disk or engine failed.
-    #[error("storage error: {}", describe(.0))]
+    #[error("storage error: {}", self.cause())]
     Engine(#[source] Arc<fjall::Error>),
     /// Something the store wrote itself does not read back as written.
     #[error("storage is damaged: {0}")]
@@ -162,11 +162,86 @@ impl From<fjall::Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// What is at the bottom of it, in words.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Engine(error) => describe(error),
+            Self::Unavailable(cause) => cause.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// What the system said of the disk, if that is what it is.
+    pub(super) fn of_disk(&self) -> Option<&io::Error> {
+        match self {
+            Self::Engine(error) => of_disk(error),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no room: on the disk, or in the quota.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.of_disk().is_some_and(is_full)
+    }
+}
+
 /// The engine's own words are for its developers.
 fn describe(error: &fjall::Error) -> String {
+    if let Some(error) = of_disk(error) {
+        return describe_disk(error);
+    }
     match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
         fjall::Error::Poisoned => "an earlier write to the disk failed".to_owned(),
         other => other.to_string(),
+    }
+}
+
+fn of_disk(error: &fjall::Error) -> Option<&io::Error> {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Some(error),
+        _ => None,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What it means, before what the system says.
+fn describe_disk(error: &io::Error) -> String {
+    let meaning = match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full",
+        io::ErrorKind::QuotaExceeded => "the disk quota of the server's user is used up",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => "the disk has failed",
+        _ => return error.to_string(),
+    };
+    format!("{meaning}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_says_is_said_in_words() {
+        let of_engine = |number| StoreError::from(fjall::Error::Io(io::Error::from_raw_os_error(number)));
+        for (number, full, words) in [
+            (libc::ENOSPC, true, "the disk is full: No space left on device (os error 28)"),
+            (
+                libc::EDQUOT,
+                true,
+                "the disk quota of the server's user is used up: Disk quota exceeded (os error 122)",
+            ),
+            (libc::EIO, false, "the disk has failed: Input/output error (os error 5)"),
+            (libc::EROFS, false, "the file system is read-only: Read-only file system (os error 30)"),
+        ] {
+            let error = of_engine(number);
+            assert_eq!(error.to_string(), format!("storage error: {words}"));
+            assert_eq!(error.is_disk_full(), full);
+            let later = StoreError::Unavailable(error.cause().into());
+            assert_eq!(later.to_string(), format!("storage is not available: {words}"));
+        }
     }
 }

@@ -29,7 +29,7 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.into() }),
             Err(TryLockError::Error(error)) => {
-                tracing::debug!(%error, "the data directory cannot be locked itself; the lock file has to do");
+                tracing::debug!(%error, "the data directory cannot be locked itself ({error}); the lock file has to do");
             }
         }
         let file = dir.join(FILE);

@@ -74,7 +74,7 @@ pub use error::{OpenError, SpaceError, StoreError};
 pub use fetch::{Fetch, Fetched, Found, Read};
 pub use journal::reading as journal_reading;
 pub use space::{Space, check_name};
-pub use stats::{Contents, Stats};
+pub use stats::{Contents, Disk, Stats, Trouble};
 pub use weight::Weight;
 
 pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
@@ -182,7 +182,7 @@ impl Store {
         shared.look_at_contents();
         // On a full disk the store must open all the same; it is tried again.
         if let Err(error) = shared.note_journal_found(journal) {
-            tracing::warn!(%error, "cannot write the manifest of the store yet");
+            tracing::warn!(%error, "cannot write the manifest of the store yet: {error}");
         }
         shared.adopt(catalogue);
         let readers = fetch::spawn(&shared).map_err(not_usable)?;
@@ -386,7 +386,7 @@ impl Open {
         if synced.is_ok()
             && let Err(error) = self.shared.note_journal()
         {
-            tracing::warn!(%error, "cannot write the manifest of the store");
+            tracing::warn!(%error, "cannot write the manifest of the store: {error}");
         }
         // Only now, when nothing is left to write: it makes the engine's own compactions fail.
         self.shared.deleted.close();
@@ -408,7 +408,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tracing::error!(%error, "cannot close the store cleanly");
+            tracing::error!(%error, "cannot close the store cleanly: {error}");
         }
     }
 }

@@ -99,11 +99,15 @@ fn reclaim(shared: &Shared, ids: &[u64]) {
         with_engine_for_long(shared, Engine::release_replaced)
     });
     match reclaimed {
-        Ok(()) => tracing::debug!(spaces = ids.len(), "the disk space of deleted spaces is given back"),
+        Ok(()) => tracing::debug!(
+            spaces = ids.len(),
+            "the disk space of {} deleted spaces is given back",
+            ids.len()
+        ),
         // Broken off; the next start begins anew.
         Err(_) if shared.deleted.is_closing() => {}
         // The engine failed: its next opening finds these spaces in the catalogue again.
-        Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet"),
+        Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet: {error}"),
     }
 }
 
@@ -118,7 +122,7 @@ impl Quiet {
         if !self.noted {
             match shared.note_journal() {
                 Ok(()) => self.noted = true,
-                Err(error) => tracing::debug!(%error, "cannot write the manifest of the store"),
+                Err(error) => tracing::debug!(%error, "cannot write the manifest of the store: {error}"),
             }
         }
         if self.looks == QUIET_LOOKS {
@@ -135,7 +139,7 @@ fn trim(shared: &Shared) {
     match with_engine_for_long(shared, Engine::flush) {
         Ok(()) => shared.queue.push(Command::Trim),
         // The next opening reads them; the engine's failure is told by whoever has had it.
-        Err(error) => tracing::debug!(%error, "cannot give the disk space of the journals back"),
+        Err(error) => tracing::debug!(%error, "cannot give the disk space of the journals back: {error}"),
     }
 }
 

@@ -55,7 +55,7 @@ impl Runway {
             // If it cannot be done, the commit will say so, or take longer. Not to be tried every time.
             self.left = CHUNK;
             if let Err(error) = self.extend() {
-                tracing::debug!(%error, "cannot write ahead of the journal");
+                tracing::debug!(%error, "cannot write ahead of the journal: {error}");
             }
         }
         self.left -= needed;

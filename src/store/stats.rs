@@ -1,11 +1,15 @@
 //! How large the store is, and what it has done.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
 
 use super::shared::Shared;
 
 /// What [`Store::stats`](super::Store::stats) says. The counts are since the store was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// What is on disk and how much, as it was about a second ago: unknown while the engine is not open.
     pub contents: Option<Contents>,
@@ -17,8 +21,20 @@ pub struct Stats {
     pub failures: u64,
     /// Changes of single keys that were committed, those of users and other things of our own among them.
     pub writes: u64,
-    /// Whether writes are accepted: not after a failure, until the store has recovered from it.
-    pub writable: bool,
+    /// Why writes are refused; `None` while they are accepted.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why writes are refused: something failed, and the store has not recovered from it yet. It tries to by itself.
+/// Displayed in words, without the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether all that is missing is room on the disk, or in its user's quota.
+    pub disk_full: bool,
+    /// What the system or the engine said last.
+    pub reason: Arc<str>,
 }
 
 /// What is stored.
@@ -29,6 +45,17 @@ pub struct Contents {
     /// How many keys there are, estimated: one that was written again or deleted counts once more until the
     /// engine has compacted it away.
     pub keys: usize,
+    /// The disk that they are on; `None` if the system does not say.
+    pub disk: Option<Disk>,
+}
+
+/// The file system of the data directory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// All that it holds and could hold.
+    pub size: u64,
+    /// What the server may still use of that.
+    pub available: u64,
 }
 
 /// What the committer counts.
@@ -37,7 +64,7 @@ pub(super) struct Tally {
     commits: AtomicU64,
     failures: AtomicU64,
     writes: AtomicU64,
-    failing: AtomicBool,
+    trouble: Mutex<Option<Trouble>>,
 }
 
 impl Shared {
@@ -49,7 +76,7 @@ impl Shared {
             commits: tally.commits(),
             failures: tally.failures.load(Ordering::Relaxed),
             writes: tally.writes.load(Ordering::Relaxed),
-            writable: !tally.failing.load(Ordering::Relaxed),
+            trouble: tally.trouble().clone(),
         }
     }
 }
@@ -58,8 +85,15 @@ impl Shared {
     /// Has a look at what is stored, for whoever asks later and may not wait for the disk.
     pub(super) fn look_at_contents(&self) {
         if let Ok(contents) = self.with_engine(|engine| Ok(engine.contents()?)) {
-            *self.contents() = Some(contents);
+            *self.contents() = Some(Contents { disk: self.disk(), ..contents });
         }
+    }
+
+    /// Waits for the disk.
+    pub(super) fn disk(&self) -> Option<Disk> {
+        let found = rustix::fs::statvfs(&self.dir).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Some(Disk { size: bytes(found.f_blocks), available: bytes(found.f_bavail) })
     }
 }
 
@@ -77,13 +111,34 @@ impl Tally {
     }
 
     /// Something failed: writes are refused until [`Tally::recover`].
-    pub(super) fn fail(&self) {
+    pub(super) fn fail(&self, disk_full: bool, reason: Arc<str>) -> Trouble {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.failing.store(true, Ordering::Relaxed);
+        self.trouble_is(disk_full, reason)
     }
 
-    /// Writes are accepted again.
-    pub(super) fn recover(&self) {
-        self.failing.store(false, Ordering::Relaxed);
+    /// It is still so, or it is something else by now.
+    pub(super) fn trouble_is(&self, disk_full: bool, reason: Arc<str>) -> Trouble {
+        let mut trouble = self.trouble();
+        let since = trouble.as_ref().map_or_else(Timestamp::now, |trouble| trouble.since);
+        trouble.insert(Trouble { since, disk_full, reason }).clone()
+    }
+
+    /// Writes are accepted again. What was in the way of that.
+    pub(super) fn recover(&self) -> Option<Trouble> {
+        self.trouble().take()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = match self.disk_full {
+            true => "there is room",
+            false => "the store has recovered, which it tries by itself",
+        };
+        write!(f, "{}; writes are refused until {until}; reads, logins and management go on", self.reason)
     }
 }

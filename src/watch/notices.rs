@@ -90,7 +90,9 @@ impl Notices {
             match self.watches.watch(path, RecursiveMode::NonRecursive) {
                 Err(error) if is_exhaustion(&error) => return Err(error),
                 // Directories above may be closed to us; there, a look now and then must do.
-                Err(error) => tracing::debug!(path = %path.display(), %error, "cannot be watched"),
+                Err(error) => {
+                    tracing::debug!(path = %path.display(), %error, "cannot watch {}: {error}", path.display());
+                }
                 Ok(()) => {}
             }
         }
@@ -129,7 +131,7 @@ impl Told {
             }
             // Something was told that cannot be understood: anything may have happened.
             Err(error) => {
-                tracing::debug!(%error, "inotify has trouble");
+                tracing::debug!(%error, "inotify has trouble: {error}");
                 Some(Notice::Moved)
             }
         };

@@ -60,7 +60,11 @@ fn a_limit_that_cannot_be_is_refused_recorded_and_logged() {
     ] {
         let reply = server.put("/limit", body);
         assert_eq!((reply.status, reply.body), (status, failed(error)), "{body}");
-        server.wait_for_log(&format!("connection limit not changed: {error}"));
+        let line = server.wait_for_log(&format!(" through http: {error}"));
+        assert!(
+            line.contains("connection limit not changed from 100 to ") && line.contains(" by 127.0.0.1:"),
+            "{line}"
+        );
     }
     let reply = server.put("/limit", r#"{"limit":4294967296}"#);
     assert_eq!(reply.status, 409);

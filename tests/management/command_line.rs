@@ -203,8 +203,12 @@ async fn reload_tells_what_changed_and_what_waits() {
     let daemon = async {
         let request = server.reloads.recv().await.unwrap();
         let setting = |key: &str| ChangedSetting { key: key.into(), old: 1.into(), new: "2s".into() };
-        let refused =
-            RefusedSetting { key: "max_connections".into(), value: 5.into(), reason: "7 are active".into() };
+        let refused = RefusedSetting {
+            key: "max_connections".into(),
+            value: 5.into(),
+            reason: "7 are active".into(),
+            waits: true,
+        };
         let report =
             ReloadReport::new(None, vec![setting("a"), setting("b")], vec![setting("c")], vec![refused]);
         request.reply.send(Ok(report)).unwrap();
@@ -214,7 +218,7 @@ async fn reload_tells_what_changed_and_what_waits() {
         printed.unwrap(),
         "Configuration reloaded: 2 settings changed, 1 waiting for a restart, 1 refused\n\
          Changed: a: 1 → 2s\nChanged: b: 1 → 2s\nNeeds Restart: c: 1 → 2s\n\
-         Refused: max_connections = 5: 7 are active\n"
+         Refused: max_connections = 5: 7 are active; it is applied when it can be had\n"
     );
     let daemon = async {
         let request = server.reloads.recv().await.unwrap();

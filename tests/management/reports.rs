@@ -7,7 +7,7 @@ use shibudb::control::{Actor, Change, Door, LimitRequest, Reread};
 use shibudb::management::ReloadRefusal;
 use shibudb::management::wire::{
     ChangedSetting, History, LastReload, LoadedConfig, RefusedSetting, ReloadOutcome, ReloadReport, Setting,
-    Source, Stats,
+    Source, Stats, StoreReport, StoreState,
 };
 
 use crate::server::Server;
@@ -150,7 +150,8 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
             r#""limit":{"current":1000,"base":1000,"base_source":"command line","ceiling":19900,"revision":1,"override":null,"refused":null,"unwritten_records":0},"#,
             r#""settings":[{"key":"port","value":9090,"default":1000,"source":"file","live":false,"effect":"restart","pending":9191},"#,
             r#"{"key":"max_connections","value":1000,"default":1000,"source":"command line","live":true,"effect":"live","pending":null}],"#,
-            r#""last_reload":{"time":"2026-01-02T03:04:05Z","door":"config","outcome":"failed","error":"line 3: no"}}"#
+            r#""last_reload":{"time":"2026-01-02T03:04:05Z","door":"config","outcome":"failed","error":"line 3: no"},"#,
+            r#""store":{"state":"ok"}}"#
         )
     );
 
@@ -185,8 +186,12 @@ async fn reload_is_the_daemons_to_do_and_its_report_is_passed_on() {
             old: old.into(),
             new: new.into(),
         };
-        let refused =
-            RefusedSetting { key: "max_connections".into(), value: 5.into(), reason: "7 are active".into() };
+        let refused = RefusedSetting {
+            key: "max_connections".into(),
+            value: 5.into(),
+            reason: "7 are active".into(),
+            waits: true,
+        };
         let report = ReloadReport::new(
             Some("/x.toml".into()),
             vec![changed("limits.signal_step", 100, 50)],
@@ -210,7 +215,7 @@ async fn reload_is_the_daemons_to_do_and_its_report_is_passed_on() {
         concat!(
             r#"{"status":"success","file":"/x.toml","changed":[{"key":"limits.signal_step","old":100,"new":50}],"#,
             r#""restart":[{"key":"port","old":9090,"new":9191}],"#,
-            r#""refused":[{"key":"max_connections","value":5,"reason":"7 are active"}],"#,
+            r#""refused":[{"key":"max_connections","value":5,"reason":"7 are active","waits":true}],"#,
             r#""message":"Configuration reloaded: 1 setting changed, 1 waiting for a restart, 1 refused"}"#
         )
     );
@@ -230,4 +235,22 @@ async fn reload_is_the_daemons_to_do_and_its_report_is_passed_on() {
     let answer = reqwest::Client::new().post(format!("http://{address}/reload")).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 503);
     assert_eq!(answer.text().await.unwrap(), r#"{"error":"the server is shutting down","status":"failed"}"#);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_degrades_the_health_and_says_why() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/health").await.body, r#"{"status":"healthy","service":"shibudb"}"#);
+    server.store.send_replace(StoreReport {
+        state: StoreState::DiskFull,
+        problem: Some("the disk is full".into()),
+        since: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+    });
+    let health = server.get("/health").await;
+    // A server that is asked whether it lives does.
+    assert_eq!((health.status, &*health.body), (200, r#"{"status":"degraded","service":"shibudb"}"#));
+    let config: Value = serde_json::from_str(&server.get("/config").await.body).unwrap();
+    let expected =
+        json!({"state": "disk_full", "problem": "the disk is full", "since": "2026-01-02T03:04:05Z"});
+    assert_eq!(config["store"], expected);
 }

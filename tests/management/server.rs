@@ -31,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) control: Control,
     pub(crate) config: watch::Sender<Arc<wire::LoadedConfig>>,
     token: watch::Sender<Option<Token>>,
+    pub(crate) store: watch::Sender<wire::StoreReport>,
     pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) task: JoinHandle<std::io::Result<()>>,
@@ -68,6 +69,7 @@ impl Server {
         let (reload, reloads) = ReloadDoor::new();
         let (config, published) = watch::channel(Arc::default());
         let (token, expected) = watch::channel(None);
+        let (store, store_report) = watch::channel(wire::StoreReport::default());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -77,6 +79,7 @@ impl Server {
             control: control.clone(),
             reload,
             config: published,
+            store: store_report,
             token: expected,
             denials: Arc::default(),
             metrics: Arc::default(),
@@ -91,6 +94,7 @@ impl Server {
             limiter,
             control,
             config,
+            store,
             token,
             reloads,
             shutdown,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ears::{Ears, Message};
-use crate::harness::{HangingFs, Server, Setup, Signal, again_beneath, hanging_fs, is_inside};
+use crate::harness::{self, HangingFs, Server, Setup, Signal, again_beneath, hanging_fs, is_inside};
 
 #[test]
 fn a_good_file_is_announced_and_done() {
@@ -36,6 +36,39 @@ fn a_broken_file_is_ready_again_with_its_reason() {
     ears.hear("the usage again", |message| message.get("STATUS") == Some(&wanted));
     server.write_config("max_connections = 500\n");
     ears.hear("its end", |message| message.get("STATUS") == Some("0/500 connections (0.0 %)"));
+}
+
+#[test]
+fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
+    let ears = Ears::new();
+    let server = ears.of(Setup::new()).start();
+    ears.hear("READY=1", |message| message.has("READY"));
+    let clients = Vec::from_iter((0..3).map(|_| server.connect()));
+    server.wait_until_active(3);
+    server.write_config("max_connections = 2\n[storage]\ndurability = \"1s\"\n");
+    const REFUSED: &str = "max_connections = 2 of the config file is refused: 3 connections are active, and applied \
+                           when it can be had";
+    let done = ears.hear("READY=1", |message| message.has("READY"));
+    assert_eq!(done.get("STATUS"), Some(REFUSED));
+    let status = format!("3/1000 connections (0.3 %); {REFUSED}; waiting for a restart: storage.durability");
+    ears.hear("the status", |message| message.get("STATUS") == Some(&status));
+    // It may be had by itself, so to ask once more is no failure.
+    let asked = server.manager("reload");
+    assert!(asked.status.success(), "{asked:?}");
+    assert!(String::from_utf8(asked.stdout).unwrap().contains("it is applied when it can be had"));
+    drop(clients);
+    ears.hear("its end", |message| {
+        message.get("STATUS") == Some("0/2 connections (0.0 %); waiting for a restart: storage.durability")
+    });
+
+    // What this process can never hold is.
+    server.write_config("max_connections = 4000000\n");
+    let status = ears.hear("READY=1", |message| message.has("READY"));
+    let status = status.get("STATUS").unwrap();
+    assert!(status.starts_with("max_connections = 4000000 of the config file is refused: "), "{status}");
+    let error = harness::refused(&server.manager("reload"), 1);
+    assert!(error.starts_with("Error: max_connections = 4000000 was refused: "), "{error}");
+    assert!(error.contains("all else that the file says is in force"), "{error}");
 }
 
 #[test]

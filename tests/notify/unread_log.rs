@@ -253,7 +253,6 @@ fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
             .find(|entry| entry.get("SHIBUDB_DOOR").is_some_and(|door| door == "signal"))
             .unwrap();
         let expected = [
-            ("MESSAGE", "connection limit changed from 1059 to 1159"),
             ("MESSAGE_ID", "734c51646dca44dcb77eecd0a75cde3c"),
             ("PRIORITY", "5"),
             ("TARGET", "shibudb::limit::changed"),
@@ -265,6 +264,11 @@ fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
         for (name, value) in expected {
             assert_eq!(entry.get(name).map(String::as_str), Some(value), "{name} of {entry:?}");
         }
+        // The sentence alone, which is all that `journalctl` shows, says who and how.
+        let actor = &entry["SHIBUDB_ACTOR"];
+        assert!(actor.starts_with("pid "), "{entry:?}");
+        let sentence = format!("connection limit changed from 1059 to 1159 by {actor} through signal");
+        assert_eq!(entry["MESSAGE"], sentence);
         assert!(entry.contains_key("CODE_FILE") && entry.contains_key("CODE_LINE"), "{entry:?}");
 
         for _ in 0..30 {

@@ -29,9 +29,11 @@ fn a_change_by_signal_is_found_with_all_its_fields() {
     machine.sh("systemctl kill -s USR1 shibudb");
     let [entry] = <[Value; 1]>::try_from(found(&machine, "SHIBUDB_DOOR=signal", 1)).unwrap();
     let field = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    assert_eq!(field("MESSAGE"), "connection limit changed from 1000 to 1100");
+    let actor = field("SHIBUDB_ACTOR");
+    assert!(actor.starts_with("pid ") && actor.contains(" uid 0"), "{entry}");
+    let sentence = format!("connection limit changed from 1000 to 1100 by {actor} through signal");
+    assert_eq!(field("MESSAGE"), sentence);
     assert_eq!(field("MESSAGE_ID"), LIMIT_CHANGED);
-    assert!(field("SHIBUDB_ACTOR").ends_with(" uid 0"), "{entry}");
     for (name, value) in
         [("OLD", "1000"), ("NEW", "1100"), ("ACTIVE", "0"), ("REVISION", "2"), ("OUTCOME", "applied")]
     {

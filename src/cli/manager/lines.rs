@@ -13,7 +13,7 @@ use super::table::Rows;
 use crate::cli::colours::{AMBER, Colours, HEADING, RED};
 use crate::management::wire::{
     ChangedSetting, ConfigReport, CurrentLimit, Health, History, HistoryEntry, LastReload, LimitReport,
-    Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats, TroubledFile,
+    Message, Outcome, ReloadOutcome, ReloadReport, Setting, Stats, StoreReport, TroubledFile,
 };
 use crate::names::{shown, shown_lines};
 
@@ -29,6 +29,7 @@ pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: 
     let mut text = format!("{heading}\nCurrent Limit: {current_limit}\n{active}\n");
     if let Some(config) = config {
         text.push_str(&further(&config.limit, current_limit, colours));
+        text.push_str(&store(&config.store, colours));
     }
     text
 }
@@ -56,9 +57,11 @@ fn tightness(usage: f64, config: Option<&ConfigReport>) -> Style {
     }
 }
 
-pub(super) fn health(health: Health) -> String {
+/// What is wrong, if something is, is in `config`, for those who may read that.
+pub(super) fn health(health: Health, config: Option<&ConfigReport>, colours: Colours) -> String {
     let Health { status, service } = health;
-    format!("Server is {status}\nService: {service}\n")
+    let store = config.map(|config| store(&config.store, colours)).unwrap_or_default();
+    format!("Server is {status}\nService: {service}\n{store}")
 }
 
 pub(super) fn message(Message { message }: Message) -> String {
@@ -91,7 +94,7 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
 }
 
 pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
-    let ConfigReport { file, limit, settings, last_reload, troubled_files } = report;
+    let ConfigReport { file, limit, settings, last_reload, troubled_files, store } = report;
     let mut rows = Rows::new(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
     for Setting { key, value, default, source, effect, pending, .. } in settings {
         let style = if pending.is_some() { AMBER } else { Style::new() };
@@ -122,7 +125,8 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
     });
     let troubled = String::from_iter(troubled);
     let further = further(&limit, limit.current, colours);
-    format!("{}\nConfig File: {file}\n{reload}{troubled}{further}", rows.text(colours))
+    let store = self::store(&store, colours);
+    format!("{}\nConfig File: {file}\n{reload}{troubled}{further}{store}", rows.text(colours))
 }
 
 pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
@@ -138,9 +142,20 @@ pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
     list("Needs Restart", AMBER, restart);
     for setting in refused {
         let (key, value, reason) = (setting.key, plain(&setting.value), setting.reason);
-        text.push_str(&colours.paint_lines(RED, &format!("Refused: {key} = {value}: {reason}\n")));
+        let until = if setting.waits { "; it is applied when it can be had" } else { "" };
+        text.push_str(&colours.paint_lines(RED, &format!("Refused: {key} = {value}: {reason}{until}\n")));
     }
     text
+}
+
+/// What a reload refused that is not applied by itself later, in words; `None` if it refused nothing such.
+pub(super) fn refused_for_good(report: &ReloadReport) -> Option<String> {
+    let refused = report.refused.iter().filter(|setting| !setting.waits);
+    let words = refused.map(|setting| {
+        format!("{} = {} was refused: {}", setting.key, plain(&setting.value), setting.reason)
+    });
+    let words = words.collect::<Vec<_>>().join("; ");
+    (!words.is_empty()).then(|| format!("{words}; all else that the file says is in force"))
 }
 
 /// How often something was refused, and until when; nothing if it was once.
@@ -164,6 +179,13 @@ fn further(limit: &LimitReport, current: u32, colours: Colours) -> String {
         (RED, unwritten_history(limit)),
     ];
     lines.into_iter().filter_map(|(style, line)| Some(colours.paint_lines(style, &line?))).collect()
+}
+
+/// What an operator should know of the store; nothing if all is well.
+pub(super) fn store(store: &StoreReport, colours: Colours) -> String {
+    let Some(problem) = &store.problem else { return String::new() };
+    let since = store.since.map(|since| format!(" (since {})", local(since))).unwrap_or_default();
+    colours.paint_lines(RED, &format!("Store: {}{since}\n", shown(problem)))
 }
 
 fn clamped(limit: &LimitReport) -> Option<String> {

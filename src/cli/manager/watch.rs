@@ -9,13 +9,14 @@ mod plot;
 mod state;
 mod view;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use futures_util::StreamExt as _;
 
 use super::ManagerError;
 use super::api::Api;
 use crate::cli::colours;
+use crate::logging::{self, Priority};
 use look::{Sample, looks};
 
 /// Watches until the reader has gone away, or on a terminal until it is told to leave. `name` is what the view calls
@@ -53,7 +54,7 @@ pub(super) async fn run(
             Err(error) => {
                 let error = error.to_string();
                 if trouble.as_ref() != Some(&error) {
-                    writeln!(io::stderr(), "{}", colours::error(&error)).ok();
+                    logging::write(Priority::Error, colours::error(&error)).ok();
                 }
                 trouble = Some(error);
             }

@@ -80,7 +80,8 @@ impl Handed {
             if address == wanted {
                 // The same socket may come from the socket unit and from the store.
                 if taken.is_none() && is_usable(&socket) {
-                    tracing::info!(%address, name, "listening on {address} for {}, as handed over", purpose.what);
+                    tracing::info!(%address, name, "listening on {address} for {}, as handed over under the name {name}",
+                        purpose.what);
                     taken = Some(socket);
                 }
                 continue;
@@ -144,7 +145,7 @@ fn covers(any: IpAddr, ip: IpAddr) -> bool {
 /// Takes the port from under every copy of a socket, whoever holds it.
 fn stop_listening(listener: &TcpListener) {
     if let Err(error) = shutdown(listener, Shutdown::Both) {
-        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more");
+        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more: {error}");
     }
 }
 

@@ -38,8 +38,11 @@ const whence = {
 const shown = (value) => (value === null ? "nothing" : typeof value === "string" ? `"${value}"` : String(value));
 
 /** How file and runtime differ, one sentence for each difference, each with how much it matters. */
-export function drift({ file, limit, settings, last_reload: last }) {
+export function drift({ file, limit, settings, last_reload: last, store }) {
   const words = [];
+  if (store?.problem) {
+    words.push(["bad", `The store has trouble since ${moment(new Date(store.since))}: ${visible(store.problem)}.`]);
+  }
   const { base, override, refused, waiting, ceiling, current, not_stored: notStored, unwritten_records: unwritten } = limit;
   if (override) {
     words.push(["differs", `The limit of ${number(current)} was set through ${override.door} by ${visible(override.actor)}, `

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Status;
+use super::{Status, StoreReport};
 
 /// `GET /config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,9 @@ pub struct ConfigReport {
     /// force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubled_files: Vec<TroubledFile>,
+    /// How the store is doing.
+    #[serde(default)]
+    pub store: StoreReport,
 }
 
 impl ConfigReport {
@@ -210,6 +213,9 @@ pub struct RefusedSetting {
     pub value: Value,
     /// Why it was refused.
     pub reason: String,
+    /// Whether it is applied by itself as soon as it can be had.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 impl ReloadReport {

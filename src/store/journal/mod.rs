@@ -128,9 +128,10 @@ fn check_complete(
 
 fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
     let kept = journal.with_extension(CUT_OFF);
+    let mut whereabouts = format!("it is kept in {}", kept.display());
     if let Err(error) = fs::write(&kept, rest) {
         // On a full disk the store must open all the same.
-        tracing::warn!(%error, file = %kept.display(), "cannot keep what is cut off the journal");
+        whereabouts = format!("it could not be kept in {}: {error}", kept.display());
         drop(fs::remove_file(&kept));
     }
     let file = File::options().write(true).open(journal)?;
@@ -140,7 +141,9 @@ fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
         journal = %journal.display(),
         intact,
         kept = %kept.display(),
-        "cut off the end of the journal: a crash came before it was synced, and not all of it was written",
+        "the last write to the journal {} was not completed: what it left from byte {intact} on, which nobody was \
+         told is stored, is cut off; {whereabouts}",
+        journal.display(),
     );
     Ok(())
 }

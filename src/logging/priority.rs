@@ -1,0 +1,75 @@
+//! How important a line on standard error is, where the journal reads it.
+//!
+//! What is written before the log begins, and by commands that have no log, is plain text. The journal takes such a
+//! line for news (priority 6) unless it begins with its priority, as sd-daemon(3) has it: `<3>`. So that is what
+//! lines begin with where standard error is the journal, and nowhere else.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use tracing::Level;
+
+/// A priority of syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody must act.
+    Error = 3,
+    /// Somebody should look.
+    Warning = 4,
+    /// A state has changed.
+    Notice = 5,
+    /// News.
+    Info = 6,
+    /// For developers.
+    Debug = 7,
+}
+
+impl Priority {
+    /// As tracing-journald has it for the events that reach the journal with their fields.
+    pub(super) fn of(level: Level) -> Self {
+        match level {
+            Level::ERROR => Self::Error,
+            Level::WARN => Self::Warning,
+            Level::INFO => Self::Notice,
+            Level::DEBUG => Self::Info,
+            _ => Self::Debug,
+        }
+    }
+
+    /// The text as the journal reads it: each line is an entry of its own there.
+    pub(super) fn before_each_line(self, text: &str) -> String {
+        let prefix = self as u8;
+        text.split_inclusive('\n').map(|line| format!("<{prefix}>{line}")).collect()
+    }
+}
+
+/// Writes a line, or several, to standard error, with its priority if that is the journal.
+///
+/// # Errors
+/// What the system says. Without standard error there is nobody left to tell.
+pub fn write(priority: Priority, text: impl Display) -> io::Result<()> {
+    writeln!(io::stderr(), "{}", as_read(priority, &text.to_string()))
+}
+
+/// The text as the reader of standard error wants it.
+pub(super) fn as_read(priority: Priority, text: &str) -> String {
+    if stderr_is_the_journal() { priority.before_each_line(text) } else { text.to_owned() }
+}
+
+/// Whether standard error is connected to the journal, as systemd.exec(5) says to find out: the
+/// variable names the stream's device and inode, since a child may have been given another stream.
+pub(super) fn stderr_is_the_journal() -> bool {
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_has_the_priority() {
+        assert_eq!(Priority::Error.before_each_line("Error: a\n  b"), "<3>Error: a\n<3>  b");
+        assert_eq!(Priority::Warning.before_each_line("one\n"), "<4>one\n");
+    }
+}
