@@ -74,7 +74,8 @@ impl Accounts {
             self.inner.store.system_delete(NOTHING).await?;
             for Doubt { space, without } in std::mem::take(&mut *self.doubts()) {
                 if self.inner.store.space(&space).is_none() {
-                    tracing::warn!(space, "the space whose deletion had failed is deleted after all");
+                    tracing::warn!(target: "shibudb::audit", act = "space_deleted", object = space, outcome = "done",
+                        "the space {space}, whose deletion had failed, is deleted after all");
                     self.show(without);
                 }
             }

@@ -122,7 +122,8 @@ pub(super) async fn end(
                 Ended::Now => format!("Connection {id} is closed"),
                 Ended::AfterItsRequest => format!("Connection {id} is closed once its request is answered"),
             };
-            tracing::info!(connection = id, %door, %actor, "connection {id} is ended, as asked by {actor}");
+            tracing::info!(target: "shibudb::audit", act = "connection_ended", object = id, %door, %actor,
+                outcome = "done", "connection {id} is ended, as asked by {actor} through {door}");
             Ok(Json(EndedConnection { status: Status::Success, id, ended, message }))
         }
         None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no connection {id}"))),

@@ -185,7 +185,7 @@ impl Acceptor {
             }
             Err(error) => match Fault::of(error) {
                 Fault::Connection => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                    tracing::debug!(%error, "a connection was gone before it was accepted: {error}");
                     Ok(Accepted::Other)
                 }
                 // Others have taken more than their share: those who linger are the first to go.
@@ -246,7 +246,8 @@ impl Acceptor {
                 Err(full) => full,
             };
             if client.has_hung_up() {
-                tracing::debug!(peer = %client.peer, "a client was gone before it was turned away");
+                let peer = client.peer;
+                tracing::debug!(%peer, "the client {peer} was gone before it was turned away");
                 continue;
             }
             let client = if arrivals.is_empty() || last_chance {
@@ -324,7 +325,7 @@ impl Shortage {
         let pause = match self.pause {
             None => {
                 tracing::error!(error = %sign,
-                    "cannot accept connections for now: out of descriptors or memory");
+                    "cannot accept connections for now: out of descriptors or memory ({sign})");
                 FIRST_PAUSE
             }
             Some(pause) => (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),

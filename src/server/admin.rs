@@ -7,12 +7,14 @@ use crate::protocol::{AdminRequest, Done, Profile, Refusal, Reply};
 use crate::store::SpaceError;
 
 use super::Services;
+use super::audit::{Act, Administrator};
 use super::counters::RequestOutcome;
 use super::requests::refusal;
 
-/// Carries out `request` for an administrator, and appends the answer to `output`.
+/// Carries out `request` for an administrator, logs that, and appends the answer to `output`.
 pub(super) async fn administer(
     request: AdminRequest,
+    administrator: &Administrator,
     services: &Services,
     output: &mut Vec<u8>,
 ) -> RequestOutcome {
@@ -21,7 +23,12 @@ pub(super) async fn administer(
             with_profile(&account, |profile| Reply::User(profile).render(output));
         })
     } else {
-        change(request, services).await.map(|done| Reply::Done(done).render(output))
+        let act = Act::of(&request);
+        let changed = change(request, services).await;
+        if let Some(act) = act {
+            act.log(administrator, &changed);
+        }
+        changed.map(|done| Reply::Done(done).render(output))
     };
     match done {
         Ok(()) => RequestOutcome::Ok,

@@ -135,8 +135,9 @@ impl Budget {
             tracing::warn!(
                 inflight,
                 most = room.free,
-                "reading pauses: requests in flight take {inflight} bytes, which is what \
-                 client.max_inflight_bytes leaves for them; requests that come in whole go on"
+                "reading pauses: requests in flight take {inflight} bytes, and client.max_inflight_bytes leaves {} for \
+                 them; requests that come in whole go on",
+                room.free
             );
         }
     }

@@ -1,16 +1,22 @@
 //! Why connections end: the reasons, as metrics and the log name them, and the lines in the log.
 //!
 //! An ending that an operator may want to know of is logged: the first of its kind at once and with the
-//! client's address, the others as a number every [`INTERVAL`], so that a storm does not flood the log.
+//! client's address, the others as a number with the busiest addresses every [`INTERVAL`], and after a minute once a
+//! minute, so that a storm does not flood the log.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::bursts::{Burst, Rhythm, Untold};
+use super::peers::Peers;
+
 /// Between two lines about endings of one kind.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+
+/// After an interval without any, the next has its own line again.
+const RHYTHM: Rhythm = Rhythm { looks_a_minute: 6, quiet_looks: 1 };
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,18 +68,16 @@ pub(super) enum Manner {
 }
 
 /// Endings for the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Endings {
-    kinds: [Burst; Ending::ALL.len()],
+    kinds: [Kind; Ending::ALL.len()],
 }
 
-/// Endings of one kind: the first, then the number of others until there was none for a whole [`INTERVAL`].
-#[derive(Debug, Default)]
-struct Burst {
-    going_on: AtomicBool,
-    /// Whether it began in the interval that is passing.
-    just_begun: AtomicBool,
-    unlogged: AtomicU64,
+/// Endings of one kind.
+#[derive(Debug)]
+struct Kind {
+    burst: Burst,
+    peers: Peers,
 }
 
 impl Ending {
@@ -170,52 +174,42 @@ impl Endings {
     /// Notes that a connection has ended.
     pub(super) fn note(&self, ending: Ending, peer: SocketAddr, user: Option<&str>) {
         let reason = ending.name();
-        tracing::debug!(%peer, user, reason, "a connection ended");
-        if let Some(sentence) = ending.sentence()
-            && self.kinds[ending as usize].begins()
-        {
-            tracing::info!(%peer, user, reason, "closed the connection of {peer}: {sentence} ({reason})");
+        tracing::debug!(%peer, user, reason, "the connection of {peer} ended ({}): {reason}", user.unwrap_or("not logged in"));
+        let Some(sentence) = ending.sentence() else { return };
+        let kind = &self.kinds[ending as usize];
+        if kind.burst.begins() {
+            let who = user.map(|user| format!(", user {user}")).unwrap_or_default();
+            tracing::info!(%peer, user, reason, "closed the connection of {peer}{who}: {sentence} ({reason})");
+        } else {
+            kind.peers.count(peer.ip());
         }
     }
 
     /// Whether there is something to be logged, or may be within the interval.
     pub(super) fn is_going_on(&self) -> bool {
-        self.kinds.iter().any(|kind| kind.going_on.load(Ordering::Relaxed))
+        self.kinds.iter().any(|kind| kind.burst.is_going_on())
     }
 
-    /// Logs what was noted since the last call. To be called every [`INTERVAL`].
+    /// Logs what was noted and is due. To be called every [`INTERVAL`].
     pub(super) fn log(&self) {
         for (ending, kind) in Ending::ALL.into_iter().zip(&self.kinds) {
-            if let (Some(sentence), connections @ 1..) = (ending.sentence(), kind.take()) {
-                let reason = ending.name();
-                tracing::info!(connections, reason, "closed {connections} more: {sentence} ({reason})");
-            }
+            let Some(sentence) = ending.sentence() else { continue };
+            let Some(Untold { count: connections, .. }) = kind.burst.look() else { continue };
+            let (reason, peers) = (ending.name(), kind.peers.named_recent());
+            tracing::info!(
+                connections,
+                reason,
+                peers,
+                "closed {connections} more, most often of {peers}: {sentence} ({reason})"
+            );
         }
     }
 }
 
-impl Burst {
-    /// Counts one. Whether it is the first.
-    fn begins(&self) -> bool {
-        if self.going_on.swap(true, Ordering::Relaxed) {
-            self.unlogged.fetch_add(1, Ordering::Relaxed);
-            return false;
-        }
-        self.just_begun.store(true, Ordering::Relaxed);
-        true
-    }
-
-    /// How many others there were since the last call.
-    fn take(&self) -> u64 {
-        if !self.going_on.load(Ordering::Relaxed) {
-            return 0;
-        }
-        let just_begun = self.just_begun.swap(false, Ordering::Relaxed);
-        let others = self.unlogged.swap(0, Ordering::Relaxed);
-        if others == 0 && !just_begun {
-            self.going_on.store(false, Ordering::Relaxed);
-        }
-        others
+impl Default for Endings {
+    fn default() -> Self {
+        let kind = |_| Kind { burst: Burst::new(RHYTHM), peers: Peers::default() };
+        Self { kinds: Ending::ALL.map(kind) }
     }
 }
 
@@ -230,21 +224,5 @@ mod tests {
             let namesakes = Ending::ALL.iter().filter(|other| other.name() == ending.name());
             assert_eq!(namesakes.count(), 1, "{}", ending.name());
         }
-    }
-
-    #[test]
-    fn the_first_is_told_then_numbers_until_it_is_quiet() {
-        let burst = Burst::default();
-        assert_eq!(burst.take(), 0);
-        assert!(burst.begins());
-        assert!(!burst.begins());
-        assert!(!burst.begins());
-        assert_eq!(burst.take(), 2);
-        assert!(!burst.begins(), "it goes on");
-        assert_eq!(burst.take(), 1);
-        assert_eq!(burst.take(), 0);
-        assert!(burst.begins(), "it was quiet");
-        assert_eq!(burst.take(), 0);
-        assert!(!burst.begins(), "one more in the interval after the first");
     }
 }

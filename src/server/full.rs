@@ -2,30 +2,25 @@
 //!
 //! A rejected socket is never watched for readiness, and costs less than an accepted one.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::limiter::Full;
 use crate::protocol::{Refusal, Reply};
 
+use super::bursts::{Burst, Rhythm, Untold};
 use super::linger::Linger;
 use super::peers::Peers;
 
-/// So many addresses are named in a summary.
-const NAMED: usize = 3;
+/// It is looked at the rejections once a second.
+const RHYTHM: Rhythm = Rhythm { looks_a_minute: 60, quiet_looks: 60 };
 
-/// Rejections for the log: the first at once, then their number once a second until there was none
-/// for a whole second.
-#[derive(Debug, Default)]
+/// Rejections for the log: the first at once, then their number and the busiest addresses, once a second for a
+/// minute and then once a minute, until there was none for a minute.
+#[derive(Debug)]
 pub(super) struct Summary {
-    /// Whether a line was logged since it was quiet.
-    going_on: AtomicBool,
-    /// Whether that line is of the second that is passing.
-    just_begun: AtomicBool,
-    unlogged: AtomicU64,
+    burst: Burst,
     peers: Peers,
 }
 
@@ -48,17 +43,19 @@ impl Rejection {
     }
 }
 
+impl Default for Summary {
+    fn default() -> Self {
+        Self { burst: Burst::new(RHYTHM), peers: Peers::default() }
+    }
+}
+
 impl Summary {
     /// Counts the rejection of a client from `peer`.
     pub(super) fn count(&self, Full { limit }: Full, peer: IpAddr) {
         self.peers.count(peer);
-        if self.going_on.load(Ordering::Relaxed) {
-            self.unlogged.fetch_add(1, Ordering::Relaxed);
-        } else {
+        if self.burst.begins() {
             // It has a line of its own.
             self.peers.take_recent(0);
-            self.just_begun.store(true, Ordering::Relaxed);
-            self.going_on.store(true, Ordering::Relaxed);
             tracing::warn!(target: "shibudb::rejections", limit, %peer,
                 "the connection limit of {limit} is reached: clients are turned away, the first from {peer}");
         }
@@ -66,26 +63,19 @@ impl Summary {
 
     /// Whether there is something to be logged, or may be within the second.
     pub(super) fn is_going_on(&self) -> bool {
-        self.going_on.load(Ordering::Relaxed)
+        self.burst.is_going_on()
     }
 
-    /// Logs what has been counted since the last call. To be called once a second.
+    /// Logs what has been counted and is due. To be called once a second.
     pub(super) fn log(&self) {
-        if !self.going_on.load(Ordering::Relaxed) {
-            return;
-        }
-        let just_begun = self.just_begun.swap(false, Ordering::Relaxed);
-        match self.unlogged.swap(0, Ordering::Relaxed) {
-            0 if just_begun => {}
-            0 => self.going_on.store(false, Ordering::Relaxed),
-            clients => {
-                let peers = named(&self.peers.take_recent(NAMED));
-                tracing::warn!(
-                    clients,
-                    peers,
-                    "{clients} more were turned away at the connection limit, most often from {peers}"
-                );
-            }
+        if let Some(Untold { count: clients, looks: seconds }) = self.burst.look() {
+            let peers = self.peers.named_recent();
+            tracing::warn!(
+                clients,
+                seconds,
+                peers,
+                "{clients} more were turned away at the connection limit within {seconds} s, most often from {peers}"
+            );
         }
     }
 
@@ -93,14 +83,4 @@ impl Summary {
     pub(super) fn peers(&self) -> &Peers {
         &self.peers
     }
-}
-
-/// Addresses with their numbers, as in `192.0.2.7 (20), 192.0.2.9 (3)`.
-fn named(peers: &[(IpAddr, u64)]) -> String {
-    let mut text = String::new();
-    for (number, (address, rejections)) in peers.iter().enumerate() {
-        let comma = if number == 0 { "" } else { ", " };
-        write!(text, "{comma}{address} ({rejections})").ok();
-    }
-    text
 }

@@ -17,8 +17,10 @@
 
 mod accept;
 mod admin;
+mod audit;
 mod budget;
 mod buffers;
+mod bursts;
 mod commits;
 mod connection;
 mod counters;

@@ -1,4 +1,5 @@
-//! Which addresses are turned away most often, counted in little memory however many there are.
+//! Which addresses something happens to most often, being turned away above all; counted in little memory however
+//! many there are.
 //!
 //! The counter is that of "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table
 //! takes the place of the one that was counted least, and its count with it. So an address that has more than
@@ -10,6 +11,9 @@ use std::time::SystemTime;
 
 /// So many addresses are counted.
 const PEERS: usize = 64;
+
+/// So many addresses are named in a line of the log.
+const NAMED: usize = 3;
 
 /// An address from which clients were turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,13 @@ impl Peers {
         recent.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
         recent.truncate(most);
         recent
+    }
+
+    /// The busiest since the last call, as in `192.0.2.7 (20), 192.0.2.9 (3)`.
+    pub(super) fn named_recent(&self) -> String {
+        let recent = self.take_recent(NAMED);
+        let named: Vec<_> = recent.iter().map(|(address, times)| format!("{address} ({times})")).collect();
+        named.join(", ")
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {

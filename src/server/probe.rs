@@ -192,7 +192,7 @@ pub(super) fn answer(probe: Probe, shared: &Shared) {
         match probe {
             Probe::Connection(socket) => {
                 if let Err(error) = send(&socket, ANSWER, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                    tracing::debug!(%error, "cannot answer the probe");
+                    tracing::debug!(%error, "cannot answer the probe: {error}");
                 }
             }
             // Who has asked may have given up.

@@ -129,7 +129,7 @@ impl Waker {
     pub(super) fn wake(&self) {
         // It fails only when the counter is full, after 2^64 wakings.
         if let Err(error) = rustix::io::write(&self.0, &1_u64.to_ne_bytes()) {
-            tracing::error!(%error, "cannot wake a thread of the server");
+            tracing::error!(%error, "cannot wake a thread of the server: {error}");
         }
     }
 }

@@ -374,7 +374,7 @@ impl Worker {
         }
         if ending == Ending::Failed {
             self.recorder.panic();
-            tracing::error!(%peer, "a session panicked: its connection is closed");
+            tracing::error!(%peer, "the session of {peer} panicked: its connection is closed");
         }
         let user = connection.account().map(|account| account.username.as_str());
         if has_parted {

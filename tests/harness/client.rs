@@ -19,6 +19,11 @@ impl Client {
         Self::of(stream)
     }
 
+    /// Where it comes from, as the server sees it.
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().unwrap()
+    }
+
     /// A client on a connection that is there already.
     pub(crate) fn of(stream: TcpStream) -> Self {
         Self { stream: BufReader::new(stream) }

@@ -310,7 +310,7 @@ fn connections_that_ended_by_reason_each_once_and_told_in_the_log() {
     assert_eq!(scrape.sum("shibudb_connections_closed_total"), accepted);
     let peer = idle.stream.get_ref().local_addr().unwrap();
     server.wait_for_log(&format!(
-        "closed the connection of {peer}: the client sent nothing for client.idle_timeout (idle_timeout)"
+        "closed the connection of {peer}, user admin: the client sent nothing for client.idle_timeout (idle_timeout)"
     ));
     for told in ["closed the connection of", "(login_timeout)", "(too_slow)", "(protocol)"] {
         server.wait_for_log(told);

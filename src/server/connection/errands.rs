@@ -8,6 +8,7 @@ use crate::protocol::{AdminRequest, Login, Refusal, Reply, RequestKind};
 use crate::store::{Fetch, Fetched, Outcome, Read, StoreError};
 
 use super::super::admin::{administer, with_profile};
+use super::super::audit::Administrator;
 use super::super::counters::LoginOutcome;
 use super::super::endings::Ending;
 use super::super::mailbox::{Finished, Promise, Token};
@@ -123,9 +124,11 @@ impl Connection {
     pub(super) fn administer(&mut self, request: AdminRequest, token: Token, desk: &Desk<'_>) {
         let promise = self.promise(token, desk);
         let services = desk.services.clone();
+        let username = self.client.account().map(|account| account.username.clone()).unwrap_or_default();
+        let administrator = Administrator { username, peer: self.peer };
         desk.runtime.spawn(async move {
             let mut answer = Vec::new();
-            let outcome = administer(request, &services, &mut answer).await;
+            let outcome = administer(request, &administrator, &services, &mut answer).await;
             promise.keep(Finished::Administered(answer, outcome));
         });
     }
@@ -158,7 +161,7 @@ impl Connection {
     }
 
     fn refuse_login(&mut self, refusal: Refusal, ending: Ending, desk: &mut Desk<'_>) {
-        tracing::debug!(peer = %self.peer, "a login was refused");
+        tracing::debug!(peer = %self.peer, "a login from {} was refused", self.peer);
         desk.recorder.login(LoginOutcome::Denied);
         let work = self.work.get_or_insert_with(|| desk.pool.take());
         Reply::from(refusal).render(&mut work.output);

@@ -131,7 +131,8 @@ impl Worker {
             Err(error) => {
                 self.recorder.ended(Ending::Failed);
                 self.mailbox.take_load();
-                tracing::warn!(peer = %connection.peer(), %error, "cannot watch a connection: it is closed");
+                let peer = connection.peer();
+                tracing::warn!(%peer, %error, "cannot watch the connection of {peer}, so it is closed: {error}");
             }
         }
     }
