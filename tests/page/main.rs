@@ -10,6 +10,7 @@ mod keyboard;
 mod looks;
 mod pictures;
 mod reading;
+mod recording;
 mod token;
 mod trouble;
 

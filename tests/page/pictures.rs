@@ -1,5 +1,5 @@
-//! The pictures of the page and of `manager watch` in the README, taken from a server that has been busy for five minutes. Started by
-//! `packaging/pictures/take`, and by nobody else.
+//! The pictures of the page and of `manager watch` in the README, and the recording that it begins with, taken from a
+//! server that has been busy for five minutes. Started by `packaging/pictures/take`, and by nobody else.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,6 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::browser::Browser;
 use crate::harness::{Client, PASSWORD, PATIENCE, Server, Setup, Signal, Terminal};
 use crate::look;
+use crate::recording::{self, Deed};
 
 /// In seconds: as much as the shortest plot shows.
 const SCENE: u64 = 300;
@@ -36,10 +37,45 @@ fn take() {
     drop(admin);
     let held = play(&server);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/pictures");
+    take_recording(&server, &directory);
     let Some(browser) = look(&server) else { panic!("pictures need a browser") };
     take_page(&browser, &directory);
     take_watch(&server, &browser, &directory);
     drop(held);
+}
+
+/// The same scene as it went on.
+fn take_recording(server: &Server, directory: &Path) {
+    let series = server.get("/series").json();
+    let first = series["time"][0].as_f64().unwrap();
+    let history = server.get("/history?limit=100").json();
+    let deeds: Vec<_> = history["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|entry| {
+            let time: jiff::Timestamp = entry["time"].as_str().unwrap().parse().unwrap();
+            let [old, new] = ["old", "new"].map(|name| entry[name].as_i64());
+            let (new, is_refused) = (new.unwrap(), entry["outcome"] == "refused");
+            let done = match entry["door"].as_str().unwrap() {
+                "startup" => format!("$ shibudb start 9090 {new}"),
+                "signal" if Some(new) > old => "$ kill -USR1 PID".to_owned(),
+                "signal" => "$ kill -USR2 PID".to_owned(),
+                "cli" => format!("$ shibudb manager 9090 limit {new}"),
+                "config" => format!("shibudb.toml: max_connections = {new}"),
+                _ => format!("PUT /limit {{\"limit\":{new}}}"),
+            };
+            let outcome = match (entry["reason"].as_str(), old) {
+                (Some(reason), _) => format!("\u{a0}\u{a0} refused: {reason}"),
+                (None, Some(old)) => format!("\u{a0}\u{a0} {old} \u{2192} {new}"),
+                (None, None) => String::new(),
+            };
+            let second = time.as_duration().as_secs_f64() - first;
+            Deed { second, words: done + &outcome, is_refused }
+        })
+        .collect();
+    fs::write(directory.join("limit.svg"), recording::svg(&series, &deeds)).unwrap();
 }
 
 /// The page, on a desk and on a phone, by day and by night.

@@ -11,11 +11,11 @@ use harness::world::{enter, script};
 
 const README: &str = include_str!("../../README.md");
 
-/// `cargo run --release -- ARGUMENTS` and `cargo install --path .`, of which there is nothing to do.
+/// `cargo run --release -- ARGUMENTS` and `cargo install --locked --path .`, of which there is nothing to do.
 const CARGO: &str = "#!/bin/bash
-case \"$1 $2 $3\" in
-    'run --release --') shift 3; exec shibudb \"$@\" ;;
-    'install --path .') ;;
+case \"$*\" in
+    'run --release -- '*) shift 3; exec shibudb \"$@\" ;;
+    'install --locked --path .') ;;
     *) echo \"not for a newcomer: cargo $*\" >&2; exit 1 ;;
 esac
 ";
@@ -39,6 +39,24 @@ fn the_quick_start_is_two_commands_and_what_they_lead_to() {
         assert!(world.run(install).starts_with("Connection Statistics:\n"));
         world.run("shibudb stop 9090");
     });
+}
+
+#[test]
+fn the_pictures_are_there() {
+    let sources = README
+        .split("src=\"")
+        .skip(1)
+        .chain(README.split("srcset=\"").skip(1))
+        .map(|rest| rest.split_once('"').unwrap().0);
+    let links = README.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0);
+    let local: Vec<_> = sources.chain(links).filter(|target| !target.starts_with("http")).collect();
+    assert!(local.len() > 8, "{local:?}");
+    for target in local {
+        assert!(
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(),
+            "there is no {target}"
+        );
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) async fn run(
 }
 
 /// Where the samples begin that have not been told yet: the server takes them by a clock of its own, so
-/// between two looks there may be none, or two. After a restart there is none of those told before.
+/// between two looks there may be none, or two. If the last one told is not there any more, none is made up for.
 fn new(samples: &[Sample], told: Option<Sample>) -> usize {
     match told.and_then(|told| samples.iter().rposition(|sample| *sample == told)) {
         Some(told) => told + 1,
