@@ -96,6 +96,16 @@ fn the_manual_lists_every_key_with_its_default_and_when_an_edit_takes_effect() {
 }
 
 #[test]
+fn the_examples_of_the_manual_are_config_files() {
+    let examples = MANUAL.split("\n.EX\n").skip(1).map(|rest| rest.split_once("\n.EE").unwrap().0);
+    let files: Vec<_> = examples.filter(|example| !example.starts_with(['$', '#'])).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        parse(format!("{file}\n").as_bytes()).unwrap_or_else(|problems| panic!("{file}\n{problems:?}"));
+    }
+}
+
+#[test]
 fn a_good_file_is_loaded_also_through_a_symlink() {
     let dir = tempfile::tempdir().unwrap();
     let (file, link) = (dir.path().join("real.toml"), dir.path().join("shibudb.toml"));
