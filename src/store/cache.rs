@@ -11,7 +11,7 @@
 //! from before it asked until after: so what it keeps is what the engine holds now. During a commit all
 //! ask the engine: whoever has had the new value from there must not find the old one here.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quick_cache::{Equivalent, Weighter, sync};
@@ -22,6 +22,9 @@ use super::{StoreError, Value};
 
 /// How many bytes of keys and values are kept.
 const CAPACITY: u64 = 48 << 20;
+/// While less than this is kept, what is written is kept as well: who reads it next need not have it fetched. Beyond,
+/// writes of many keys need a quarter more processor time for that (`benches/RESULTS.md`), and nobody may ever read them.
+const WRITTEN: u64 = 1 << 20;
 /// What an entry takes besides its key and value.
 const OVERHEAD: u64 = 112;
 /// A larger value is not copied here: it would take the place of many others.
@@ -53,16 +56,19 @@ struct Stripe {
 /// Keys that are being changed. Dropped, once the engine has the changes or has refused them.
 pub(super) struct Changing<'a> {
     cache: &'a Cache,
-    full_keys: Vec<fjall::Slice>,
-    /// What will be kept of them.
-    to_keep: Vec<(Key, Option<Value>)>,
+    changes: Vec<Change>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    space: u64,
-    key: Box<[u8]>,
+struct Change {
+    /// Which stripe is open for it.
+    stripe: usize,
+    /// What will be kept, if anything.
+    to_keep: Option<(Key, Option<Value>)>,
 }
+
+/// A full key, which shares its bytes with the engine's: a write need not copy it.
+#[derive(Debug, PartialEq, Eq)]
+struct Key(fjall::Slice);
 
 /// Hashes like a [`Key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +89,7 @@ impl Cache {
         key: KeyRef<'_>,
         read: impl FnOnce() -> Result<Option<Value>, StoreError>,
     ) -> Result<Option<Value>, StoreError> {
-        let stripe = self.stripe(key);
+        let stripe = &self.stripes[self.stripe(key)];
         let before = {
             let stripe = lock(stripe);
             (stripe.open == 0).then_some(stripe.done)
@@ -93,7 +99,7 @@ impl Cache {
         if let Some(before) = before
             && small
         {
-            let kept = Key { space: key.space, key: key.key.into() };
+            let kept = Key(layout::full_key(key.space, key.key).into());
             // A copy: what the engine gives out may keep a whole block of it in memory.
             let value = found.as_ref().map(|value| Value((&**value).into()));
             let stripe = lock(stripe);
@@ -112,24 +118,22 @@ impl Cache {
     /// To be called before the engine is given changes of the keys; what it returns, to be kept until
     /// it has them.
     pub(super) fn begin(&self, changes: &Changes) -> Changing<'_> {
-        let mut to_keep = Vec::new();
-        // Who reads what was just written need not have it fetched. Not at the cost of what was read lately.
-        let has_room = self.entries.weight() < CAPACITY / 2;
-        for (full_key, value) in changes {
-            let Some(key) = layout::split(full_key).map(KeyRef::from) else { continue };
-            let mut stripe = lock(self.stripe(key));
-            stripe.open += 1;
-            // While the stripe is locked: nobody keeps anything of it from now on.
-            let was_kept = self.entries.remove(&key);
-            if key.space == layout::OWN || value.as_ref().is_some_and(|value| value.len() > LARGEST) {
-                continue;
-            }
-            let new_key = || Key { space: key.space, key: key.key.into() };
-            if let Some(key) = was_kept.map(|(key, _)| key).or_else(|| has_room.then(new_key)) {
-                to_keep.push((key, value.clone().map(Value)));
-            }
-        }
-        Changing { cache: self, full_keys: changes.iter().map(|(key, _)| key.clone()).collect(), to_keep }
+        let has_room = self.entries.weight() < WRITTEN;
+        let begin = |(full_key, value): &(fjall::Slice, Option<fjall::Slice>)| {
+            let key = KeyRef::from(layout::split(full_key)?);
+            let stripe = self.stripe(key);
+            let was_kept = {
+                let mut stripe = lock(&self.stripes[stripe]);
+                stripe.open += 1;
+                // While the stripe is locked: nobody keeps anything of it from now on.
+                self.entries.remove(&key).is_some()
+            };
+            let is_small = value.as_ref().is_none_or(|value| value.len() <= LARGEST);
+            let keeps = key.space != layout::OWN && is_small && (was_kept || has_room);
+            let to_keep = keeps.then(|| (Key(full_key.clone()), value.clone().map(Value)));
+            Some(Change { stripe, to_keep })
+        };
+        Changing { cache: self, changes: changes.iter().filter_map(begin).collect() }
     }
 
     /// Forgets everything.
@@ -137,10 +141,10 @@ impl Cache {
         self.entries.clear();
     }
 
-    fn stripe(&self, key: KeyRef<'_>) -> &Mutex<Stripe> {
+    fn stripe(&self, key: KeyRef<'_>) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "of a hash, any part will do")]
         let index = self.hasher.hash_one(key) as usize % self.stripes.len();
-        &self.stripes[index]
+        index
     }
 }
 
@@ -164,7 +168,7 @@ impl Changing<'_> {
     /// The engine has the changes: what was kept stays kept, with its new value, and what is new is kept as well while
     /// there is much room. Until the stripes are closed, nobody else keeps anything of these keys.
     pub(super) fn keep_changed(&mut self) {
-        for (key, value) in self.to_keep.drain(..) {
+        for (key, value) in self.changes.iter_mut().filter_map(|change| change.to_keep.take()) {
             self.cache.entries.insert(key, value);
         }
     }
@@ -172,17 +176,25 @@ impl Changing<'_> {
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        for key in refs(&self.full_keys) {
-            let mut stripe = lock(self.cache.stripe(key));
+        for change in &self.changes {
+            let mut stripe = lock(&self.cache.stripes[change.stripe]);
             stripe.open -= 1;
             stripe.done = stripe.done.wrapping_add(1);
         }
     }
 }
 
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(key) = layout::split(&self.0) {
+            KeyRef::from(key).hash(state);
+        }
+    }
+}
+
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.space == key.space && *self.key == *key.key
+        layout::split(&key.0) == Some((self.space, self.key))
     }
 }
 
@@ -194,13 +206,9 @@ impl<'a> From<(u64, &'a [u8])> for KeyRef<'a> {
 
 impl Weighter<Key, Option<Value>> for Weigh {
     fn weight(&self, key: &Key, value: &Option<Value>) -> u64 {
-        let len = key.key.len() + value.as_ref().map_or(0, |value| value.len());
+        let len = key.0.len() + value.as_ref().map_or(0, |value| value.len());
         OVERHEAD + len as u64
     }
-}
-
-fn refs(full_keys: &[fjall::Slice]) -> impl Iterator<Item = KeyRef<'_>> {
-    full_keys.iter().filter_map(|key| layout::split(key)).map(KeyRef::from)
 }
 
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
