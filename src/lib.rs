@@ -14,6 +14,7 @@
 //! - [`limiter`]: the core, one atomic word
 //! - `names`: what may be called what, and how text of clients is shown
 //! - `private`: files that belong to this user alone
+//! - `owner`: users of the system, what belongs to whom, and becoming one
 //! - `awake`: deadlines that a pause of the process does not use up
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
@@ -30,6 +31,7 @@ pub mod logging;
 pub mod management;
 pub mod metrics;
 mod names;
+mod owner;
 mod private;
 pub mod protocol;
 pub mod series;

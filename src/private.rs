@@ -11,6 +11,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::owner;
+
 /// What the group and others may not have of a file of ours.
 const OTHERS: u32 = 0o077;
 
@@ -130,7 +132,7 @@ pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
         return Ok(false);
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other(format!("it belongs to another user (uid {})", found.uid())));
+        return Err(owner::belongs_to(found.uid()));
     }
     file.set_permissions(Permissions::from_mode(mode & !bits))?;
     Ok(true)

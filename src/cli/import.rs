@@ -4,9 +4,7 @@
 //! standard output at the end.
 
 use std::fmt::Write as _;
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -18,6 +16,8 @@ use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::daemon;
 use crate::import::{Report, Source, SpaceReport, Step, import};
 use crate::names::shown;
+use crate::owner::Owner;
+use crate::private;
 use crate::store::{Durability, OpenError, Store};
 
 /// How far it is, on a terminal.
@@ -64,19 +64,21 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the data directory, or sees to it that what is written there can be read by the server:
-/// it runs as the owner.
+/// Makes the data directory, or refuses to write into that of another user: the server runs as its owner, and could not
+/// read what somebody else has left there.
 fn make_own(path: &Path) -> Result<(), Failure> {
-    let cannot = |what, error: io::Error| failed(format!("cannot {what} {}: {error}", path.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| cannot("create", error))?;
+    let cannot = |what, error| failed(format!("cannot {what} {}: {error}", path.display()));
+    private::make_dir(path).map_err(|error| cannot("create", error))?;
     let owner = path.metadata().map_err(|error| cannot("look at", error))?.uid();
     if owner == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
+    let owner = Owner::of_uid(owner);
     Err(failed(format!(
-        "{} belongs to another user (uid {owner}), and so must what is written there: \
-         run this as that user, as with sudo -u '#{owner}' shibudb import",
-        path.display()
+        "{} belongs to the user {}, and so must what is written there; run this as that user: {}",
+        path.display(),
+        owner.name,
+        owner.command(path)
     )))
 }
 

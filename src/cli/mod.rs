@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output. What goes wrong goes to standard error as `Error: ...`, with
 //! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
-//! failed, 2 wrong usage, 78 an invalid configuration.
+//! failed, 2 wrong usage, 65 damaged data, 78 an invalid configuration.
 
 mod admin_password;
 mod check;
@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use colours::Colours;
 
-use crate::daemon::{self, BindError, Options, RunError};
+use crate::daemon::{self, Options, RunError};
 use crate::logging::{self, Priority};
 use crate::private;
 use crate::signals::{self, Held};
@@ -201,13 +201,15 @@ fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
 }
 
 impl RunError {
-    /// The exit status: contracts for `RestartPreventExitStatus=` and for scripts.
+    /// The exit status, by which the unit file and scripts tell what starting again can mend: a failure that can pass
+    /// by itself is 1, any other has a status of its own.
     fn status(&self) -> u8 {
         match self {
-            // None of them gets better by starting again.
-            Self::Config(_) | Self::Bind(BindError::HandedOver { .. }) => EXIT_CONFIG,
-            Self::Inherit(error) if error.is_permanent() => EXIT_CONFIG,
             Self::Usage(_) => EXIT_USAGE,
+            Self::Open(error) if error.is_permanent() => EXIT_DATA,
+            Self::Config(_) | Self::OfAnotherUser { .. } => EXIT_CONFIG,
+            Self::Bind(error) if error.is_permanent() => EXIT_CONFIG,
+            Self::Inherit(error) if error.is_permanent() => EXIT_CONFIG,
             _ => EXIT_FAILED,
         }
     }
@@ -220,7 +222,10 @@ const LAST_LINE: Duration = Duration::from_secs(2);
 const EXIT_FAILED: u8 = 1;
 /// Wrong usage, as clap has it.
 const EXIT_USAGE: u8 = 2;
-/// An invalid configuration: `EX_CONFIG` of sysexits.h.
+/// What is stored is damaged, or cannot be read by this version: `EX_DATAERR` of sysexits.h.
+const EXIT_DATA: u8 = 65;
+/// An invalid configuration: `EX_CONFIG` of sysexits.h. Also what else was given to the server and will be the same at
+/// the next start.
 const EXIT_CONFIG: u8 = 78;
 
 /// Prints a result. A reader that has gone away is no error: what was to be done is done.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,10 +20,12 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
+use super::colours::warning;
 use super::progress::Progress;
 use super::{EXIT_FAILED, Failure, StartArgs, admin_password, failed, say, tell};
-use crate::daemon::{self, FindError, Running, pid_file_path, runtime_dirs};
+use crate::daemon::{self, FindError, RunError, Running, look_dirs, pid_file_path, runtime_dirs};
 use crate::names::shown;
+use crate::owner::Owner;
 use crate::private;
 use crate::signals::{Endings, Held};
 use crate::systemd;
@@ -42,13 +44,16 @@ const OF_THE_CALLER: [&str; 7] = [
     "JOURNAL_STREAM",
 ];
 
+/// What the environment of root says of root, and not of the user that the server runs as.
+const OF_ROOT: [&str; 6] =
+    ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "MAIL"];
+
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_SOCKET: usize = 107;
 
 pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     let endings = held.endings().map_err(failed)?;
-    let runtime_dirs = runtime_dirs().map_err(failed)?;
-    for dir in &runtime_dirs {
+    for dir in &look_dirs().map_err(failed)? {
         match Running::find(&pid_file_path(dir, args.port)) {
             Ok(None) => {}
             Ok(Some(running)) => {
@@ -64,17 +69,23 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     }
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
-    daemon::make_private_dir(&data_dir).map_err(failed)?;
     let data_dir = std::path::absolute(&data_dir).map_err(failed)?;
+    let owner = Owner::beside_root(&data_dir);
+    if let Some(owner) = &owner {
+        become_owner(owner, &data_dir)?;
+    }
+    daemon::make_private_dir(&data_dir).map_err(failed)?;
     let log_file = data_dir.join("shibudb.log");
     let log = private::open(&log_file, private::options().append(true).create(true));
-    let log = log.map_err(|error| failed(format!("cannot write {}: {error}", log_file.display())))?;
+    let log =
+        log.map_err(|error| failed(RunError::cannot("write", &log_file, error).blame_owner(&data_dir)))?;
 
-    let (runtime_dir, socket_dir) = runtime_dir(&runtime_dirs)?;
+    let (runtime_dir, socket_dir) = runtime_dir(&runtime_dirs().map_err(failed)?)?;
     let socket = NotifySocket::bind(socket_dir).map_err(|error| {
         failed(format!("cannot make a socket in {} to hear from the server: {error}", runtime_dir.display()))
     })?;
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(&program);
     command.arg("run");
     if let Some(password) = admin_password::of_environment() {
         admin_password::hand_over(&mut command, &password)?;
@@ -92,13 +103,23 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     OF_THE_CALLER.iter().for_each(|variable| {
         command.env_remove(variable);
     });
+    if let Some(owner) = &owner {
+        OF_ROOT.iter().for_each(|variable| {
+            command.env_remove(variable);
+        });
+        command.env("USER", &owner.name).env("LOGNAME", &owner.name);
+        command.env("HOME", owner.home().unwrap_or_else(|| "/".into()));
+    }
     command.env("NOTIFY_SOCKET", &socket.address);
     // It outlives this directory and this terminal.
     command.current_dir("/");
     command.stdout(Stdio::null()).stderr(log);
     // Nor does it keep what the caller has open: a lock would be held for as long as the server runs.
     close_fds::set_fds_cloexec(3, &[]);
-    let child = command.spawn().map_err(|error| failed(format!("cannot start the server: {error}")))?;
+    let child = command.spawn().map_err(|error| {
+        let user = owner.as_ref().map_or(String::new(), |owner| format!(" as the user {}", owner.name));
+        failed(format!("cannot start the server: cannot run {}{user}: {error}", program.display()))
+    })?;
     let mut begun = Begun::new(child).map_err(failed)?;
     let said = wait_until_ready(&socket.socket, &mut begun, &endings);
     // Nobody will be told of a server that cannot be waited for.
@@ -134,6 +155,31 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
             log_file.display()
         ))),
     }
+}
+
+/// Becomes the owner of the data directory: files of root's in there would keep that user's server from starting.
+fn become_owner(owner: &Owner, data_dir: &Path) -> Result<(), Failure> {
+    if let Err(error) = daemon::make_users_runtime_dir(owner.uid) {
+        // There are others, where `stop` finds the server only when it is run as that user.
+        let command = format!("sudo -u {} shibudb stop", owner.name);
+        tell(warning(format!(
+            "the PID file is not where root looks for it, so stop it with `{command}`: {error}"
+        )));
+    }
+    owner.become_it().map_err(|error| {
+        failed(format!(
+            "{} belongs to the user {}, and this process cannot become that user: {error}; run {}",
+            data_dir.display(),
+            owner.name,
+            owner.command(data_dir)
+        ))
+    })?;
+    tell(format_args!(
+        "{} belongs to the user {}, and so the server runs as that user",
+        data_dir.display(),
+        owner.name
+    ));
+    Ok(())
 }
 
 /// The first of the directories that can be used, and one in it for this start.

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::progress::Progress;
 use super::{Failure, failed, say};
-use crate::daemon::{FindError, Running, pid_file_path, runtime_dirs};
+use crate::daemon::{FindError, Running, look_dirs, pid_file_path};
 
 /// How often it is looked whether there is something to say while the server ends.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ pub(super) struct StopArgs {
 }
 
 pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
-    let directories = runtime_dirs().map_err(failed)?;
+    let directories = look_dirs().map_err(failed)?;
     let (port, server) = match args.port {
         Some(port) => (port, find(&directories, port)?),
         None => only_one(&directories)?,

@@ -74,6 +74,17 @@ pub enum BindError {
         /// The names under which it would have been taken.
         names: [&'static str; 2],
     },
+    /// This machine does not have the address, or not yet.
+    #[error(
+        "cannot listen on {address} for {what}: this machine does not have the address {ip}, or not yet; \
+         `ip address` shows those that it has", ip = address.ip()
+    )]
+    NotHere {
+        /// The address.
+        address: SocketAddr,
+        /// What it was for.
+        what: &'static str,
+    },
     /// Anything else.
     #[error("cannot listen on {address} for {what}: {source}")]
     Other {
@@ -103,6 +114,19 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// Whether it will be the same at the next start. An address that this machine does not have yet may come, and
+    /// whoever has the port may go.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::HandedOver { .. } | Self::NotASocket(_) => true,
+            // A port below 1024, or an address family that the unit does not allow.
+            Self::Other { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::InUse { .. } | Self::NotHere { .. } | Self::SocketInUse(_) | Self::Socket { .. } => false,
+        }
+    }
+}
+
 /// Takes what was handed over and binds the rest, as configured. Port 0 takes any free port, and the
 /// management port is 1000 above it all the same, unless it has one of its own.
 pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listeners, BindError> {
@@ -123,7 +147,16 @@ pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listene
 
 impl Purpose {
     fn is_called(self, name: &str) -> bool {
-        name == self.kept_as || name == self.unit
+        name == self.kept_as || self.is_of_unit(name)
+    }
+
+    /// Whether it is the name of the socket unit, or of that of an instance: `shibudb@7070.socket`.
+    fn is_of_unit(self, name: &str) -> bool {
+        let Some(stem) = self.unit.strip_suffix(".socket") else { return name == self.unit };
+        let Some(instance) = name.strip_suffix(".socket").and_then(|name| name.strip_prefix(stem)) else {
+            return false;
+        };
+        instance.is_empty() || instance.starts_with('@')
     }
 }
 
@@ -168,6 +201,7 @@ fn listen(ip: IpAddr, port: u16, Purpose { what, .. }: Purpose) -> Result<TcpLis
     let address = SocketAddr::new(ip, port);
     try_listen(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address, what },
+        io::ErrorKind::AddrNotAvailable => BindError::NotHere { address, what },
         _ => BindError::Other { address, what, source },
     })
 }

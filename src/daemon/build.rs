@@ -14,13 +14,14 @@ use super::settings::{self, CommandLine};
 use super::starting::{Stage, Starting};
 use super::trouble::Problems;
 use super::unix_socket::UnixSocket;
-use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, modes, places};
+use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, may_pass, modes, places};
 use crate::auth::{AccountError, Accounts, FirstAdminError, HashCost, PreparedAdmin};
 use crate::config::{self, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
-use crate::management::Places;
+use crate::management::{Places, TokenError};
+use crate::owner::Owner;
 use crate::private;
 use crate::series::{Sample, ring};
 use crate::store::Store;
@@ -69,29 +70,36 @@ pub(super) fn build(
     clients: &Handle,
     stage: &Stage,
 ) -> Result<(Built, JoinHandle<()>), RunError> {
-    let Options { port, max_connections, config, data_dir, admin_password, .. } = options;
+    let Options { port, max_connections, config, data_dir, log_file, admin_password, .. } = options;
     let starting = Starting::begin(stage)?;
-    let mut loaded = load(CommandLine { port, max_connections, config, data_dir }, stage)?;
+    let mut loaded = load(CommandLine { port, max_connections, config, data_dir, log_file }, stage)?;
     log.set_level(settings::level(&loaded.running));
     let Shares { ceiling, management: management_places } = descriptors::shares();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
     if !stage.opening(&data_dir) {
         return Err(RunError::ended("the start", "it was given up"));
     }
+    refuse_beside_root(&data_dir)?;
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, inherited)?;
     let management = &loaded.running.management;
     let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
     let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
-    let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
-    // Once nobody else has them.
-    modes::mend(&data_dir);
-    let accounts = Accounts::open(store.clone(), HashCost::default())?;
-    let first_admin = clients.block_on(first_admin(&accounts, admin_password, &data_dir))?;
-    let configured = Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
-    let (control, limiter, thread) =
-        Control::start(configured, settings::control(&loaded.running), ceiling, &data_dir, &loaded.path)?;
+    let open = || {
+        let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
+        // Once nobody else has them.
+        modes::mend(&data_dir);
+        let accounts = Accounts::open(store.clone(), HashCost::default())?;
+        let first_admin = clients.block_on(first_admin(&accounts, admin_password, &data_dir))?;
+        let configured =
+            Configured { command_line: max_connections, file: settings::file_limit(&loaded.file) };
+        let control = settings::control(&loaded.running);
+        let started = Control::start(configured, control, ceiling, &data_dir, &loaded.path)?;
+        Ok((store, accounts, first_admin, started))
+    };
+    let (store, accounts, first_admin, (control, limiter, thread)) =
+        open().map_err(|error: RunError| error.blame_owner(&data_dir))?;
     let past = ring::read(&data_dir, Timestamp::now());
     drop(starting);
     let built = Built {
@@ -129,8 +137,13 @@ fn load(command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
     if let Some(token_file) = &wanted.management.token_file {
         stage.reading(token_file);
     }
-    let token = settings::token(&wanted)
-        .map_err(|problem| RunError::Config(format!("{}: {problem}", path.display())))?;
+    let token = settings::token(&wanted).map_err(|problem| {
+        let words = format!("{}: {problem}", path.display());
+        match problem {
+            TokenError::Read { source, .. } if may_pass(&source) => RunError::Unreadable(words),
+            _ => RunError::Config(words),
+        }
+    })?;
     Ok(Loaded {
         running: wanted.clone(),
         wanted,
@@ -228,6 +241,19 @@ fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenP
 /// [`RunError::File`]
 pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
     private::make_dir(path).map_err(RunError::file("create", path))
+}
+
+/// Refuses to leave files of root's in the directory of another user. Who started this process as root can start it
+/// as that user as well; `start` has done so already.
+fn refuse_beside_root(data_dir: &Path) -> Result<(), RunError> {
+    match Owner::beside_root(data_dir) {
+        None => Ok(()),
+        Some(owner) => Err(RunError::OfAnotherUser {
+            path: data_dir.to_owned(),
+            command: owner.command(data_dir),
+            user: owner.name,
+        }),
+    }
 }
 
 pub(super) fn local(listener: &std::net::TcpListener) -> Result<SocketAddr, RunError> {

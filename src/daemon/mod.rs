@@ -37,13 +37,14 @@ mod watchdog;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::auth::{self, FirstAdminError};
 use crate::config::{Config, LoadError};
 use crate::control;
 use crate::logging::{self, Log, LogError};
+use crate::owner::{self, Foreign, Owner};
 use crate::signals::{Held, Signals};
 use crate::store::OpenError;
 use crate::systemd::{self, InheritError, Inherited};
@@ -51,7 +52,8 @@ use crate::systemd::{self, InheritError, Inherited};
 pub use bind::{BindError, SetAside};
 pub use build::{data_dir_for, make_private_dir};
 pub use pid_file::{FindError, Running, path as pid_file_path};
-pub use places::{DEFAULT_CONFIG, NoPlace, make_runtime_dir, runtime_dirs};
+pub(crate) use places::make_users_runtime_dir;
+pub use places::{DEFAULT_CONFIG, NoPlace, look_dirs, make_runtime_dir, runtime_dirs};
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +96,9 @@ pub enum RunError {
     /// The configuration is invalid.
     #[error("{0}")]
     Config(String),
+    /// A file of the configuration cannot be read, and that may pass by itself.
+    #[error("{0}")]
+    Unreadable(String),
     /// The command line is.
     #[error("{0}")]
     Usage(String),
@@ -101,7 +106,7 @@ pub enum RunError {
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     /// A directory or file that is needed cannot be had.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {}: {source}", path.display())]
     File {
         /// What was tried: "create", "write".
         action: &'static str,
@@ -109,6 +114,37 @@ pub enum RunError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The data directory is another user's, and this is root, who would leave files there that the other user's
+    /// server cannot read.
+    #[error(
+        "{} belongs to the user {user}, whose server could not read what root leaves there; run this as that user: \
+         {command}", path.display()
+    )]
+    OfAnotherUser {
+        /// The data directory.
+        path: PathBuf,
+        /// Whose it is.
+        user: String,
+        /// What to type instead.
+        command: String,
+    },
+    /// The start has failed, and something in the data directory belongs to another user.
+    #[error(
+        "{error}; {} belongs to the user {owner}, and this server runs as {us}: stop the server, and give it the \
+         directory with `chown -R {us}: {}`", path.display(), data_dir.display()
+    )]
+    NotOurs {
+        /// Why the start has failed.
+        error: Box<RunError>,
+        /// What belongs to another user.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// As whom this process runs.
+        us: String,
+        /// The data directory.
+        data_dir: PathBuf,
     },
     /// Another daemon holds the PID file.
     #[error("shibudb is already running on this port: {0} is locked")]
@@ -192,14 +228,52 @@ impl Drop for LastWords {
 
 impl From<LoadError> for RunError {
     fn from(error: LoadError) -> Self {
-        Self::Config(error.to_string())
+        match &error {
+            LoadError::Read { source, .. } if may_pass(source) => Self::Unreadable(error.to_string()),
+            _ => Self::Config(error.to_string()),
+        }
     }
 }
 
+/// Whether a file that cannot be read may be readable at the next start, with nobody having done anything: a disk or
+/// another machine that fails, as opposed to a name that leads nowhere and a permission that is missing.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    !matches!(
+        error.kind(),
+        Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+            | Kind::InvalidData
+    ) && rustix::io::Errno::from_io_error(error) != Some(rustix::io::Errno::LOOP)
+}
+
 impl RunError {
+    /// A directory or file cannot be had.
+    pub(crate) fn cannot(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::File { action, path: path.into(), source }
+    }
+
     fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { action, path, source }
+        move |source| Self::cannot(action, path, source)
+    }
+
+    /// If this user has no right to something in the data directory, since it is another user's, says so.
+    pub(crate) fn blame_owner(self, data_dir: &Path) -> Self {
+        match owner::foreign(data_dir) {
+            None => self,
+            Some(Foreign { path, owner }) => Self::NotOurs {
+                error: Box::new(self),
+                path,
+                owner: owner.name,
+                us: Owner::of_this_process().name,
+                data_dir: data_dir.to_owned(),
+            },
+        }
     }
 
     fn ended(task: &'static str, why: impl fmt::Display) -> Self {

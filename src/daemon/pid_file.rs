@@ -22,7 +22,7 @@ use rustix::process::{
     Flock, FlockType, Pid, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal,
 };
 
-use crate::private;
+use crate::{owner, private};
 
 /// What the group and others may have of the file: nothing.
 const OTHERS: u32 = 0o077;
@@ -92,8 +92,7 @@ impl PidFile {
             let mut file = private::open(path, &create)?;
             let found = file.metadata()?;
             if found.uid() != rustix::process::geteuid().as_raw() {
-                let words = format!("{} belongs to another user (uid {})", path.display(), found.uid());
-                return Err(io::Error::other(words));
+                return Err(owner::belongs_to(found.uid()));
             }
             if found.permissions().mode() & OTHERS != 0 {
                 // An earlier version made it. Others may have it open, and lock it for as long as they like.

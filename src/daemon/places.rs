@@ -6,16 +6,20 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use directories::BaseDirs;
 use tempfile::TempDir;
 
+use crate::owner::{self, Owner};
 use crate::private;
 
 /// Where root leaves PID files.
 const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
+
+/// Where root has a directory made for each user that a server of root's has become.
+const USERS_RUNTIME_DIR: &str = "/run/shibudb/users";
 
 /// The config file that is read when none is named, if it exists.
 pub const DEFAULT_CONFIG: &str = "/etc/shibudb/shibudb.toml";
@@ -53,7 +57,8 @@ pub(super) fn data_dir(named: Option<&Path>) -> Result<PathBuf, NoPlace> {
     state_home().ok_or(NoPlace::Data)
 }
 
-/// Where `start` may leave the PID file of what it has begun, the best place first; and so where `stop` looks.
+/// Where `start` may leave the PID file of what it has begun, the best place first. See [`look_dirs`] for where `stop`
+/// looks.
 ///
 /// What the environment names is not trusted: `XDG_RUNTIME_DIR` goes when its user logs out, and after `su` it is
 /// somebody else's. So the place is in the user's home if there is one, and a directory of another user does not count.
@@ -66,12 +71,58 @@ pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
         return Ok(vec![ROOT_RUNTIME_DIR.into(), "/var/lib/shibudb/run".into()]);
     }
     let base = BaseDirs::new();
-    let homes = [base.as_ref().map(|base| base.home_dir().to_owned()), home_of(user.as_raw())];
+    let homes = [base.as_ref().map(|base| base.home_dir().to_owned()), Owner::of_this_process().home()];
     let states = homes.into_iter().flatten().map(|home| home.join(".local/state/shibudb"));
     let states: Vec<_> = state_home().into_iter().chain(states).collect();
     let runtime = base.and_then(|base| base.runtime_dir().map(Path::to_owned));
-    let dirs = runtime_dirs_of(user.as_raw(), runtime, states, |dir| may_be_of(user.as_raw(), dir));
+    let mut dirs =
+        runtime_dirs_of(user.as_raw(), runtime, states, |dir| owner::would_own(user.as_raw(), dir));
+    // Made by root alone, and first, so that root finds again what it has started.
+    let by_root = users_runtime_dir(user.as_raw());
+    if fs::metadata(&by_root).is_ok_and(|found| found.uid() == user.as_raw()) {
+        dirs.insert(0, by_root);
+    }
     if dirs.is_empty() { Err(NoPlace::PidFile) } else { Ok(dirs) }
+}
+
+/// Where this user finds the PID files of servers: in [`runtime_dirs`], and root in those of the users that servers of
+/// root's have become as well.
+///
+/// # Errors
+/// As [`runtime_dirs`].
+pub fn look_dirs() -> Result<Vec<PathBuf>, NoPlace> {
+    let mut dirs = runtime_dirs()?;
+    if rustix::process::geteuid().is_root() {
+        let users = fs::read_dir(USERS_RUNTIME_DIR).map(|users| users.flatten().map(|user| user.path()));
+        dirs.extend(users.into_iter().flatten());
+    }
+    Ok(dirs)
+}
+
+/// Makes the directory in which a server that root starts as this user may leave its PID file.
+///
+/// # Errors
+/// What the system says, or that others may put files there.
+pub(crate) fn make_users_runtime_dir(uid: u32) -> io::Result<()> {
+    for dir in [Path::new(ROOT_RUNTIME_DIR), Path::new(USERS_RUNTIME_DIR)] {
+        make_dir_of_root(dir)?;
+        // Its users pass through it.
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    }
+    let dir = users_runtime_dir(uid);
+    private::make_dir(&dir)?;
+    // Only root can have put something there.
+    std::os::unix::fs::lchown(&dir, Some(uid), None)
+}
+
+fn users_runtime_dir(uid: u32) -> PathBuf {
+    Path::new(USERS_RUNTIME_DIR).join(uid.to_string())
+}
+
+fn make_dir_of_root(dir: &Path) -> io::Result<()> {
+    private::make_dir(dir)?;
+    let found = fs::symlink_metadata(dir)?;
+    if found.is_dir() && found.uid() == 0 { Ok(()) } else { Err(owner::belongs_to(found.uid())) }
 }
 
 fn runtime_dirs_of(
@@ -92,12 +143,6 @@ fn runtime_dirs_of(
     dirs
 }
 
-/// Whether the directory is this user's, or would be if it were made.
-fn may_be_of(user: u32, dir: &Path) -> bool {
-    let nearest = dir.ancestors().find_map(|dir| fs::metadata(dir).ok());
-    nearest.is_some_and(|found| found.is_dir() && found.uid() == user)
-}
-
 /// Makes the directory for PID files ready, and a directory in it for the sockets of one start.
 ///
 /// # Errors
@@ -111,16 +156,11 @@ pub fn make_runtime_dir(dir: &Path) -> io::Result<TempDir> {
     }
     let found = fs::metadata(dir)?;
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other(format!("it belongs to another user (uid {})", found.uid())));
+        return Err(owner::belongs_to(found.uid()));
     }
     // Where others could put files of their own in the place of ours.
     private::take_away(&dir.join("."), 0o022)?;
     tempfile::Builder::new().prefix(".start-").tempdir_in(dir)
-}
-
-/// The home directory that the system has for a user, whatever the environment says.
-fn home_of(user: u32) -> Option<PathBuf> {
-    nix::unistd::User::from_uid(user.into()).ok().flatten().map(|user| user.dir)
 }
 
 fn state_home() -> Option<PathBuf> {
@@ -162,9 +202,5 @@ mod tests {
             |dir| dir.starts_with("/home"),
         );
         assert_eq!(dirs, [PathBuf::from("/home/u/.local/state/shibudb/run")]);
-        let dir = tempfile::tempdir().unwrap();
-        let me = rustix::process::geteuid().as_raw();
-        assert!(may_be_of(me, dir.path()) && may_be_of(me, &dir.path().join("not/yet")));
-        assert!(!may_be_of(me + 1, dir.path()) && !may_be_of(me + 1, &dir.path().join("not/yet")));
     }
 }

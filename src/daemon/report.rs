@@ -23,6 +23,7 @@ pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
             error: last.result.clone().err(),
         }),
         troubled_files: loaded.troubled_files().into_iter().map(troubled_file).collect(),
+        log_file: loaded.command_line.log_file.as_ref().map(|path| path.display().to_string()),
     }
 }
 

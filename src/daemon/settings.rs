@@ -18,6 +18,8 @@ pub(crate) struct CommandLine {
     pub(crate) max_connections: Option<NonZeroU32>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) data_dir: Option<PathBuf>,
+    /// Of a server that `start` has begun.
+    pub(crate) log_file: Option<PathBuf>,
 }
 
 impl CommandLine {

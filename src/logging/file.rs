@@ -1,11 +1,12 @@
 //! The log file of a server that `shibudb start` began: kept short by the server itself, since nobody else does.
 //!
 //! Standard error is this file, so that a panic and whatever a library has to say end there as well. When it is full
-//! it gets another name, those before it move on, the oldest goes, and standard error is the new file.
+//! it gets another name, those before it move on, the oldest goes, and standard error is the new file. Whoever moves it
+//! away, as logrotate(8) does, need not tell the server: the next line begins a new one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::private;
@@ -21,44 +22,68 @@ const AGAIN_AFTER: u64 = LARGEST / 10;
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
-    size: u64,
     /// The size at which it is to be set aside.
     full_at: u64,
+    /// That a new one could not be begun was said.
+    complained: bool,
 }
 
 impl LogFile {
     /// Of the file that whoever began this process has opened for it as standard error.
     pub(super) fn of_stderr(path: &Path) -> Self {
-        let size = rustix::fs::fstat(io::stderr()).map_or(0, |found| found.st_size.unsigned_abs());
-        Self { path: path.to_owned(), size, full_at: LARGEST }
+        Self { path: path.to_owned(), full_at: LARGEST, complained: false }
     }
 
-    fn make_room_for(&mut self, bytes: usize) {
-        if self.size == 0 || self.size + bytes as u64 <= self.full_at {
-            return;
-        }
-        match self.rotate() {
-            Ok(()) => (self.size, self.full_at) = (0, LARGEST),
-            Err(error) => {
-                self.full_at = self.size + AGAIN_AFTER;
+    /// Sees to it that standard error is the file of that name, and not a full one. Somebody else may have moved it
+    /// away, removed or emptied it since the last line.
+    fn prepare(&mut self, bytes: usize) {
+        let result = self.size().and_then(|size| match size {
+            None => self.begin(),
+            Some(size) if size > 0 && size + bytes as u64 > self.full_at => {
+                let rotated = self.rotate();
+                self.full_at = if rotated.is_ok() { LARGEST } else { size + AGAIN_AFTER };
+                // Each attempt that fails is told.
+                self.complained = false;
+                rotated
+            }
+            Some(_) => Ok(()),
+        });
+        match result {
+            Ok(()) => self.complained = false,
+            Err(error) if !self.complained => {
+                self.complained = true;
                 // Not as a log line, which would come back here.
                 let words = format!("cannot begin a new log file {}: {error}\n", self.path.display());
                 io::stderr().write_all(words.as_bytes()).ok();
             }
+            Err(_) => {}
         }
     }
 
+    /// The size of the file; `None` if standard error is not the file of that name any more.
+    fn size(&self) -> io::Result<Option<u64>> {
+        let ours = rustix::fs::fstat(io::stderr())?;
+        let found = match fs::symlink_metadata(&self.path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_ours = (found.dev(), found.ino()) == (ours.st_dev, ours.st_ino);
+        Ok(is_ours.then_some(found.len()))
+    }
+
     fn rotate(&self) -> io::Result<()> {
-        // Somebody else may have moved it out of the way: then there is nothing left to do so with.
-        let current = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        if private::is_at(&current, &self.path)? {
-            for number in (0..KEPT).rev() {
-                match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+        for number in (0..KEPT).rev() {
+            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
+        self.begin()
+    }
+
+    /// Has standard error be the file of that name.
+    fn begin(&self) -> io::Result<()> {
         let new = private::open(&self.path, private::options().append(true).create(true))?;
         Ok(rustix::stdio::dup2_stderr(new)?)
     }
@@ -70,10 +95,8 @@ impl LogFile {
 
 impl Write for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.make_room_for(bytes.len());
-        let written = io::stderr().write(bytes)?;
-        self.size += written as u64;
-        Ok(written)
+        self.prepare(bytes.len());
+        io::stderr().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -156,6 +156,33 @@ pub enum SpaceError {
     Store(#[from] StoreError),
 }
 
+impl OpenError {
+    /// Whether it will be the same at the next start: what is stored is damaged, or written by another version.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::NotUsable { .. } | Self::InUse { .. } => false,
+            Self::Manifest { .. } => true,
+            Self::Engine { source, .. } => source.is_damage(),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether what is stored is not what was written, or not for this version.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_)
+            | Self::JournalDamaged { .. }
+            | Self::JournalUnreadable { .. }
+            | Self::JournalMissing { .. }
+            | Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::Format { .. } => true,
+            Self::NoSuchSpace | Self::Engine(_) | Self::Unavailable(_) | Self::Closed => false,
+        }
+    }
+}
+
 impl From<fjall::Error> for StoreError {
     fn from(error: fjall::Error) -> Self {
         Self::Engine(Arc::new(error))

@@ -7,6 +7,7 @@ mod harness;
 mod command_line;
 mod http;
 mod modes;
+mod owners;
 mod places;
 mod ports;
 mod untidy;

@@ -185,6 +185,7 @@ async fn config_is_a_table_and_the_last_reload() {
             since: jiff::Timestamp::UNIX_EPOCH,
             problem: "its file system does not answer".into(),
         }],
+        log_file: Some("/var/lib/shibudb/shibudb.log".into()),
     }));
     let text = server.manager("config").await.unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -194,6 +195,9 @@ async fn config_is_a_table_and_the_last_reload() {
     assert!(lines[4].starts_with("Last Reload: 19") && lines[4].ends_with(" through config: failed: line 3"));
     assert!(lines[5].starts_with("Not Readable: /x.toml since 19"), "{text}");
     assert!(lines[5].ends_with(": its file system does not answer"), "{text}");
+    let log = Some(&"Log: /var/lib/shibudb/shibudb.log");
+    assert_eq!(lines.last(), log, "{text}");
+    assert_eq!(server.manager("status").await.unwrap().lines().last(), log.copied());
 }
 
 #[tokio::test]

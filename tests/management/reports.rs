@@ -142,6 +142,7 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
         settings: vec![port, limit],
         last_reload: Some(last_reload),
         troubled_files: Vec::new(),
+        log_file: None,
     }));
     assert_eq!(
         server.get("/config").await.body,

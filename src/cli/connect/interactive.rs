@@ -19,6 +19,7 @@ use super::command::{self, Command, Line};
 use super::prompt::Interrupts;
 use super::{CommandError, execute};
 use crate::names::{shown, shown_lines};
+use crate::owner;
 use completion::Assistant;
 
 /// Lines that the history keeps.
@@ -112,6 +113,10 @@ fn open_history(editor: &mut Editor<Assistant, FileHistory>) -> Option<PathBuf> 
     let directory = BaseDirs::new()?.state_dir()?.join("shibudb");
     let file = directory.join("connect-history");
     let mut open = || -> Result<(), ReadlineError> {
+        // After `sudo` the home may be that of another user, whose `connect` could not read what root leaves there.
+        if !owner::would_own(rustix::process::geteuid().as_raw(), &directory) {
+            return Err(io::Error::other("it is in the home of another user").into());
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
         opened.set_permissions(Permissions::from_mode(0o600))?;

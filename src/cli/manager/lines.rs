@@ -30,6 +30,7 @@ pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: 
     if let Some(config) = config {
         text.push_str(&further(&config.limit, current_limit, colours));
         text.push_str(&store(&config.store, colours));
+        text.push_str(&log(config.log_file.as_deref()));
     }
     text
 }
@@ -94,7 +95,7 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
 }
 
 pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
-    let ConfigReport { file, limit, settings, last_reload, troubled_files, store } = report;
+    let ConfigReport { file, limit, settings, last_reload, troubled_files, store, log_file } = report;
     let mut rows = Rows::new(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
     for Setting { key, value, default, source, effect, pending, .. } in settings {
         let style = if pending.is_some() { AMBER } else { Style::new() };
@@ -126,7 +127,8 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
     let troubled = String::from_iter(troubled);
     let further = further(&limit, limit.current, colours);
     let store = self::store(&store, colours);
-    format!("{}\nConfig File: {file}\n{reload}{troubled}{further}{store}", rows.text(colours))
+    let log = log(log_file.as_deref());
+    format!("{}\nConfig File: {file}\n{reload}{troubled}{further}{store}{log}", rows.text(colours))
 }
 
 pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
@@ -186,6 +188,11 @@ pub(super) fn store(store: &StoreReport, colours: Colours) -> String {
     let Some(problem) = &store.problem else { return String::new() };
     let since = store.since.map(|since| format!(" (since {})", local(since))).unwrap_or_default();
     colours.paint_lines(RED, &format!("Store: {}{since}\n", shown(problem)))
+}
+
+/// Where the server logs to, if that is a file.
+fn log(file: Option<&str>) -> String {
+    file.map_or(String::new(), |file| format!("Log: {}\n", shown(file)))
 }
 
 fn clamped(limit: &LimitReport) -> Option<String> {

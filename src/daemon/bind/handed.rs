@@ -74,8 +74,11 @@ impl Handed {
         let ours =
             self.listeners.extract_if(.., |handed| purpose.is_called(&handed.name)).collect::<Vec<_>>();
         // A socket unit's socket is kept, too, once it is taken. It goes on listening: the unit watches it.
-        let of_unit: Vec<_> =
-            ours.iter().filter(|handed| handed.name == purpose.unit).map(|handed| handed.address).collect();
+        let of_unit: Vec<_> = ours
+            .iter()
+            .filter(|handed| purpose.is_of_unit(&handed.name))
+            .map(|handed| handed.address)
+            .collect();
         for Listener { name, socket, address } in ours {
             if address == wanted {
                 // The same socket may come from the socket unit and from the store.
@@ -157,6 +160,22 @@ fn is_usable(listener: &TcpListener) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_unit_of_an_instance_is_known_by_its_name() {
+        for (name, known) in [
+            ("shibudb.socket", true),
+            ("shibudb@7070.socket", true),
+            ("clients", true),
+            ("shibudb-management.socket", false),
+            ("shibudb-management@7070.socket", false),
+            ("shibudbx.socket", false),
+            ("shibudb@7070.service", false),
+        ] {
+            assert_eq!(CLIENTS.is_called(name), known, "{name}");
+        }
+        assert!(MANAGEMENT.is_called("shibudb-management@7070.socket"));
+    }
 
     #[test]
     fn addresses_overlap_if_one_is_the_other_or_stands_for_it() {

@@ -25,6 +25,10 @@ pub struct ConfigReport {
     /// How the store is doing.
     #[serde(default)]
     pub store: StoreReport,
+    /// The file that a server begun with `shibudb start` logs to; absent of others, which log to standard error or
+    /// the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<String>,
 }
 
 impl ConfigReport {
@@ -47,6 +51,8 @@ pub struct LoadedConfig {
     pub last_reload: Option<LastReload>,
     /// As [`ConfigReport::troubled_files`].
     pub troubled_files: Vec<TroubledFile>,
+    /// As [`ConfigReport::log_file`].
+    pub log_file: Option<String>,
 }
 
 /// A config or token file that cannot be read or used.

@@ -1,0 +1,166 @@
+//! Users of this system: their names, what belongs to whom, and becoming one.
+//!
+//! A server that runs as one user leaves files that the next one, as another user, cannot read. So root does not work in
+//! the directory of somebody else: `start` becomes that user, everything else refuses and names the command to type.
+//!
+//! Names come from the system's name service, which may be slow: this is for commands and for the start of the daemon,
+//! not for a thread that serves.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid, User};
+
+/// A user of this system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    /// As `sudo -u` and `chown` take it: the name, or `#997` for a user who has none.
+    pub(crate) name: String,
+}
+
+/// Something that belongs to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    pub(crate) path: PathBuf,
+    pub(crate) owner: Owner,
+}
+
+impl Owner {
+    pub(crate) fn of_uid(uid: u32) -> Self {
+        let name = User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+        Self { uid, name: name.unwrap_or_else(|| format!("#{uid}")) }
+    }
+
+    /// The user that this process runs as.
+    pub(crate) fn of_this_process() -> Self {
+        Self::of_uid(rustix::process::geteuid().as_raw())
+    }
+
+    /// Whom root would work beside here: the owner of an existing `path`, if this is root and the owner is not.
+    pub(crate) fn beside_root(path: &Path) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        // What cannot be looked at is told by whoever uses it next.
+        let owner = fs::metadata(path).ok()?.uid();
+        (owner != 0).then(|| Self::of_uid(owner))
+    }
+
+    /// The whole process becomes this user, for good.
+    ///
+    /// # Errors
+    /// What the system says: this process is not root, or may not change users.
+    pub(crate) fn become_it(&self) -> io::Result<()> {
+        let user = User::from_uid(self.uid.into())?;
+        if let Some(user) = user {
+            let name = CString::new(user.name)?;
+            nix::unistd::initgroups(&name, user.gid)?;
+            nix::unistd::setgid(user.gid)?;
+        } else {
+            nix::unistd::setgroups(&[])?;
+            nix::unistd::setgid(Gid::from_raw(self.uid))?;
+        }
+        nix::unistd::setuid(Uid::from_raw(self.uid))?;
+        Ok(())
+    }
+
+    /// The home directory that the system has for this user.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        User::from_uid(self.uid.into()).ok().flatten().map(|user| user.dir)
+    }
+
+    /// The command line of this process, as somebody would type it who may become this user. The data directory is
+    /// named in it, since the user's own may be elsewhere.
+    pub(crate) fn command(&self, data_dir: &Path) -> String {
+        command_line(&self.name, std::env::args_os().skip(1), data_dir)
+    }
+}
+
+/// Whether the directory is this user's, or would be if it were made: the nearest one above it that is there decides.
+pub(crate) fn would_own(uid: u32, dir: &Path) -> bool {
+    let nearest = dir.ancestors().find_map(|dir| fs::metadata(dir).ok());
+    nearest.is_some_and(|found| found.is_dir() && found.uid() == uid)
+}
+
+/// What to say of something that belongs to another user.
+pub(crate) fn belongs_to(uid: u32) -> io::Error {
+    io::Error::other(format!("it belongs to the user {}", Owner::of_uid(uid).name))
+}
+
+/// The first of `dir` and all below it that belongs to another user, and that this one may not read and write: what a
+/// server of that user has left there, or a backup that root has restored. Symbolic links are not followed.
+pub(crate) fn foreign(dir: &Path) -> Option<Foreign> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let found = fs::symlink_metadata(dir.join(".")).ok()?;
+    foreign_among(dir.to_owned(), &found, rustix::process::geteuid().as_raw())
+}
+
+fn foreign_among(path: PathBuf, found: &fs::Metadata, us: u32) -> Option<Foreign> {
+    use rustix::fs::Access;
+    let wanted = Access::READ_OK | Access::WRITE_OK;
+    if found.uid() != us && !found.is_symlink() && rustix::fs::access(&path, wanted).is_err() {
+        return Some(Foreign { path, owner: Owner::of_uid(found.uid()) });
+    }
+    if !found.is_dir() {
+        return None;
+    }
+    let mut entries: Vec<_> = fs::read_dir(&path).ok()?.flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    entries.into_iter().find_map(|entry| {
+        let found = entry.metadata().ok()?;
+        foreign_among(entry.path(), &found, us)
+    })
+}
+
+fn command_line(user: &str, arguments: impl Iterator<Item = OsString>, data_dir: &Path) -> String {
+    let text = |word: &OsStr| word.to_string_lossy().into_owned();
+    // What the program tells itself is nobody's to type.
+    let arguments = arguments.filter(|word| word != "--admin-password-on-stdin");
+    let mut words = vec!["sudo".to_owned(), "-u".to_owned(), user.to_owned(), "shibudb".to_owned()];
+    words.extend(arguments.map(|word| text(&word)));
+    if !words.iter().any(|word| word == "--data-dir" || word.starts_with("--data-dir=")) {
+        words.extend(["--data-dir".to_owned(), text(data_dir.as_os_str())]);
+    }
+    shell_words::join(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_as_it_is() {
+        for (arguments, expected) in [
+            (vec!["run", "9090", "1000"], "sudo -u db shibudb run 9090 1000 --data-dir '/var/lib/my db'"),
+            (vec!["import", "old", "--data-dir", "x"], "sudo -u db shibudb import old --data-dir x"),
+            (
+                vec!["run", "--admin-password-on-stdin", "--data-dir=x"],
+                "sudo -u db shibudb run '--data-dir=x'",
+            ),
+        ] {
+            let arguments = arguments.into_iter().map(OsString::from);
+            assert_eq!(command_line("db", arguments, Path::new("/var/lib/my db")), expected);
+        }
+    }
+
+    #[test]
+    fn a_directory_would_be_of_whom_the_one_above_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        for dir in [dir.path(), &dir.path().join("not/yet")] {
+            assert!(would_own(me, dir) && !would_own(me + 1, dir), "{dir:?}");
+        }
+    }
+
+    #[test]
+    fn users_have_their_names_and_others_a_number() {
+        assert_eq!(Owner::of_uid(0).name, "root");
+        assert_eq!(Owner::of_uid(4_000_123).name, "#4000123");
+    }
+}
