@@ -14,6 +14,7 @@ mod harness;
 
 mod commands;
 mod http;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -7,6 +7,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod examples;
+
 use harness::world::{enter, script};
 
 const README: &str = include_str!("../../README.md");

@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         rejections_are_found_by_their_id_and_summed_up,
         a_failed_reload_is_found_by_its_id,
         every_name_and_id_is_documented,
+        the_catalog_explains_a_message,
     ]
 }
 
@@ -92,6 +93,18 @@ fn every_name_and_id_is_documented() {
     let names = entries.iter().flat_map(|entry| entry.as_object().unwrap().keys());
     for name in names.filter(|name| name.starts_with("SHIBUDB_")) {
         assert!(page.contains(name.as_str()), "{name}");
+    }
+}
+
+fn the_catalog_explains_a_message() {
+    let machine = Machine::with_shibudb();
+    machine.run("shibudb manager 9090 limit 4000000");
+    found(&machine, &format!("MESSAGE_ID={LIMIT_REFUSED}"), 1);
+    let said = machine.sh(&format!("journalctl -x --no-pager MESSAGE_ID={LIMIT_REFUSED}"));
+    assert!(said.contains("Subject: A change of the connection limit was refused"), "{said}");
+    assert!(said.contains("asked for a connection limit of 4000000 through the door \"cli\""), "{said}");
+    for id in [LIMIT_CHANGED, LIMIT_REFUSED, REJECTIONS, RELOAD_FAILED] {
+        machine.sh(&format!("journalctl --list-catalog {id} | grep -q shibudb"));
     }
 }
 

@@ -118,7 +118,12 @@ impl Machine {
 
     /// One property of the service, as `systemctl show` has it.
     pub(crate) fn property(&self, name: &str) -> String {
-        self.sh(&format!("systemctl show shibudb.service --property={name} --value"))
+        self.property_of("shibudb.service", name)
+    }
+
+    /// One property of a unit.
+    pub(crate) fn property_of(&self, unit: &str, name: &str) -> String {
+        self.sh(&format!("systemctl show {unit} --property={name} --value"))
     }
 
     /// What the service, and systemd about it, has said since the machine was booted.

@@ -10,6 +10,7 @@
 
 mod cgroup;
 mod image;
+mod instances;
 mod journal;
 mod machine;
 mod mishaps;
@@ -35,6 +36,7 @@ fn main() {
     }
     cgroup::Cgroup::sweep();
     let rooms = [
+        instances::trials(),
         journal::trials(),
         mishaps::trials(),
         operator::trials(),

@@ -18,6 +18,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         data_elsewhere_needs_what_the_manual_page_says,
         a_low_port_needs_what_the_manual_page_says,
         a_server_beside_the_service_keeps_its_pid_file,
+        an_address_that_comes_late_is_waited_for,
+        root_in_the_directory_of_the_service_starts_as_its_user,
+        root_is_told_the_command_where_it_cannot_become_the_user,
+        files_of_roots_in_the_directory_are_blamed_and_how_to_mend_it_is_said,
+        damaged_data_is_not_tried_over_and_over,
     ]
 }
 
@@ -101,4 +106,94 @@ fn a_server_beside_the_service_keeps_its_pid_file() {
     machine.connect(7070).unwrap();
     machine.sh("shibudb stop 7070");
     machine.connect(7070).unwrap_err();
+}
+
+fn an_address_that_comes_late_is_waited_for() {
+    let machine = Machine::with_shibudb();
+    // Only so that the test does not take a minute.
+    machine.drop_in("[Service]\nRestartSec=10ms");
+    machine.sh("sed -i '0,/^bind = .*/s//bind = \"192.0.2.7\"/' /etc/shibudb/shibudb.toml");
+    assert_ne!(machine.run("systemctl restart shibudb").status, Some(0));
+    // More often than any limit to starts that a unit would have.
+    eventually("it is tried again and again", 2 * SOON, || {
+        (machine.property("NRestarts").parse::<u32>().unwrap() > 25).then_some(())
+    });
+    let journal = machine.journal();
+    assert!(journal.contains("this machine does not have the address 192.0.2.7, or not yet"), "{journal}");
+    let added = machine.inside(|| {
+        std::process::Command::new("ip")
+            .args(["address", "add", "192.0.2.7/32", "dev", "lo"])
+            .status()
+            .unwrap()
+    });
+    assert!(added.success());
+    eventually("it runs", SOON, || (machine.property("SubState") == "running").then_some(()));
+    machine.inside(|| std::net::TcpStream::connect("192.0.2.7:9090").unwrap());
+}
+
+fn root_in_the_directory_of_the_service_starts_as_its_user() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb");
+    let said = machine.run("shibudb start 9090 1000");
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.stderr.contains("/var/lib/shibudb belongs to the user shibudb"), "{said:?}");
+    assert!(
+        said.stdout.contains("limit 1000") && said.stdout.contains("log /var/lib/shibudb/shibudb.log"),
+        "{said:?}"
+    );
+    let pid = said.stdout.split("PID ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert_eq!(machine.sh(&format!("ps -o user=,group= -p {pid} | xargs")), "shibudb shibudb");
+    assert!(machine.sh("shibudb manager 9090 status").ends_with("Log: /var/lib/shibudb/shibudb.log"));
+    // Whoever looks finds it: root, and the user itself.
+    let again = machine.run("shibudb start 9090 1000");
+    assert!(again.stderr.contains(&format!("already running on port 9090 (PID {pid})")), "{again:?}");
+    machine.sh("shibudb stop 9090 && shibudb start 9090 1000 && runuser -u shibudb -- shibudb stop 9090");
+    assert_eq!(machine.sh("find /var/lib/shibudb ! -user shibudb"), "");
+    machine.sh("systemctl start shibudb");
+    machine.connect(9090).unwrap();
+}
+
+fn root_is_told_the_command_where_it_cannot_become_the_user() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb");
+    let refused = machine.run("shibudb run 9090 1000");
+    assert_eq!(refused.status, Some(78), "{refused:?}");
+    let command = "sudo -u shibudb shibudb run 9090 1000 --data-dir /var/lib/shibudb";
+    assert!(refused.stderr.ends_with(&format!("run this as that user: {command}")), "{refused:?}");
+    // Without the right to do so, start says the same.
+    let refused = machine.run("setpriv --bounding-set=-setuid,-setgid shibudb start 9090");
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    let command = "run sudo -u shibudb shibudb start 9090 --data-dir /var/lib/shibudb";
+    assert!(refused.stderr.ends_with(command), "{refused:?}");
+    // As it is said, but for sudo, which is not on this machine.
+    machine.sh("runuser -u shibudb -- shibudb start 9090 --data-dir /var/lib/shibudb");
+    machine.sh("runuser -u shibudb -- shibudb stop 9090 && systemctl start shibudb");
+}
+
+fn files_of_roots_in_the_directory_are_blamed_and_how_to_mend_it_is_said() {
+    let machine = Machine::with_shibudb();
+    machine.sh("shibudb manager 9090 limit 1234 && systemctl stop shibudb");
+    machine.sh("chown root:root /var/lib/shibudb/limit-override.json");
+    assert_ne!(machine.run("systemctl start shibudb").status, Some(0));
+    let advice =
+        "/var/lib/shibudb/limit-override.json belongs to the user root, and this server runs as shibudb";
+    let command = "chown -R shibudb: /var/lib/shibudb";
+    let journal = machine.journal();
+    assert!(journal.contains(advice) && journal.contains(command), "{journal}");
+    machine.sh(command);
+    eventually("it runs", SOON, || (machine.property("SubState") == "running").then_some(()));
+    assert!(machine.sh("shibudb manager 9090 status").contains("Current Limit: 1234"));
+}
+
+fn damaged_data_is_not_tried_over_and_over() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl stop shibudb && mv /var/lib/shibudb/store /var/lib/kept");
+    assert_ne!(machine.run("systemctl start shibudb").status, Some(0));
+    eventually("it has failed", SOON, || (machine.property("ActiveState") == "failed").then_some(()));
+    assert_eq!(
+        (machine.property("ExecMainStatus").as_str(), machine.property("NRestarts").as_str()),
+        ("65", "0")
+    );
+    assert!(machine.journal().contains("storage is damaged"), "{}", machine.journal());
+    machine.sh("mv /var/lib/kept /var/lib/shibudb/store && systemctl start shibudb");
 }
