@@ -9,7 +9,9 @@ mod harness;
 use std::collections::BTreeMap;
 use std::fs;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use shibudb::series::ring;
 
 use harness::{Client, Server, Setup, wait_until, world};
 
@@ -78,6 +80,11 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             server.login("admin", harness::PASSWORD);
             assert!(!server.log().contains("panicked"), "{}", server.log());
             operators_are_told(&server);
+            // A sample takes the room of one of an hour ago.
+            wait_until("samples are stored all the same", || {
+                let kept = ring::read(&server.data_dir(), Timestamp::now());
+                kept.iter().any(|sample| sample.limit == 60 + round)
+            });
 
             let killed = round % 2 == 1;
             if killed {

@@ -5,7 +5,8 @@
 //! torn costs one sample. Nothing is synced: a process that is killed loses no sample, a loss of power the last
 //! seconds. What the file says is never worth a start: whatever is wrong with it, the series begins without.
 //!
-//! Each start makes the file anew, whole and under a temporary name, from what it has read.
+//! Each start writes the whole file from what it has read: over the file of an earlier process, which has its room on a
+//! full disk, or if there is none of the right size, under a temporary name.
 
 use std::fs::{self, File};
 use std::io;
@@ -157,12 +158,18 @@ impl Ring {
         Ok(())
     }
 
-    /// Makes the whole file, and puts it in the place of the one that is there.
+    /// Writes the whole file: over the one that is there, or if that is none of ours, in its place.
     fn make(&self, samples: &[Sample]) -> io::Result<File> {
         let mut bytes = vec![0; SIZE];
         bytes[..SLOT].copy_from_slice(MAGIC);
         for sample in samples {
             bytes[SLOT * place(sample)..][..SLOT].copy_from_slice(&slot(sample));
+        }
+        if let Ok(file) = private::open(&self.path, private::options().write(true))
+            && file.metadata()?.len() == SIZE as u64
+        {
+            file.write_all_at(&bytes, 0)?;
+            return Ok(file);
         }
         // A process that was killed may have left one.
         match fs::remove_file(&self.new) {
@@ -285,6 +292,11 @@ mod tests {
     fn damage_costs_what_is_damaged_and_never_the_start() {
         let directory = tempfile::tempdir().unwrap();
         let whole = written(directory.path(), 1..=3000);
+        // Written over by the next process, it has nothing of the one before that it was not given.
+        let number = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+        let before = number(&directory.path().join(NAME));
+        assert!(written(directory.path(), 1..=3000) == whole);
+        assert_eq!(number(&directory.path().join(NAME)), before, "it needs no room");
         let path = directory.path().join(NAME);
         let left = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
