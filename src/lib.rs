@@ -12,6 +12,7 @@
 //! - [`control`]: the only way to change the limit
 //! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
+//! - `identity`: which user is behind a number or a connection of this machine
 //! - `names`: what may be called what, and how text of clients is shown
 //! - `private`: files that belong to this user alone
 //! - `owner`: users of the system, what belongs to whom, and becoming one
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+mod identity;
 pub mod import;
 pub mod limiter;
 pub mod logging;

@@ -133,7 +133,7 @@ impl Signals {
         };
         let actor = origin
             .process
-            .map_or(Actor::Kernel, |process| Actor::Process { pid: process.pid, uid: process.uid });
+            .map_or(Actor::Kernel, |process| Actor::Process { pid: process.pid, user: process.uid.into() });
         Some(Arrival { action, actor })
     }
 }

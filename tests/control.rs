@@ -97,7 +97,7 @@ impl Room {
     }
 
     async fn change(&self, change: Change) -> Result<LimitChange, LimitRefusal> {
-        let actor = Actor::Process { pid: 7, uid: 0 };
+        let actor = Actor::Process { pid: 7, user: 0.into() };
         self.control.change(LimitRequest { change, door: Door::Http, actor, if_revision: None }).await
     }
 

@@ -7,6 +7,7 @@
 mod api;
 mod connections;
 mod lines;
+mod near;
 mod table;
 mod watch;
 
@@ -181,9 +182,14 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
 pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) -> Result<(), ManagerError> {
     let ManagerArgs { port, management_port, host, socket, token_file, json, command } = args;
     let at = |port| Place::Network((host, port).into());
+    // Whoever names an address or a token wants the port.
+    let is_here = host == Ipv4Addr::LOCALHOST && token_file.is_none();
     let place = match (socket, management_port, port) {
         (Some(path), ..) => Place::Socket(path),
         (None, Some(port), _) => at(port),
+        (None, None, Some(port)) if is_here && let Some(path) = near::socket_of(port).await => {
+            Place::Socket(path)
+        }
         (None, None, Some(port)) => {
             at(port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?)
         }

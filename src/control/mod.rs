@@ -32,7 +32,7 @@ use crate::limiter::{Limiter, Refusal};
 
 pub use following::{Following, News};
 pub use history::{Attempts, History};
-pub use record::{Actor, Door, Outcome, Record};
+pub use record::{Actor, Door, Outcome, Record, User};
 pub use standing::{BaseSource, Override, RefusedEdit, Standing};
 pub use storage::Stored;
 pub use tag::Tag;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,12 +29,19 @@ pub enum Door {
 pub enum Actor {
     /// A client of the management API.
     Peer(SocketAddr),
-    /// The sender of a signal, as the kernel names it.
+    /// The same on this machine, of whose user the kernel knows.
+    Local {
+        /// Its address.
+        peer: SocketAddr,
+        /// Its user.
+        user: User,
+    },
+    /// The sender of a signal or a client on the Unix socket, as the kernel names it.
     Process {
-        /// Process id.
+        /// Process id; 0 if it is not visible from here.
         pid: i32,
-        /// User id.
-        uid: u32,
+        /// Its user.
+        user: User,
     },
     /// A signal whose sender the kernel does not name.
     Kernel,
@@ -45,6 +53,15 @@ pub enum Actor {
     Default,
     /// The override that an earlier run stored.
     StoredOverride,
+}
+
+/// A user of this machine. Displayed as `uid 1000 (zoe)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The number.
+    pub uid: u32,
+    /// The name, if it is known.
+    pub name: Option<Arc<str>>,
 }
 
 /// One attempt to change the limit. A line of the history file, an entry of `GET /history`.
@@ -117,11 +134,28 @@ impl fmt::Display for Door {
     }
 }
 
+impl From<u32> for User {
+    /// Without a name.
+    fn from(uid: u32) -> Self {
+        Self { uid, name: None }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "uid {} ({name})", self.uid),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer(address) => write!(f, "{address}"),
-            Self::Process { pid, uid } => write!(f, "pid {pid} uid {uid}"),
+            Self::Local { peer, user } => write!(f, "{peer} {user}"),
+            Self::Process { pid, user } => write!(f, "pid {pid} {user}"),
             Self::Kernel => f.write_str("kernel"),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::CommandLine => f.write_str("command line"),

@@ -79,7 +79,7 @@ impl Like {
     pub(super) fn new(door: Door, actor: &Actor, refusal: &LimitRefusal, revision: u64) -> Self {
         let who = match actor {
             Actor::Peer(address) => Who::Address(address.ip()),
-            Actor::Process { uid, .. } => Who::User(*uid),
+            Actor::Local { user, .. } | Actor::Process { user, .. } => Who::User(user.uid),
             other => Who::Other(other.clone()),
         };
         let kind = match refusal {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::reload::Asked;
 use crate::control::{Actor, Amount, Change, Control, Door, LimitRequest};
+use crate::identity;
 use crate::signals::{Action, Arrival, Signals};
 
 /// Takes signals in. Those that are not to stop are applied by [`apply`].
@@ -30,7 +31,7 @@ impl Arrivals {
             let Arrival { action, actor } = &arrival;
             tracing::debug!(?action, %actor, "{actor} has sent a signal: {action:?}");
             if arrival.action == Action::Stop {
-                return Some(arrival.actor);
+                return Some(identity::named_if_known(arrival.actor));
             }
             // The task that applies them lives as long as the daemon; if it has ended, so will the daemon.
             self.waiting.send(arrival).ok();
@@ -52,6 +53,7 @@ pub(super) async fn apply(
 /// Does what a signal asks for, other than to stop.
 async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>) {
     let Arrival { action, actor } = arrival;
+    let actor = identity::named(actor).await;
     let change = match action {
         Action::Raise => Change::Increase(Amount::Step),
         Action::Lower => Change::Decrease(Amount::Step),

@@ -16,7 +16,7 @@ use super::trouble::Problems;
 use super::unix_socket::UnixSocket;
 use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, may_pass, modes, places};
 use crate::auth::{AccountError, Accounts, FirstAdminError, HashCost, PreparedAdmin};
-use crate::config::{self, Parsed};
+use crate::config::{self, Key, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
@@ -72,7 +72,8 @@ pub(super) fn build(
 ) -> Result<(Built, JoinHandle<()>), RunError> {
     let Options { port, max_connections, config, data_dir, log_file, admin_password, .. } = options;
     let starting = Starting::begin(stage)?;
-    let mut loaded = load(CommandLine { port, max_connections, config, data_dir, log_file }, stage)?;
+    let socket = places::management_socket();
+    let mut loaded = load(CommandLine { port, max_connections, config, data_dir, log_file, socket }, stage)?;
     log.set_level(settings::level(&loaded.running));
     let Shares { ceiling, management: management_places } = descriptors::shares();
     let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
@@ -82,9 +83,7 @@ pub(super) fn build(
     refuse_beside_root(&data_dir)?;
     make_private_dir(&data_dir)?;
     let listeners = bind::bind(&loaded.running, inherited)?;
-    let management = &loaded.running.management;
-    let bind_socket = |path: &PathBuf| UnixSocket::bind(path, management.socket_mode);
-    let management_socket = management.socket.as_ref().map(bind_socket).transpose()?;
+    let management_socket = bind_management_socket(&loaded)?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let open = || {
         let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
@@ -117,6 +116,21 @@ pub(super) fn build(
         data_dir,
     };
     Ok((built, thread))
+}
+
+/// The management socket, if there is to be one. One that nobody has configured is no reason not to start.
+fn bind_management_socket(loaded: &Loaded) -> Result<Option<UnixSocket>, RunError> {
+    let management = &loaded.running.management;
+    let Some(path) = &management.socket else { return Ok(None) };
+    match UnixSocket::bind(path, management.socket_mode) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if !loaded.file.set.contains(&Key::ManagementSocket) => {
+            tracing::warn!(%error, path = %path.display(),
+                "there is no management socket {}: {error}", path.display());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reads the config file, if there is one, and puts the command line above it.

@@ -53,7 +53,9 @@ pub use bind::{BindError, SetAside};
 pub use build::{data_dir_for, make_private_dir};
 pub use pid_file::{FindError, Running, path as pid_file_path};
 pub(crate) use places::make_users_runtime_dir;
-pub use places::{DEFAULT_CONFIG, NoPlace, look_dirs, make_runtime_dir, runtime_dirs};
+pub use places::{
+    DEFAULT_CONFIG, MANAGEMENT_SOCKET, NoPlace, ROOT_RUNTIME_DIR, look_dirs, make_runtime_dir, runtime_dirs,
+};
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,10 @@ use crate::owner::{self, Owner};
 use crate::private;
 
 /// Where root leaves PID files.
-const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
+pub const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
+
+/// The name of the management socket there. `shibudb manager` looks for it below [`ROOT_RUNTIME_DIR`].
+pub const MANAGEMENT_SOCKET: &str = "management.sock";
 
 /// Where root has a directory made for each user that a server of root's has become.
 const USERS_RUNTIME_DIR: &str = "/run/shibudb/users";
@@ -55,6 +58,11 @@ pub(super) fn data_dir(named: Option<&Path>) -> Result<PathBuf, NoPlace> {
         return Ok("/var/lib/shibudb".into());
     }
     state_home().ok_or(NoPlace::Data)
+}
+
+/// Where the management socket is unless it is configured: in the first `RuntimeDirectory=` of the unit, if there is one.
+pub(super) fn management_socket() -> Option<PathBuf> {
+    prepared("RUNTIME_DIRECTORY").map(|directory| directory.join(MANAGEMENT_SOCKET))
 }
 
 /// Where `start` may leave the PID file of what it has begun, the best place first. See [`look_dirs`] for where `stop`

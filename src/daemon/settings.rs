@@ -20,6 +20,8 @@ pub(crate) struct CommandLine {
     pub(crate) data_dir: Option<PathBuf>,
     /// Of a server that `start` has begun.
     pub(crate) log_file: Option<PathBuf>,
+    /// Where the management socket is if the file names none: in the directory that systemd has made for it.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl CommandLine {
@@ -32,6 +34,9 @@ impl CommandLine {
         }
         if let Some(data_dir) = &self.data_dir {
             config.storage.path = Some(data_dir.clone());
+        }
+        if config.management.socket.is_none() {
+            config.management.socket = self.socket.clone();
         }
         config
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::control::Actor;
+use crate::identity;
 
 /// The other end of a connection. Added to each of its requests.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +13,7 @@ pub(super) enum Caller {
         /// From where.
         peer: SocketAddr,
         /// The address of this server at which the connection has arrived.
-        local: IpAddr,
+        local: SocketAddr,
     },
     /// A process of this machine, over the Unix socket: the kernel has let only those connect that the
     /// socket's permissions name.
@@ -25,18 +26,26 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// As the history names it.
+    /// As the history names it. Its user comes from where one may have to wait, for a short time.
+    pub(super) async fn identified(self) -> Actor {
+        match self {
+            Self::Network { peer, local } => identity::of_connection(peer, local).await,
+            Self::Process { .. } => identity::named(self.actor()).await,
+        }
+    }
+
+    /// The same as far as it is known at once.
     pub(super) fn actor(self) -> Actor {
         match self {
             Self::Network { peer, .. } => Actor::Peer(peer),
-            Self::Process { pid, uid } => Actor::Process { pid, uid },
+            Self::Process { pid, uid } => Actor::Process { pid, user: uid.into() },
         }
     }
 
     /// The address of this server that the caller reached; a Unix socket is as good as loopback.
     pub(super) fn local(self) -> IpAddr {
         match self {
-            Self::Network { local, .. } => local,
+            Self::Network { local, .. } => local.ip(),
             Self::Process { .. } => Ipv4Addr::LOCALHOST.into(),
         }
     }

@@ -25,6 +25,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
             _ => Door::Http,
         };
         let Extension(caller) = Extension::<Caller>::from_request_parts(parts, state).await?;
-        Ok(Self { door, actor: caller.actor() })
+        Ok(Self { door, actor: caller.identified().await })
     }
 }

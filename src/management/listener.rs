@@ -91,9 +91,9 @@ impl Accepted {
                 stream.set_nodelay(true)?;
                 // One that is gone without a word is found out as soon as one that takes nothing.
                 set_tcp_user_timeout(&stream, GONE_AFTER)?;
-                let local = stream.local_addr()?.ip();
                 // On a socket for both families, an IPv4 client shows as an IPv6 address.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+                let (local, peer) = (canonical(stream.local_addr()?), canonical(peer));
                 Ok((Either::Left(stream), Caller::Network { peer, local }))
             }
             Self::Unix(stream) => {

@@ -13,7 +13,7 @@ const OF_INSTANCES: [(&str, &str); 8] = [
     ("/etc/shibudb/shibudb.toml", "/etc/shibudb/%i.toml"),
     ("-s USR1 shibudb`", "-s USR1 shibudb@NAME`"),
     ("\nStateDirectory=shibudb\n", "\nStateDirectory=shibudb-instances/%i\n"),
-    ("\nRuntimeDirectory=shibudb/service\n", "\nRuntimeDirectory=shibudb/instance-%i\n"),
+    ("\nRuntimeDirectory=shibudb/service\n", "\nRuntimeDirectory=shibudb/instances/%i\n"),
     ("from /etc/credstore/shibudb.admin-password:", "from /etc/credstore/shibudb@NAME.admin-password:"),
     (
         "\nLoadCredential=shibudb.admin-password\n",

@@ -31,12 +31,12 @@ fn an_instance_runs_beside_the_service_with_directories_of_its_own() {
     machine.sh(&format!("test -e {own}/limit-override.json && test ! -e {service}/limit-override.json"));
     machine.sh(&format!("test ! -e {own}/initial-admin-password"));
     assert_eq!(
-        machine.sh("stat -c '%U' /run/shibudb/instance-cache /run/shibudb/service"),
+        machine.sh("stat -c '%U' /run/shibudb/instances/cache /run/shibudb/service"),
         "shibudb\nshibudb"
     );
     // The one's end is not the other's.
     machine.sh(
-        "systemctl stop shibudb && test ! -e /run/shibudb/service && test -e /run/shibudb/instance-cache",
+        "systemctl stop shibudb && test ! -e /run/shibudb/service && test -e /run/shibudb/instances/cache",
     );
     machine.connect(7070).unwrap();
     machine.sh("systemctl reload shibudb@cache && systemctl stop shibudb@cache");
@@ -49,7 +49,7 @@ fn the_shipped_example_is_an_instance() {
     machine.sh("systemctl enable --now shibudb@7070");
     let member = "setpriv --reuid=1234 --regid=\"$(id -g shibudb)\" --clear-groups";
     machine.sh(&format!(
-        "{member} shibudb manager --socket /run/shibudb/instance-7070/management.sock limit 70"
+        "{member} shibudb manager --socket /run/shibudb/instances/7070/management.sock limit 70"
     ));
     assert!(machine.sh("shibudb manager 7070 status").contains("Current Limit: 70\n"));
 }

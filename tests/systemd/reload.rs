@@ -1,13 +1,17 @@
 //! `systemctl reload`.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, eventually};
 
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
         a_good_file_is_reloaded_by_the_same_process,
-        a_broken_file_fails_the_reload_and_nothing_else
+        a_broken_file_fails_the_reload_and_nothing_else,
+        a_limit_that_is_refused_for_good_fails_the_reload,
+        a_reload_names_who_asked_for_it
     ]
 }
 
@@ -30,4 +34,24 @@ fn a_broken_file_fails_the_reload_and_nothing_else() {
 
     machine.sh("cp -p /tmp/good /etc/shibudb/shibudb.toml && systemctl reload shibudb");
     assert_eq!(machine.property("MainPID"), before);
+}
+
+fn a_limit_that_is_refused_for_good_fails_the_reload() {
+    let machine = Machine::with_shibudb();
+    let before = machine.property("MainPID");
+    machine.sh("sed -i 's/^max_connections = .*/max_connections = 4000000/' /etc/shibudb/shibudb.toml");
+    assert_eq!(machine.run("systemctl reload shibudb").status, Some(1));
+    assert_eq!((machine.property("SubState"), machine.property("MainPID")), ("running".into(), before));
+    let shown =
+        || machine.property("StatusText").contains("max_connections = 4000000 of the config file is refused");
+    eventually("the status says so", Duration::from_secs(10), || shown().then_some(()));
+}
+
+/// Through the socket, as the server's user.
+fn a_reload_names_who_asked_for_it() {
+    let machine = Machine::with_shibudb();
+    machine.sh("systemctl reload shibudb && journalctl --sync");
+    let journal = machine.journal();
+    let line = journal.lines().find(|line| line.contains("config file read again (as asked by pid "));
+    assert!(line.is_some_and(|line| line.contains("(shibudb) through cli)")), "{journal}");
 }

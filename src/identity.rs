@@ -1,0 +1,138 @@
+//! Who asks: the name of a user, and the user at the other end of a connection from this machine.
+//!
+//! Both are looked up where one may wait: a user's name may come over the network, and the kernel's table of sockets is
+//! as long as there are connections. So each has a [thread of its own](lookup) and a bounded queue, and whoever asks
+//! waits for [`lookup::PATIENCE`] at most, and then goes without. The threads begin when somebody first asks.
+//!
+//! What is found out is for history and log. Nobody is let in or kept out for it.
+
+mod lookup;
+mod sockets;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::control::{Actor, User};
+use crate::names::shown;
+use lookup::Lookup;
+use sockets::Ends;
+
+/// How long a name is believed, and how long none is asked for again that was not found or did not come in time.
+const KNOWN_FOR: Duration = Duration::from_secs(300);
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// So many names are kept.
+const MOST_NAMES: usize = 1024;
+
+/// The one user whose name every system has alike.
+const ROOT: u32 = 0;
+
+static NAMES: Lookup<u32, Arc<str>> = Lookup::new("user-names", look_up_name);
+static OWNERS: Lookup<Ends, u32> = Lookup::new("socket-owners", sockets::owner);
+
+/// What was found out about names, and when that ends.
+static KNOWN: LazyLock<Mutex<HashMap<u32, Known>>> = LazyLock::new(Mutex::default);
+
+#[derive(Debug, Clone)]
+struct Known {
+    name: Option<Arc<str>>,
+    until: Instant,
+}
+
+/// The actor with the name of its user, as far as that comes in time.
+pub(crate) async fn named(actor: Actor) -> Actor {
+    match actor {
+        Actor::Process { pid, user } => Actor::Process { pid, user: user_of(user.uid).await },
+        other => other,
+    }
+}
+
+/// The same as far as it is known without asking anybody.
+pub(crate) fn named_if_known(actor: Actor) -> Actor {
+    match actor {
+        Actor::Process { pid, user } => {
+            let name = known(user.uid).flatten();
+            Actor::Process { pid, user: User { name, ..user } }
+        }
+        other => other,
+    }
+}
+
+/// Who has connected from `peer` to `local`: its user too, if it is a process of this machine and that comes in time.
+pub(crate) async fn of_connection(peer: SocketAddr, local: SocketAddr) -> Actor {
+    let is_near = peer.ip().is_loopback() || peer.ip() == local.ip();
+    match if is_near { OWNERS.ask(Ends { peer, local }).await } else { None } {
+        Some(uid) => Actor::Local { peer, user: user_of(uid).await },
+        None => Actor::Peer(peer),
+    }
+}
+
+async fn user_of(uid: u32) -> User {
+    let name = match known(uid) {
+        Some(name) => name,
+        None => {
+            let name = NAMES.ask(uid).await;
+            // One that comes too late is remembered then.
+            remember(uid, name.clone());
+            name
+        }
+    };
+    User { uid, name }
+}
+
+fn known(uid: u32) -> Option<Option<Arc<str>>> {
+    if uid == ROOT {
+        return Some(Some("root".into()));
+    }
+    let known = names().get(&uid).cloned();
+    known.filter(|known| Instant::now() < known.until).map(|known| known.name)
+}
+
+fn remember(uid: u32, name: Option<Arc<str>>) {
+    let until = Instant::now() + if name.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
+    let mut names = names();
+    if names.len() >= MOST_NAMES {
+        names.clear();
+    }
+    names.insert(uid, Known { name, until });
+}
+
+/// On the thread for it.
+fn look_up_name(uid: &u32) -> Option<Arc<str>> {
+    let user = nix::unistd::User::from_uid((*uid).into()).ok().flatten();
+    let name = user.map(|user| Arc::from(&*shown(&user.name)));
+    remember(*uid, name.clone());
+    name
+}
+
+fn names() -> MutexGuard<'static, HashMap<u32, Known>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_what_the_system_says_and_known_at_once_from_then_on() {
+        // Root needs no asking; this one every system has.
+        const DAEMON: u32 = 1;
+        let expected = nix::unistd::User::from_uid(DAEMON.into()).unwrap().map(|user| Arc::from(&*user.name));
+        let of = |name| Actor::Process { pid: 7, user: User { uid: DAEMON, name } };
+        // It may take longer than whoever asks first waits.
+        while known(DAEMON) != Some(expected.clone()) {
+            assert!([of(None), of(expected.clone())].contains(&named(of(None)).await));
+        }
+        assert_eq!(named_if_known(of(None)), of(expected));
+        let root = Actor::Process { pid: 7, user: ROOT.into() };
+        assert_eq!(named_if_known(root).to_string(), "pid 7 uid 0 (root)");
+    }
+
+    #[tokio::test]
+    async fn an_address_elsewhere_is_only_an_address() {
+        let [peer, local] = ["192.0.2.7:49152", "192.0.2.1:10090"].map(|end| end.parse().unwrap());
+        assert_eq!(of_connection(peer, local).await, Actor::Peer(peer));
+    }
+}
