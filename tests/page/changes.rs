@@ -63,10 +63,11 @@ fn the_limit_can_be_moved_from_here() {
     });
     browser.click("#reset button");
     wait_until("it is what was configured", || server.limit() == 1000);
+    // The history shows a change once it is on the disk.
+    browser.wait_for_text("#changes tr:first-child td:nth-child(3)", "1950 → 1000");
     let history = server.get("/history?limit=4").json();
     let doors = history["changes"].as_array().unwrap().iter().map(|entry| &entry["door"]);
     assert!(doors.clone().all(|door| door == "http"), "{history}");
-    browser.wait_for_text("#changes tr:first-child td:nth-child(3)", "1950 → 1000");
 }
 
 #[test]
