@@ -136,14 +136,12 @@ fn an_unknown_key_gets_the_nearest_known_one() {
 #[test]
 fn text_that_is_not_toml_has_one_problem_where_it_begins() {
     for (text, place, line) in [
-        ("port = \n", "line 1, column 8", r#""port =""#),
         ("port = 9090\nport = 9091\n", "line 2, column 1", r#""port = 9091""#),
         ("port = 9090\n[limits\n", "line 2, column 8", r#""[limits""#),
         ("port = 9090\nwhat is this\n", "line 2, column 6", r#""what is this""#),
         ("bind = \"127.0.0.1\n", "line 1, column 18", r#""bind = \"127.0.0.1""#),
-        ("[log]\nlevel = info\n", "line 2, column 9", r#""level = info""#),
         ("[log]\r\n[log]\r\n", "line 2, column 2", r#""[log]""#),
-        ("max_connections = 1,000", "line 1, column 20", r#""max_connections = 1,000""#),
+        ("colour = red\n", "line 1, column 10", r#""colour = red""#),
         ("\0\0", "line 1, column 3", r#""\0\0""#),
     ] {
         let problems = parse(text.as_bytes()).unwrap_err();
@@ -156,6 +154,52 @@ fn text_that_is_not_toml_has_one_problem_where_it_begins() {
         assert!(told.ends_with(&format!("; the line reads {line}")), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
     }
+}
+
+#[test]
+fn a_value_that_is_no_toml_is_told_what_its_setting_expects() {
+    for (text, says) in [
+        (
+            "max_connections = many\n",
+            "line 1, column 19: max_connections: expected a whole number from 1 to 4294967295, found many",
+        ),
+        (
+            "max_connections = 1,000",
+            "line 1, column 20: max_connections: expected a whole number from 1 to 4294967295, found 1,000",
+        ),
+        ("port = \n", "line 1, column 8: port: expected a port from 1 to 65535, found nothing"),
+        (
+            "[log]\nlevel = \"info\"\n[limits]\npersist = yes # please\n",
+            "line 4, column 11: limits.persist: expected true or false, found yes",
+        ),
+        (
+            "limits.signal_step = x\n",
+            "line 1, column 22: limits.signal_step: expected a whole number from 1 to 4294967295, found x",
+        ),
+        (
+            "bind = localhost\n",
+            "line 1, column 8: bind: expected an IP address such as \"127.0.0.1\" or \"::1\", found localhost",
+        ),
+        // Only here do quotes help.
+        ("[log]\nlevel = info\n", "line 2, column 9: log.level: text is written in quotes: level = \"info\""),
+        (
+            "[client]\nlogin_timeout = 10s\n",
+            "line 2, column 17: client.login_timeout: text is written in quotes: login_timeout = \"10s\"",
+        ),
+    ] {
+        assert_eq!(problems(text.as_bytes()), says, "{text}");
+    }
+    let told = problems(format!("max_connections = {}", "x".repeat(500_000)).as_bytes());
+    assert!(told.len() < 200 && told.ends_with("xxx..."), "{}", told.len());
+}
+
+#[test]
+fn a_sign_before_the_limit_is_refused() {
+    assert_eq!(
+        problems(b"max_connections = +100"),
+        "line 1, column 19: max_connections: expected a whole number without a sign: the file sets the limit, and \
+         `shibudb manager PORT increase N` raises it, found +100"
+    );
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl LoadError {
         }
     }
 
+    /// Whether only this user may not read it; another one, such as the server's, may.
+    pub fn is_permission_denied(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether there is no such file.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -27,6 +27,8 @@ pub(crate) use self::load::open;
 pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, parse_file, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};
+pub(crate) use self::spelling::nearest;
+pub(crate) use self::text::parse_duration;
 
 /// How far above the client port the management port lies, unless it is configured.
 const MANAGEMENT_PORT_OFFSET: u16 = 1000;

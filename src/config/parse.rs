@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::problem::{Position, Problem, Problems, Reason, quoted};
+use super::problem::{Position, Problem, Problems, Reason, quoted, unquoted};
 use super::spelling::{hint, keys_of, sections};
 use super::value::{self, Invalid};
 use super::{Config, Conflict, Key};
@@ -165,10 +165,48 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// The parser's message with the line it is about, since the parser names neither keys nor values.
+/// What is wrong with text that is no TOML: what the setting expects, if it is a value; else the parser's message with
+/// the line that it is about, since the parser names neither keys nor values.
 fn syntax(text: &str, offset: usize, message: &str) -> Reason {
-    let line = text[line_start(text, offset)..].lines().next().unwrap_or_default().trim();
-    Reason::Syntax { message: message.to_owned(), line: quoted(line) }
+    let start = line_start(text, offset);
+    let line = text[start..].lines().next().unwrap_or_default();
+    bare_value(&text[..start], line, offset - start)
+        .unwrap_or_else(|| Reason::Syntax { message: message.to_owned(), line: quoted(line.trim()) })
+}
+
+/// What is wrong with a value that is no TOML, as in `max_connections = many`, in a line after the text `before`. Whether
+/// quotes would help depends on the setting.
+fn bare_value(before: &str, line: &str, offset: usize) -> Option<Reason> {
+    let (name, value) = line.split_once('=')?;
+    if offset <= name.len() {
+        return None;
+    }
+    let value = value.split('#').next().unwrap_or_default().trim();
+    if value.starts_with(['"', '\'', '[', '{']) {
+        return None;
+    }
+    let key = key_named(section_after(before), name.trim())?;
+    let as_text = DeValue::String(value.into());
+    Some(match value::apply(&mut Config::default(), key, &as_text) {
+        _ if value.is_empty() => {
+            Reason::Value { key, expected: value::expected(key), found: "nothing".to_owned() }
+        }
+        Err(_) => Reason::Value { key, expected: value::expected(key), found: unquoted(value) },
+        Ok(()) => Reason::NotQuoted { key, value: unquoted(value) },
+    })
+}
+
+/// The section that is open at the end of this text.
+fn section_after(text: &str) -> Option<&str> {
+    text.lines().rev().find_map(|line| Some(line.trim().strip_prefix('[')?.split_once(']')?.0.trim()))
+}
+
+/// The setting of this name in this section, or of this full name at the top.
+fn key_named(section: Option<&str>, name: &str) -> Option<Key> {
+    Key::ALL.into_iter().find(|key| match section {
+        Some(section) => key.section() == Some(section) && key.leaf() == name,
+        None => key.name() == name,
+    })
 }
 
 /// The place of a byte offset. An offset at the very end is behind the last character.

@@ -76,6 +76,14 @@ pub enum Reason {
         /// What stands there.
         found: String,
     },
+    /// Text without quotes, where there is to be text.
+    #[error("{key}: text is written in quotes: {} = \"{value}\"", key.leaf())]
+    NotQuoted {
+        /// The setting.
+        key: Key,
+        /// What stands there.
+        value: String,
+    },
     /// A connection limit of zero or less, in the words of the founding document.
     #[error("{}: connection limit must be positive, found {found}", Key::MaxConnections)]
     LimitNotPositive {
@@ -204,5 +212,14 @@ pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}...", &text[..end]),
+    }
+}
+
+/// The same without quotes around it, for what had none.
+pub(super) fn unquoted(text: &str) -> String {
+    let quoted = quoted(text);
+    match quoted.strip_suffix("...") {
+        Some(cut) => cut.trim_matches('"').to_owned() + "...",
+        None => quoted.trim_matches('"').to_owned(),
     }
 }

@@ -40,19 +40,20 @@ pub(super) fn hint(section: Option<&'static str>, is_section: bool, name: &str) 
     Hint::Known(here().collect())
 }
 
-/// The candidate that is spelt most like `name`, if one is spelt nearly so.
-fn nearest<T: Copy>(
+/// The candidate that is spelt most like `name`, if one is spelt nearly so. Case, `-` and `_` make no difference.
+pub(crate) fn nearest<'a, T: Copy>(
     name: &str,
     among: impl Iterator<Item = T>,
-    spelt: impl Fn(T) -> &'static str,
+    spelt: impl Fn(T) -> &'a str,
 ) -> Option<T> {
     // Comparing costs time in proportion to the length, which the file chooses.
     if name.len() > LONGEST_TYPO {
         return None;
     }
-    let name = name.to_lowercase().replace('-', "_");
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let name = plain(name);
     among
-        .map(|candidate| (strsim::damerau_levenshtein(&name, spelt(candidate)), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &plain(spelt(candidate))), candidate))
         // One mistake in three letters is a typo, more is another word.
         .filter(|(distance, candidate)| *distance <= (spelt(*candidate).len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)

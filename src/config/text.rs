@@ -58,7 +58,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// The duration that `text` names, if it does.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     PARSER.parse_unsigned_duration(text).ok()
 }
 

@@ -21,6 +21,8 @@ const LONGEST_SOCKET: usize = 107;
 const ADDRESS: &str = r#"an IP address such as "127.0.0.1" or "::1""#;
 const PORT: &str = "a port from 1 to 65535";
 const COUNT: &str = "a whole number from 1 to 4294967295";
+const NO_SIGN: &str =
+    "a whole number without a sign: the file sets the limit, and `shibudb manager PORT increase N` raises it";
 const PERCENT: &str = "a whole number from 1 to 100";
 const SWITCH: &str = "true or false";
 const LOGIN_TIMEOUT: &str = r#"a duration from "1ms" to "24h", such as "10s""#;
@@ -48,64 +50,89 @@ pub(super) enum Invalid {
 
 /// Writes `value` into the setting `key` of `config`, or leaves it as it was.
 pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Result<(), Invalid> {
-    let or = |expected| move || Invalid::Expected(expected);
+    let wrong = || Invalid::Expected(expected(key));
     match key {
-        Key::Bind => config.bind = address(value).ok_or_else(or(ADDRESS))?,
-        Key::Port => config.port = port(value).ok_or_else(or(PORT))?,
+        Key::Bind => config.bind = address(value).ok_or_else(wrong)?,
+        Key::Port => config.port = port(value).ok_or_else(wrong)?,
         Key::MaxConnections => {
             if integer(value).is_some_and(|number| number <= 0) {
                 return Err(Invalid::LimitNotPositive);
             }
-            config.max_connections = count(value).ok_or_else(or(COUNT))?;
+            // TOML takes +100 for 100, and whoever writes it may want 100 more.
+            if value.as_integer().is_some_and(|number| number.as_str().starts_with('+')) {
+                return Err(Invalid::Expected(NO_SIGN));
+            }
+            config.max_connections = count(value).ok_or_else(wrong)?;
         }
-        Key::SignalStep => config.limits.signal_step = count(value).ok_or_else(or(COUNT))?,
+        Key::SignalStep => config.limits.signal_step = count(value).ok_or_else(wrong)?,
         Key::WarnPercent => {
             let percent = whole(value).filter(|percent| (1..=100).contains(percent));
-            config.limits.warn_percent = percent.ok_or_else(or(PERCENT))?;
+            config.limits.warn_percent = percent.ok_or_else(wrong)?;
         }
-        Key::Persist => config.limits.persist = value.as_bool().ok_or_else(or(SWITCH))?,
-        Key::ManagementBind => config.management.bind = address(value).ok_or_else(or(ADDRESS))?,
-        Key::ManagementPort => config.management.port = Some(port(value).ok_or_else(or(PORT))?),
-        Key::TokenFile => config.management.token_file = Some(path(value).ok_or_else(or(TOKEN_FILE))?),
+        Key::Persist => config.limits.persist = value.as_bool().ok_or_else(wrong)?,
+        Key::ManagementBind => config.management.bind = address(value).ok_or_else(wrong)?,
+        Key::ManagementPort => config.management.port = Some(port(value).ok_or_else(wrong)?),
+        Key::TokenFile => config.management.token_file = Some(path(value).ok_or_else(wrong)?),
         Key::ManagementSocket => {
             let path = path(value).filter(|path| path.as_os_str().len() <= LONGEST_SOCKET);
-            config.management.socket = Some(path.ok_or_else(or(SOCKET))?);
+            config.management.socket = Some(path.ok_or_else(wrong)?);
         }
         Key::SocketMode => {
             let mode = value.as_str().and_then(text::parse_mode);
-            config.management.socket_mode = mode.ok_or_else(or(MODE))?;
+            config.management.socket_mode = mode.ok_or_else(wrong)?;
         }
         Key::LoginTimeout => {
-            config.client.login_timeout = duration(value, MILLISECOND..=DAY).ok_or_else(or(LOGIN_TIMEOUT))?;
+            config.client.login_timeout = duration(value, MILLISECOND..=DAY).ok_or_else(wrong)?;
         }
         Key::IdleTimeout => {
             let timeout = duration(value, Duration::ZERO..=DAY)
                 .filter(|timeout| timeout.is_zero() || *timeout >= MILLISECOND)
-                .ok_or_else(or(IDLE_TIMEOUT))?;
+                .ok_or_else(wrong)?;
             config.client.idle_timeout = (!timeout.is_zero()).then_some(timeout);
         }
         Key::RequestTimeout => {
-            config.client.request_timeout =
-                duration(value, MILLISECOND..=DAY).ok_or_else(or(REQUEST_TIMEOUT))?;
+            config.client.request_timeout = duration(value, MILLISECOND..=DAY).ok_or_else(wrong)?;
         }
-        Key::MaxRequest => config.client.max_request = size(value, REQUEST_SIZES).ok_or_else(or(REQUEST))?,
+        Key::MaxRequest => config.client.max_request = size(value, REQUEST_SIZES).ok_or_else(wrong)?,
         Key::MaxInflightBytes => {
-            config.client.max_inflight_bytes = size(value, INFLIGHT_SIZES).ok_or_else(or(INFLIGHT))?;
+            config.client.max_inflight_bytes = size(value, INFLIGHT_SIZES).ok_or_else(wrong)?;
         }
         Key::DrainTimeout => {
-            config.shutdown.drain_timeout =
-                duration(value, Duration::ZERO..=DAY).ok_or_else(or(DRAIN_TIMEOUT))?;
+            config.shutdown.drain_timeout = duration(value, Duration::ZERO..=DAY).ok_or_else(wrong)?;
         }
-        Key::StoragePath => config.storage.path = Some(path(value).ok_or_else(or(PATH))?),
+        Key::StoragePath => config.storage.path = Some(path(value).ok_or_else(wrong)?),
         Key::Durability => {
             config.storage.durability =
-                one_of(value, Durability::ALL, Durability::as_str).ok_or_else(or(DURABILITY))?;
+                one_of(value, Durability::ALL, Durability::as_str).ok_or_else(wrong)?;
         }
         Key::LogLevel => {
-            config.log.level = one_of(value, Level::ALL, Level::as_str).ok_or_else(or(LEVEL))?;
+            config.log.level = one_of(value, Level::ALL, Level::as_str).ok_or_else(wrong)?;
         }
     }
     Ok(())
+}
+
+/// What a setting expects.
+pub(super) fn expected(key: Key) -> &'static str {
+    match key {
+        Key::Bind | Key::ManagementBind => ADDRESS,
+        Key::Port | Key::ManagementPort => PORT,
+        Key::MaxConnections | Key::SignalStep => COUNT,
+        Key::WarnPercent => PERCENT,
+        Key::Persist => SWITCH,
+        Key::TokenFile => TOKEN_FILE,
+        Key::ManagementSocket => SOCKET,
+        Key::SocketMode => MODE,
+        Key::LoginTimeout => LOGIN_TIMEOUT,
+        Key::IdleTimeout => IDLE_TIMEOUT,
+        Key::RequestTimeout => REQUEST_TIMEOUT,
+        Key::MaxRequest => REQUEST,
+        Key::MaxInflightBytes => INFLIGHT,
+        Key::DrainTimeout => DRAIN_TIMEOUT,
+        Key::StoragePath => PATH,
+        Key::Durability => DURABILITY,
+        Key::LogLevel => LEVEL,
+    }
 }
 
 /// A value as a message names it.
