@@ -69,6 +69,7 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     }
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
+    let found_itself = data_dir.is_absolute();
     let data_dir = std::path::absolute(&data_dir).map_err(failed)?;
     let owner = Owner::beside_root(&data_dir);
     if let Some(owner) = &owner {
@@ -97,7 +98,6 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     if let Some(config) = &args.files.config {
         command.arg("--config").arg(std::path::absolute(config).map_err(failed)?);
     }
-    command.arg("--data-dir").arg(&data_dir);
     command.arg("--pid-file").arg(pid_file_path(&runtime_dir, args.port));
     command.arg("--log-file").arg(&log_file);
     OF_THE_CALLER.iter().for_each(|variable| {
@@ -109,6 +109,18 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
         });
         command.env("USER", &owner.name).env("LOGNAME", &owner.name);
         command.env("HOME", owner.home().unwrap_or_else(|| "/".into()));
+    }
+    // `config` tells whether somebody has named it. If nobody has, and the server would look elsewhere, it is told the
+    // usual place as by a supervisor, which would take a colon for the end of the name.
+    let is_prepared = !data_dir.as_os_str().as_encoded_bytes().contains(&b':');
+    match args.files.data_dir {
+        None if owner.is_none() && found_itself => {}
+        None if is_prepared => {
+            command.env("STATE_DIRECTORY", &data_dir);
+        }
+        _ => {
+            command.arg("--data-dir").arg(&data_dir);
+        }
     }
     command.env("NOTIFY_SOCKET", &socket.address);
     // It outlives this directory and this terminal.

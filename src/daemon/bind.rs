@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::advice;
 use crate::config::Config;
 use crate::systemd::{self, Inherited};
 
@@ -86,7 +87,7 @@ pub enum BindError {
         what: &'static str,
     },
     /// Anything else.
-    #[error("cannot listen on {address} for {what}: {source}")]
+    #[error("cannot listen on {address} for {what}: {source}{}", advice::of_port(address.port(), source))]
     Other {
         /// The address.
         address: SocketAddr,
@@ -105,7 +106,9 @@ pub enum BindError {
     #[error("{} is not a socket, and stays; configure another socket in [management]", .0.display())]
     NotASocket(PathBuf),
     /// Anything else about the Unix socket.
-    #[error("cannot listen on {path} for management: {source}", path = path.display())]
+    #[error(
+        "cannot listen on {} for management: {source}{}", path.display(), advice::of_file(path, source)
+    )]
     Socket {
         /// The socket.
         path: PathBuf,

@@ -134,7 +134,11 @@ fn bind_management_socket(loaded: &Loaded) -> Result<Option<UnixSocket>, RunErro
 }
 
 /// Reads the config file, if there is one, and puts the command line above it.
-fn load(command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
+fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
+    // Whoever reads it later has another working directory.
+    if let Some(named) = &mut command_line.data_dir {
+        *named = std::path::absolute(&*named).map_err(RunError::file("find", &*named))?;
+    }
     let path = command_line.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
     let path = std::path::absolute(&path).map_err(RunError::file("find", &path))?;
     stage.reading(&path);
@@ -165,6 +169,7 @@ fn load(command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
         file,
         token,
         command_line,
+        default_data_dir: places::data_dir(None).ok(),
         path,
         text: Ok(text),
         last_reload: None,

@@ -7,6 +7,7 @@
 //! Every task is kept. One that ends before it was told to ends the daemon with an error, and
 //! systemd starts it again.
 
+mod advice;
 mod arrivals;
 mod bind;
 mod bounded;
@@ -108,7 +109,7 @@ pub enum RunError {
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     /// A directory or file that is needed cannot be had.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice::of_file(path, source))]
     File {
         /// What was tried: "create", "write".
         action: &'static str,
@@ -158,7 +159,7 @@ pub enum RunError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The store cannot be opened.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = advice::of_store(.0))]
     Open(#[from] OpenError),
     /// The accounts cannot be read.
     #[error(transparent)]

@@ -143,10 +143,31 @@ impl Running {
     /// # Errors
     /// If it belongs to somebody else.
     pub fn terminate(&self) -> io::Result<()> {
-        match pidfd_send_signal(&self.process, Signal::TERM) {
+        self.signal(Signal::TERM)
+    }
+
+    /// Ends it at once, whatever it is at.
+    ///
+    /// # Errors
+    /// If it belongs to somebody else.
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.process, signal) {
+            // It has ended.
             Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What the kernel says that it is at, as proc(5) has it: `S` for asleep, `T` for stopped, `D` for waiting for a
+    /// disk; nothing if it has ended.
+    pub fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // After the name, which may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
     }
 
     /// Waits for so long until it has ended, and says whether it has.

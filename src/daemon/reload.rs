@@ -97,6 +97,8 @@ pub(crate) struct Loaded {
     /// What management clients have to send, if anything.
     pub(crate) token: Option<Token>,
     pub(crate) command_line: CommandLine,
+    /// Where data is kept if neither file nor command line says so; nothing if there is no such place.
+    pub(crate) default_data_dir: Option<PathBuf>,
     /// The file, whether or not it is there.
     pub(crate) path: PathBuf,
     /// What was read last, good or bad: what a hint is compared with.

@@ -6,15 +6,18 @@ use serde_json::Value;
 
 use super::reload::{Loaded, ReloadError, Reloaded};
 use super::trouble::Problem;
-use crate::config::{Change, Key};
+use crate::config::{Change, Config, Key};
 use crate::control::{ConfigureOutcome, LimitRefusal};
 use crate::management::{ReloadRefusal, wire};
 use crate::metrics::ConfigState;
 
 /// What `GET /config` says, as far as the daemon knows it.
 pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
+    let path = loaded.path.display().to_string();
+    let (file, awaited_file) = if loaded.has_file() { (Some(path), None) } else { (None, Some(path)) };
     wire::LoadedConfig {
-        file: Some(loaded.path.display().to_string()),
+        file,
+        awaited_file,
         settings: Key::ALL.into_iter().map(|key| setting(key, loaded)).collect(),
         last_reload: loaded.last_reload.as_ref().map(|last| wire::LastReload {
             time: last.time,
@@ -41,6 +44,7 @@ pub(super) fn reload(
 ) -> Result<wire::ReloadReport, ReloadRefusal> {
     match result {
         Ok(Reloaded { changed, waiting, limit, .. }) => {
+            let changed_setting = |change: &Change| changed_setting(change, loaded);
             let mut changed: Vec<_> = changed.iter().map(changed_setting).collect();
             let mut refused = Vec::new();
             match limit {
@@ -58,7 +62,7 @@ pub(super) fn reload(
                 }),
             }
             let waiting = waiting.iter().map(changed_setting).collect();
-            let file = Some(loaded.path.display().to_string());
+            let file = config(loaded).file;
             Ok(wire::ReloadReport::new(file, changed, waiting, refused))
         }
         Err(ReloadError::ShuttingDown(LimitRefusal::ShuttingDown)) => Err(ReloadRefusal::ShuttingDown),
@@ -71,8 +75,8 @@ fn troubled_file((path, Problem { since, what }): (&Path, Problem)) -> wire::Tro
 }
 
 fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
-    let running = key.value(&loaded.running);
-    let wanted = key.value(&loaded.wanted);
+    let running = shown(key, &loaded.running, loaded);
+    let wanted = shown(key, &loaded.wanted, loaded);
     let on_command_line = match key {
         Key::Port => loaded.command_line.port.is_some(),
         Key::StoragePath => loaded.command_line.data_dir.is_some(),
@@ -87,12 +91,26 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     };
     wire::Setting {
         key: key.name().into(),
-        default: value(key.default_value()),
+        default: value(default(key, loaded)),
         source,
         live: key.effect().is_live(),
         effect: key.effect().to_string(),
         pending: (running != wanted).then(|| value(wanted)),
         value: value(running),
+    }
+}
+
+/// The value of a setting in this configuration. The data directory is where data is kept, named or not.
+fn shown(key: Key, config: &Config, loaded: &Loaded) -> Option<String> {
+    key.value(config).or_else(|| default(key, loaded))
+}
+
+/// What holds if nobody says anything.
+fn default(key: Key, loaded: &Loaded) -> Option<String> {
+    match key {
+        Key::StoragePath => loaded.default_data_dir.as_ref().map(|path| path.display().to_string()),
+        Key::ManagementPort => key.value(&Config { port: loaded.running.port, ..Config::default() }),
+        _ => key.default_value(),
     }
 }
 
@@ -103,11 +121,12 @@ fn is_of_file(key: Key, loaded: &Loaded) -> bool {
     named.contains(&key)
 }
 
-fn changed_setting(change: &Change) -> wire::ChangedSetting {
+fn changed_setting(change: &Change, loaded: &Loaded) -> wire::ChangedSetting {
+    let or_default = |text: &Option<String>| value(text.clone().or_else(|| default(change.key, loaded)));
     wire::ChangedSetting {
         key: change.key.name().into(),
-        old: value(change.old.clone()),
-        new: value(change.new.clone()),
+        old: or_default(&change.old),
+        new: or_default(&change.new),
     }
 }
 

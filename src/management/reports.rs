@@ -77,9 +77,9 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
         setting.source = if limit.override_.is_some() { Source::Override } else { limit.base_source };
         setting.pending = limit.refused.as_ref().map(|refused| refused.limit.into());
     }
-    let wire::LoadedConfig { file, last_reload, troubled_files, log_file, .. } = (*loaded).clone();
+    let wire::LoadedConfig { file, awaited_file, last_reload, troubled_files, log_file, .. } = (*loaded).clone();
     let store = api.store.borrow().clone();
-    Json(ConfigReport { file, limit, settings, last_reload, troubled_files, store, log_file })
+    Json(ConfigReport { file, awaited_file, limit, settings, last_reload, troubled_files, store, log_file })
 }
 
 /// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an

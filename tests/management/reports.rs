@@ -138,6 +138,7 @@ async fn config_joins_what_was_loaded_with_what_the_limit_rests_on_now() {
         error: Some("line 3: no".into()),
     };
     server.config.send_replace(Arc::new(LoadedConfig {
+        awaited_file: None,
         file: Some("/etc/shibudb/shibudb.toml".into()),
         settings: vec![port, limit],
         last_reload: Some(last_reload),

@@ -10,8 +10,11 @@ use super::{Status, StoreReport};
 /// `GET /config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigReport {
-    /// The config file in use; `null` if the server was started without one.
+    /// The config file in use; `null` if there is none.
     pub file: Option<String>,
+    /// The config file that does not exist and is read as soon as it does; absent if one is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited_file: Option<String>,
     /// What the limit rests on.
     pub limit: LimitReport,
     /// Every setting, in the order of the shipped file.
@@ -44,6 +47,8 @@ impl ConfigReport {
 pub struct LoadedConfig {
     /// As [`ConfigReport::file`].
     pub file: Option<String>,
+    /// As [`ConfigReport::awaited_file`].
+    pub awaited_file: Option<String>,
     /// As [`ConfigReport::settings`]; value, source and pending of [`LIMIT_KEY`](super::LIMIT_KEY) are replaced in
     /// the report by what is in force.
     pub settings: Vec<Setting>,
@@ -187,7 +192,7 @@ pub enum ReloadOutcome {
 pub struct ReloadReport {
     /// Always [`Status::Success`].
     pub status: Status,
-    /// The config file in use; `null` if the server was started without one.
+    /// The config file in use; `null` if there is none.
     pub file: Option<String>,
     /// Settings that have another value now.
     pub changed: Vec<ChangedSetting>,

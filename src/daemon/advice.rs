@@ -1,0 +1,60 @@
+//! What an operator can do about an error of the system, where the system's own words do not say it.
+//!
+//! Each is a part of a message that goes on behind those words, or nothing.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::store::OpenError;
+
+/// Of a file or directory that cannot be made or written.
+pub(super) fn of_file(path: &Path, error: &io::Error) -> &'static str {
+    // What `ProtectHome=` makes inaccessible.
+    let hidden = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
+    match error.kind() {
+        _ if !is_service() => "",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; if no disk is at fault, it is the sandbox of the service, which may write to directories of its own and \
+             to those that ReadWritePaths= names: add this one below [Service] in `systemctl edit shibudb`"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound if hidden => {
+            "; the sandbox of the service hides the homes of users: use a directory elsewhere, or set ProtectHome=no \
+             and ReadWritePaths= below [Service] in `systemctl edit shibudb`"
+        }
+        _ => "",
+    }
+}
+
+/// Of a store that cannot be opened.
+pub(super) fn of_store(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::NotUsable { path, source } => of_file(path, source),
+        OpenError::InUse { .. } => {
+            ", such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir"
+        }
+        _ => "",
+    }
+}
+
+/// Of a port that cannot be listened on.
+pub(super) fn of_port(port: u16, error: &io::Error) -> String {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
+    if error.kind() != io::ErrorKind::PermissionDenied || port >= first {
+        return String::new();
+    }
+    let how = if is_service() {
+        ": add AmbientCapabilities=CAP_NET_BIND_SERVICE and CapabilityBoundingSet=CAP_NET_BIND_SERVICE below [Service] \
+         in `systemctl edit shibudb`, or choose a higher port"
+    } else {
+        "; choose a higher one"
+    };
+    format!("; a port below {first} needs the capability CAP_NET_BIND_SERVICE{how}")
+}
+
+/// Whether systemd has started this very process, so that a unit and its sandbox are around it.
+fn is_service() -> bool {
+    let started = std::env::var("SYSTEMD_EXEC_PID").ok();
+    started.and_then(|pid| pid.parse().ok()) == Some(std::process::id())
+}
