@@ -121,7 +121,7 @@ fn a_script_stops_at_the_first_error_and_names_its_line() {
 
     fails(
         script(&server, "# one\nget k"),
-        "line 2: no space selected: name one in \"space\", or choose one with USE_SPACE",
+        "line 2: no space is in use: choose one with `use SPACE`; `list-spaces` names them",
     );
     fails(script(&server, "\n\nput 'k\nv"), "line 3: a quote is not closed");
     fails(script(&server, b"use \xff"), "line 1: this is not UTF-8");
@@ -130,7 +130,7 @@ fn a_script_stops_at_the_first_error_and_names_its_line() {
         "line 1: a password is needed: in a script it follows the user's name",
     );
     for (line, words) in
-        [("get", "required"), ("frobnicate", "unrecognized"), ("update-user-role bob king", "king")]
+        [("get", "required"), ("frobnicate", "unknown command"), ("update-user-role bob king", "king")]
     {
         let (out, err, status) = script(&server, line);
         assert_eq!((out.as_str(), status), ("", Some(1)));
@@ -303,7 +303,7 @@ fn a_person_works_at_a_terminal() {
     person.does(&format!("et k{}g", LEFT.repeat(4)), "a value", "shibudb/notes> ");
     // An error is reported, and one goes on.
     person.does("get nothing", "Error: key not found", "shibudb/notes> ");
-    person.does("frobnicate", "Error: unrecognized subcommand 'frobnicate'", "shibudb/notes> ");
+    person.does("frobnicate", "Error: unknown command 'frobnicate'", "shibudb/notes> ");
     // A quote goes on over the end of a line; Ctrl-C gives a line up.
     person.types("put k 'one\r");
     person.does("two'", "OK", "shibudb/notes> ");
@@ -343,7 +343,7 @@ fn the_history_is_kept_without_passwords_and_for_the_owner_alone() {
     let mut person = Person::new(&server);
     person.does("create-space notes", "SPACE_CREATED", "shibudb> ");
     person.does("create-user bob secret-one", "USER_CREATED", "shibudb> ");
-    person.does("creat-user eve secret-two", "Error: unrecognized", "shibudb> ");
+    person.does("creat-user eve secret-two", "Error: unknown command", "shibudb> ");
     person.types("update-user-password bob\r");
     person.reads("New password of bob: ");
     person.types("secret-three\r");

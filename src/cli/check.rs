@@ -17,32 +17,61 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The file to check
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
+    /// The file to check [default: /etc/shibudb/shibudb.toml]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The same, as `run` and `start` have it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
 }
 
-pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let invalid = |message| Failure { message, status: EXIT_CONFIG };
-    let file = args.config.display();
-    let path = args.config.clone();
-    let look = move || {
-        let parsed = config::load(&path).map_err(|error| error.to_string())?;
-        Ok::<_, String>(parsed.config.management.token_file.as_deref().map(Token::read).transpose())
-    };
-    let Some(looked) = within(PATIENCE, look) else {
+/// What became of a check.
+enum Verdict {
+    NoProblems,
+    /// It has these.
+    Problems(String),
+    /// This user cannot read all of it, and why not.
+    Unknown(String),
+}
+
+pub(super) fn check(args: CheckArgs) -> Result<(), Failure> {
+    let path = args.file.or(args.config).unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let file = path.display().to_string();
+    let Some(checked) = within(PATIENCE, move || look(&path)) else {
         let seconds = PATIENCE.as_secs();
         let message = format!("{file}: cannot be read: its file system has not answered for {seconds} s");
         return Err(Failure { message, status: EXIT_FAILED });
     };
-    match looked.map_err(invalid)? {
-        // Whoever checks need not be the user as whom the server will run.
-        Err(error) if error.is_permission_denied() => say(format_args!("{file}: not checked: {error}")),
-        Err(error) => return Err(invalid(format!("{file}: {error}"))),
-        Ok(_) => {}
+    match checked {
+        Verdict::NoProblems => say(format_args!("{file}: no problems")),
+        Verdict::Problems(message) => return Err(Failure { message, status: EXIT_CONFIG }),
+        Verdict::Unknown(why) => {
+            let message = format!(
+                "{why}; check it as the user that the server runs as: sudo -u USER shibudb check {file}"
+            );
+            return Err(Failure { message, status: EXIT_FAILED });
+        }
     }
-    say(format_args!("{file}: no problems"));
     Ok(())
+}
+
+fn look(path: &std::path::Path) -> Verdict {
+    let file = path.display();
+    let parsed = match config::load(path) {
+        Ok(parsed) => parsed,
+        Err(error) if error.is_permission_denied() => {
+            return Verdict::Unknown(format!("not checked: {error}"));
+        }
+        Err(error) => return Verdict::Problems(error.to_string()),
+    };
+    match parsed.config.management.token_file.as_deref().map(Token::read).transpose() {
+        Ok(_) => Verdict::NoProblems,
+        // Whoever checks need not be the user as whom the server will run.
+        Err(error) if error.is_permission_denied() => Verdict::Unknown(format!(
+            "{file}: no problems in the file itself, but not all was checked: {error}"
+        )),
+        Err(error) => Verdict::Problems(format!("{file}: {error}")),
+    }
 }
 
 /// Does `look` on a thread of its own; `None` if that takes too long. The thread ends with the process.

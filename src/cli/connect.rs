@@ -12,10 +12,11 @@ mod prompt;
 mod script;
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{EXIT_FAILED, EXIT_USAGE, Failure, failed};
+use super::{EXIT_FAILED, EXIT_USAGE, Failure, completion, failed, manager, number, wait_for};
 use crate::names::{shown, shown_lines};
 use crate::protocol::client::{Answer, spaces};
 use crate::protocol::{AdminRequest, Request, Text};
@@ -28,14 +29,18 @@ const PASSWORD: &str = "SHIBUDB_PASSWORD";
 #[derive(Debug, Args)]
 pub(super) struct ConnectArgs {
     /// Port of the server
-    #[arg(value_parser = super::port)]
+    #[arg(allow_negative_numbers = true, value_parser = number::port, add = completion::servers())]
     port: u16,
     /// Who to log in as; the password is asked for, or taken from SHIBUDB_PASSWORD
     #[arg(long, value_name = "NAME", default_value = "admin")]
     user: String,
-    /// The machine that the server runs on
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    /// Name or address of the machine that the server runs on
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1", value_parser = manager::host)]
     host: String,
+    /// How long the server may take to answer; a login after failed ones is made to wait
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
+          value_parser = number::timeout)]
+    timeout: Duration,
 }
 
 /// Why a command was not carried out.
@@ -53,10 +58,12 @@ enum CommandError {
     DifferentPasswords,
     #[error("a password is needed: in a script it follows the user's name")]
     NoPassword,
+    #[error("no space is in use: choose one with `use SPACE`; `list-spaces` names them")]
+    NoSpace,
 }
 
 pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
-    let ConnectArgs { port, user, host } = args;
+    let ConnectArgs { port, user, host, timeout } = args;
     let interactive = io::stdin().is_terminal();
     let given = match std::env::var(PASSWORD) {
         Ok(password) => Some(password),
@@ -69,7 +76,7 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
         return Err(Failure { message, status: EXIT_USAGE });
     }
     let interrupts = if interactive { Some(prompt::Interrupts::install().map_err(failed)?) } else { None };
-    let mut client = Client::connect(host, port, user).map_err(failed)?;
+    let mut client = Client::connect(host, port, user, timeout).map_err(failed)?;
     let password = match (given, &interrupts) {
         (Some(password), _) => password,
         (None, Some(interrupts)) => interrupts
@@ -77,12 +84,24 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
             .map_err(|error| failed(CommandError::Prompt(error)))?,
         (None, None) => String::new(),
     };
-    client.log_in(password).map_err(failed)?;
+    client.log_in(password).map_err(refused)?;
     match interrupts {
         Some(interrupts) => interactive::run(client, &interrupts),
         None => script::run(&mut client, io::stdin().lock(), &mut io::stdout()),
     }
     .map_err(|message| Failure { message, status: EXIT_FAILED })
+}
+
+/// Why there is no login. What listens there may be the management API, whose port is the other one that people know.
+fn refused(error: ClientError) -> Failure {
+    if let ClientError::Http { host, port } = &error
+        && let Ok(Some(clients)) = wait_for(manager::client_port(host, *port))
+    {
+        return failed(format!(
+            "{port} is the management port of {clients}: type `shibudb connect {clients}` instead"
+        ));
+    }
+    failed(error)
 }
 
 /// Carries out a command, and prints what it gives. `ask` asks for a new password of a user.
@@ -94,6 +113,11 @@ fn execute(
 ) -> Result<(), CommandError> {
     let lists_spaces = matches!(command, Command::ListSpaces);
     let Some(request) = request(command, ask)? else { return Ok(()) };
+    let needs_space = matches!(request, Request::Put { .. } | Request::Get { .. } | Request::Delete { .. });
+    if needs_space && client.space().is_none() {
+        // The server would say so in the words of its protocol.
+        return Err(CommandError::NoSpace);
+    }
     let text = match client.ask(&request)? {
         Answer::Done(message) if lists_spaces => {
             let names = spaces(&message).map_err(ClientError::from)?;

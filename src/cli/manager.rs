@@ -6,47 +6,52 @@
 
 mod api;
 mod connections;
+mod ending;
 mod lines;
 mod near;
+mod nobody;
+mod place;
 mod table;
 mod watch;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::colours::Colours;
+use super::{completion, number};
 use crate::logging::{self, Priority};
 use crate::management::wire::{
     ConfigReport, CurrentLimit, DEFAULT_HISTORY, HEALTHY, Health, LONGEST_HISTORY, Message, ReloadReport,
     SERVICE,
 };
 use crate::management::{Token, TokenError};
-use api::{Answer, Api, Place};
+use api::{Answer, Api};
+use nobody::Nobody;
+use place::{LOCAL, PORT_OFFSET, Place};
 
 pub use api::ApiError;
-
-/// How far the management port is above the main port, unless configured otherwise.
-const PORT_OFFSET: u16 = 1000;
+pub(super) use ending::{Told, ask_while_ending};
+pub(super) use nobody::client_port;
+pub(super) use place::host;
 
 /// Look at the connection limit of a running server, or move it.
 #[derive(Debug, Clone, Args)]
 #[command(subcommand_precedence_over_arg = true)]
 pub struct ManagerArgs {
     /// Port of the server (its management API listens 1000 above)
-    #[arg(value_parser = super::port)]
+    #[arg(allow_negative_numbers = true, value_parser = number::port, add = completion::servers())]
     port: Option<u16>,
 
     /// Port of the management API, if it is configured to be another
-    #[arg(long, global = true, value_name = "PORT", value_parser = super::port)]
+    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true, value_parser = number::port)]
     management_port: Option<u16>,
 
-    /// Address of the management API, if it is not on this machine's 127.0.0.1
-    #[arg(long, global = true, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into(),
-          hide_default_value = true)]
-    host: IpAddr,
+    /// Name or address of the machine that the server runs on [default: 127.0.0.1]
+    #[arg(long, global = true, value_name = "HOST", value_parser = host)]
+    host: Option<String>,
 
     /// Unix socket of the management API, instead of a port
     #[arg(long, global = true, value_name = "PATH", conflicts_with_all = ["management_port", "host"])]
@@ -55,6 +60,11 @@ pub struct ManagerArgs {
     /// File with the token that the server expects
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// How long the server may take to accept the connection and to answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true,
+          value_parser = number::timeout)]
+    timeout: Duration,
 
     /// Print the answer of the API as it is
     #[arg(long, global = true)]
@@ -81,21 +91,21 @@ enum Question {
     Stats,
     /// Set the limit
     Limit {
-        /// The new limit
-        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
-        limit: i128,
+        /// The new limit, without a sign: `increase` and `decrease` move it by a number
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = number::limit)]
+        limit: u128,
     },
     /// Raise the limit
     Increase {
         /// By how much; the configured step if left out
-        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
-        amount: Option<i128>,
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = number::increase)]
+        amount: Option<u128>,
     },
     /// Lower the limit
     Decrease {
         /// By how much; the configured step if left out
-        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = super::whole_number)]
-        amount: Option<i128>,
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = number::decrease)]
+        amount: Option<u128>,
     },
     /// Ask whether the server is healthy
     Health,
@@ -103,9 +113,9 @@ enum Question {
     Reset,
     /// Show the last changes of the limit, and the refused ones
     History {
-        /// How many
-        #[arg(value_name = "N", default_value_t = DEFAULT_HISTORY,
-              value_parser = clap::value_parser!(u16).range(1..=LONGEST_HISTORY.into()))]
+        /// How many, at most 1000
+        #[arg(value_name = "N", default_value_t = DEFAULT_HISTORY, allow_negative_numbers = true,
+              value_parser = |text: &str| number::count(text, 1..=LONGEST_HISTORY))]
         count: u16,
     },
     /// Show who is connected
@@ -115,6 +125,7 @@ enum Question {
     /// End a connection: at once if it is between requests, else when its request is answered
     Kill {
         /// Its number, as `connections` shows it
+        #[arg(allow_negative_numbers = true, value_parser = number::connection_id)]
         id: u64,
     },
     /// Show every setting, and where its value comes from
@@ -145,6 +156,22 @@ pub enum ManagerError {
     /// The server could not be asked, or it refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Nobody answered; what is known of why is on further lines.
+    #[error("{error}{nobody}")]
+    Nobody {
+        /// Why, in the words of the founding document.
+        error: ApiError,
+        /// What was tried, and what may have been meant.
+        nobody: Nobody,
+    },
+    /// What was named as a socket is none.
+    #[error("{} is {found}, not a socket; name the one of management.socket in the config file", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
     /// The terminal is of no use.
     #[error("cannot use this terminal: {0}")]
     Terminal(#[source] io::Error),
@@ -158,7 +185,7 @@ impl ManagerError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::NoManagementPort { .. } | Self::Nowhere => 2,
-            Self::Token(_) | Self::Api(_) | Self::Terminal(_) | Self::Output(_) => 1,
+            _ => 1,
         }
     }
 }
@@ -180,33 +207,45 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
 /// # Errors
 /// [`ManagerError`]; nothing has been written then.
 pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) -> Result<(), ManagerError> {
-    let ManagerArgs { port, management_port, host, socket, token_file, json, command } = args;
-    let at = |port| Place::Network((host, port).into());
-    // Whoever names an address or a token wants the port.
-    let is_here = host == Ipv4Addr::LOCALHOST && token_file.is_none();
+    let ManagerArgs { port, management_port, host, socket, token_file, timeout, json, command } = args;
+    // Whoever names a machine or a token wants the port.
+    let is_here = host.as_ref().is_none_or(|host| host == LOCAL) && token_file.is_none();
+    let host = host.unwrap_or_else(|| LOCAL.to_owned());
+    let server = port.map(|port| Place::Network { host: host.clone(), port });
     let place = match (socket, management_port, port) {
-        (Some(path), ..) => Place::Socket(path),
-        (None, Some(port), _) => at(port),
+        (Some(path), ..) => Place::socket(path)?,
+        (None, Some(port), _) => Place::Network { host, port },
         (None, None, Some(port)) if is_here && let Some(path) = near::socket_of(port).await => {
             Place::Socket(path)
         }
-        (None, None, Some(port)) => {
-            at(port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?)
-        }
+        (None, None, Some(port)) => Place::Network {
+            host,
+            port: port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?,
+        },
         (None, None, None) => return Err(ManagerError::Nowhere),
     };
     let token = token_file.as_deref().map(Token::read).transpose()?;
-    let api = Api::new(place, token.as_ref())?;
-    let Said { text, warning } = match command {
-        Command::Ask(question) => ask(&api, question, json, colours).await?,
-        Command::Watch => {
-            let name = match port {
-                Some(port) if host.is_loopback() => format!("on port {port}"),
-                Some(port) => format!("at {}", SocketAddr::from((host, port))),
-                None => format!("managed on {}", api.place()),
-            };
-            return watch::run(&api, &name, json, out).await;
+    let name = match (&server, port) {
+        (Some(server), Some(port)) if server.is_local() => format!("on port {port}"),
+        (Some(server), _) => format!("at {server}"),
+        (None, _) => format!("managed on {place}"),
+    };
+    let api = Api::new(place, token.as_ref(), timeout)?;
+    let said = match command {
+        Command::Ask(question) => within(&api, ask(&api, question, json, colours)).await,
+        Command::Watch => match watch::run(&api, &name, json, out).await {
+            Err(ManagerError::Api(error)) => Err(error),
+            watched => return watched,
+        },
+    };
+    let Said { text, warning } = match said {
+        Ok(said) => said,
+        Err(error @ ApiError::Unreachable { .. }) => {
+            let derived_from = port.filter(|_| management_port.is_none());
+            let nobody = Nobody::look(api.place(), &error, derived_from).await;
+            return Err(ManagerError::Nobody { error, nobody });
         }
+        Err(error) => return Err(error.into()),
     };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Some(warning) = warning {
@@ -217,6 +256,11 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ManagerError::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// The answer, unless it takes too long, whatever it is that takes long.
+async fn within<T>(api: &Api, answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    tokio::time::timeout(api.patience(), answer).await.unwrap_or_else(|_| Err(api.silent()))
 }
 
 /// What is to be printed: the answer as it is, or in words.
@@ -233,8 +277,8 @@ impl From<String> for Said {
 }
 
 async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Result<Said, ApiError> {
-    let limit = |limit: i128| Some(format!("{{\"limit\":{limit}}}"));
-    let amount = |amount: Option<i128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
+    let limit = |limit: u128| Some(format!("{{\"limit\":{limit}}}"));
+    let amount = |amount: Option<u128>| amount.map(|amount| format!("{{\"amount\":{amount}}}"));
     let done = |answer: Answer<Message>| Said {
         warning: answer.warning(),
         text: answer.print(json, lines::message),

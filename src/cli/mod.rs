@@ -7,12 +7,15 @@
 mod admin_password;
 mod check;
 pub mod colours;
+pub mod completion;
 mod connect;
 mod import;
 pub mod manager;
+mod number;
 mod progress;
 mod start;
 mod stop;
+mod usage;
 
 use std::io::Write;
 use std::num::NonZeroU32;
@@ -62,9 +65,10 @@ enum Command {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Port for clients; the management API is 1000 above [default: from the config file, else 9090]
+    #[arg(allow_negative_numbers = true, value_parser = number::port_or_any)]
     port: Option<u16>,
     /// The connection limit to begin with [default: from the config file, else 1000]
-    #[arg(value_parser = limit)]
+    #[arg(allow_negative_numbers = true, value_parser = number::first_limit)]
     max_connections: Option<NonZeroU32>,
     #[command(flatten)]
     files: Files,
@@ -83,10 +87,10 @@ struct RunArgs {
 #[derive(Debug, Args)]
 struct StartArgs {
     /// Port for clients; the management API is 1000 above
-    #[arg(value_parser = port)]
+    #[arg(allow_negative_numbers = true, value_parser = number::port)]
     port: u16,
     /// The connection limit to begin with [default: from the config file, else 1000]
-    #[arg(value_parser = limit)]
+    #[arg(allow_negative_numbers = true, value_parser = number::first_limit)]
     max_connections: Option<NonZeroU32>,
     #[command(flatten)]
     files: Files,
@@ -121,6 +125,7 @@ pub fn command() -> clap::Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    completion::answer();
     run().unwrap_or_else(|Failure { message, status }| {
         // Without standard error there is nobody left to tell; the status still tells.
         logging::write(Priority::Error, colours::error(message)).ok();
@@ -144,7 +149,7 @@ fn run() -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(_) | Command::Start(_) => unreachable!("taken care of above"),
         Command::Stop(args) => stop::stop(&args),
-        Command::Check(args) => check::check(&args),
+        Command::Check(args) => check::check(args),
         Command::Manager(args) => run_manager(args),
         Command::Connect(args) => connect::connect(args),
         Command::Import(args) => import::run(&args),
@@ -167,9 +172,9 @@ fn arguments(held: Held) -> Result<(Cli, Held), Failure> {
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
         // Told as every other error is, not in the parser's way.
         _ => {
-            let text = error.to_string();
-            let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            Err(Failure { message: message.to_owned(), status: EXIT_USAGE })
+            let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+            let message = usage::message(&error, command(), &typed.collect::<Vec<_>>());
+            Err(Failure { message, status: EXIT_USAGE })
         }
     }
 }
@@ -194,10 +199,16 @@ fn run_daemon(args: RunArgs, held: Held) -> Result<ExitCode, Failure> {
 }
 
 fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime
-        .block_on(manager::run(args, Colours::of(&std::io::stdout()), &mut std::io::stdout()))
+    wait_for(manager::run(args, Colours::of(&std::io::stdout()), &mut std::io::stdout()))?
         .map_err(|error| Failure { status: error.exit_status(), message: error.to_string() })
+}
+
+/// Waits for something to be over, and then for nothing that it has begun, such as a question to the name service.
+fn wait_for<T>(something: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let result = runtime.block_on(something);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 impl RunError {
@@ -240,23 +251,4 @@ fn tell(text: impl std::fmt::Display) {
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure { message: error.to_string(), status: EXIT_FAILED }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse().ok().filter(|&port| port > 0).ok_or_else(|| "expected a port from 1 to 65535".into())
-}
-
-fn whole_number(text: &str) -> Result<i128, String> {
-    text.parse().map_err(|_| "expected a whole number, such as 1000".into())
-}
-
-fn limit(text: &str) -> Result<NonZeroU32, String> {
-    match whole_number(text) {
-        Ok(number) if number <= 0 => Err("connection limit must be positive".into()),
-        Ok(number) => u32::try_from(number)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .ok_or_else(|| format!("a connection limit is at most {}", u32::MAX)),
-        Err(problem) => Err(problem),
-    }
 }

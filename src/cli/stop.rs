@@ -1,25 +1,39 @@
 //! `shibudb stop`: ends what `start` began.
+//!
+//! It waits for the server's end, says what the server is still at, and gives up in the end: a server that hangs is
+//! ended by `--force`. Only a process that is proven to be the server is ever signalled.
+
+mod waiting;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Failure, failed, say};
+use super::{Failure, completion, failed, number, say};
 use crate::daemon::{FindError, Running, look_dirs, pid_file_path};
+use waiting::Ending;
 
 /// How often it is looked whether there is something to say while the server ends.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a killed process may take to be gone: longer only if it waits for a disk.
+const KILLED: Duration = Duration::from_secs(10);
+
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
     /// Port of the server; may be left out if only one was started
-    #[arg(value_parser = super::port)]
+    #[arg(allow_negative_numbers = true, value_parser = number::port, add = completion::started_servers())]
     port: Option<u16>,
+    /// How long to wait for its end [default: the server's drain_timeout and 10 more; 40 if it does not say]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number::timeout)]
+    timeout: Option<Duration>,
+    /// Kill it at once (SIGKILL): for a server that hangs. Connections break; stored data is not harmed
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
@@ -28,19 +42,61 @@ pub(super) fn stop(args: &StopArgs) -> Result<(), Failure> {
         Some(port) => (port, find(&directories, port)?),
         None => only_one(&directories)?,
     };
-    server.terminate().map_err(|error| failed(format!("cannot stop process {}: {error}", server.pid)))?;
-    say(format_args!("Stopping shibudb on port {port} (PID {}); open connections may finish", server.pid));
+    let cannot = |error: io::Error| failed(format!("cannot stop process {}: {error}", server.pid));
+    if args.force {
+        server.kill().map_err(cannot)?;
+        say(format_args!("Killing shibudb on port {port} (PID {})", server.pid));
+        killed(port, &server, args.timeout.unwrap_or(KILLED))?;
+    } else {
+        server.terminate().map_err(cannot)?;
+        say(format_args!(
+            "Stopping shibudb on port {port} (PID {}); open connections may finish",
+            server.pid
+        ));
+        stopped(port, &server, args.timeout)?;
+    }
+    say("Stopped");
+    Ok(())
+}
+
+/// Waits for the end of a server that was asked to stop.
+fn stopped(port: u16, server: &Running, timeout: Option<Duration>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut ending = Ending::of(port, server).map_err(failed)?;
     let mut progress = Progress::new(None, "{spinner} {msg}");
     while !server.has_ended_within(LOOK).map_err(failed)? {
+        let doing = ending.look();
+        let bound = timeout.unwrap_or(ending.longest());
+        if begun.elapsed() >= bound {
+            drop(progress);
+            return Err(failed(format!(
+                "the server on port {port} (PID {}) has not ended for {} s, and goes on ending: {doing}. `shibudb stop \
+                 {port}` once more ends it at once, `shibudb stop {port} --force` kills it; --timeout waits longer",
+                server.pid,
+                begun.elapsed().as_secs()
+            )));
+        }
         let words = format!(
-            "waiting for the server on port {port} to end (PID {}); a second `shibudb stop` ends it at once",
+            "waiting for the server on port {port} to end (PID {}): {doing}; a second `shibudb stop` ends it at once, \
+             `shibudb stop --force` kills it",
             server.pid
         );
         progress.tell(&words, |_| words.clone());
     }
-    drop(progress);
-    say("Stopped");
     Ok(())
+}
+
+/// Waits for the end of a server that was killed, which only the kernel can put off.
+fn killed(port: u16, server: &Running, longest: Duration) -> Result<(), Failure> {
+    if server.has_ended_within(longest).map_err(failed)? {
+        return Ok(());
+    }
+    Err(failed(format!(
+        "the server on port {port} (PID {}) was killed and has not ended for {} s: the kernel waits for something, as \
+         for a disk that does not answer",
+        server.pid,
+        longest.as_secs()
+    )))
 }
 
 fn find(directories: &[PathBuf], port: u16) -> Result<Running, Failure> {
@@ -93,7 +149,7 @@ fn only_one(directories: &[PathBuf]) -> Result<(u16, Running), Failure> {
 }
 
 /// The ports that PID files stand for.
-fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
+pub(super) fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {

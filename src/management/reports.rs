@@ -77,7 +77,8 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
         setting.source = if limit.override_.is_some() { Source::Override } else { limit.base_source };
         setting.pending = limit.refused.as_ref().map(|refused| refused.limit.into());
     }
-    let wire::LoadedConfig { file, awaited_file, last_reload, troubled_files, log_file, .. } = (*loaded).clone();
+    let wire::LoadedConfig { file, awaited_file, last_reload, troubled_files, log_file, .. } =
+        (*loaded).clone();
     let store = api.store.borrow().clone();
     Json(ConfigReport { file, awaited_file, limit, settings, last_reload, troubled_files, store, log_file })
 }

@@ -4,10 +4,16 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod check;
 mod command_line;
+mod completion;
 mod http;
+mod hung;
 mod modes;
+mod nobody;
 mod owners;
 mod places;
 mod ports;
+mod sandbox;
+mod settings;
 mod untidy;

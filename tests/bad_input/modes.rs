@@ -154,7 +154,10 @@ fn a_second_server_stays_out_though_the_lock_files_are_replaced() {
     let mut command = soon(shibudb(home.path(), ["run", "0", "--data-dir"]));
     assert_eq!(
         refused(&command.arg(&data).output().unwrap(), 1),
-        format!("Error: data directory {} is in use by another process\n", data.display())
+        format!(
+            "Error: data directory {} is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n",
+            data.display()
+        )
     );
     server.admin();
 }

@@ -80,7 +80,10 @@ fn a_data_directory_that_a_running_server_has() {
     let mut command = shibudb(home.path(), ["run", "0", "--data-dir"]);
     assert_eq!(
         refused(&command.arg(server.data_dir()).output().unwrap(), 1),
-        format!("Error: data directory {} is in use by another process\n", server.data_dir().display())
+        format!(
+            "Error: data directory {} is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n",
+            server.data_dir().display()
+        )
     );
     server.admin();
 }

@@ -92,7 +92,7 @@ fn a_server_that_was_killed_can_be_started_again() {
 fn two_servers_on_the_same_data() {
     enter(|world| {
         world.start(100);
-        let error = "Error: data directory /var/lib/shibudb is in use by another process\n";
+        let error = "Error: data directory /var/lib/shibudb is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n";
         assert_eq!(world.fails("shibudb start 9091", 1), error);
         assert_eq!(world.fails("shibudb run 9091", 1), error);
         expect_still_there(world, 100);

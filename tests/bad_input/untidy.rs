@@ -276,8 +276,9 @@ fn the_log_file_is_kept_short() {
             fs::write(log.with_added_extension(number.to_string()), format!("{number}")).unwrap();
         }
         world.start(100);
-        let text = fs::read_to_string(log).unwrap();
-        assert!(text.contains("ready: clients on") && text.len() < 1 << 20, "{} bytes", text.len());
+        let text = || fs::read_to_string(log).unwrap();
+        wait_until("the log says that it is ready", || text().contains("ready: clients on"));
+        assert!(text().len() < 1 << 20, "{} bytes", text().len());
         assert_eq!(fs::metadata(log).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(log.with_added_extension("1")).unwrap().len(), 10 << 20);
         for number in 2..=4 {

@@ -20,11 +20,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use clap_complete::Shell;
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use harness::{Setup, skipped};
 use serde_json::Value;
+use shibudb::cli::completion::VARIABLE;
 
 const PAGES: [&str; 4] = ["shibudb.1", "shibudb-manager.1", "shibudb-http.7", "shibudb.toml.5"];
+
+/// zsh runs the file when it is asked for the first time, and wants an answer already.
+const ZSH_FIRST: &str = r#"
+if [[ "$funcstack[1]" == "_shibudb" ]]; then
+    _clap_dynamic_completer_shibudb "$@"
+fi
+"#;
 
 /// How a line begins that is replaced.
 const GENERATED: &str = ".\\\" generated: ";
@@ -80,12 +88,13 @@ fn every_reason_for_which_a_connection_ends_is_explained() {
 
 #[test]
 fn the_completions_are_up_to_date() {
-    for (shell, file) in
-        [(Shell::Bash, "shibudb.bash"), (Shell::Zsh, "_shibudb"), (Shell::Fish, "shibudb.fish")]
-    {
+    let shells: [(&dyn EnvCompleter, _, _); 3] =
+        [(&Bash, "shibudb.bash", ""), (&Zsh, "_shibudb", ZSH_FIRST), (&Fish, "shibudb.fish", "")];
+    for (shell, file, more) in shells {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut shibudb::cli::command(), "shibudb", &mut script);
-        is_up_to_date(&format!("packaging/completions/{file}"), &String::from_utf8(script).unwrap());
+        shell.write_registration(VARIABLE, "shibudb", "shibudb", "shibudb", &mut script).unwrap();
+        let script = String::from_utf8(script).unwrap();
+        is_up_to_date(&format!("packaging/completions/{file}"), &format!("{}\n{more}", script.trim()));
     }
 }
 

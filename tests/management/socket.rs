@@ -64,10 +64,34 @@ async fn nobody_there_is_told_apart_from_no_socket_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("management.sock");
     let ask = || manager_with_socket(&path);
+    let shown = path.display();
     let failed = |cause: &str| Err((1, format!("Failed to connect to management server: {cause}")));
-    assert_eq!(ask().await, failed("no such socket"));
+    assert_eq!(
+        ask().await,
+        failed(&format!(
+            "no such socket\nThere is no {shown}. A server makes the socket that management.socket in its config file \
+             names."
+        ))
+    );
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    assert_eq!(ask().await, failed("connection refused"));
+    assert_eq!(
+        ask().await,
+        failed(&format!("connection refused\nNobody listens on {shown}: the server that made it has ended."))
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (path, found) in [(dir.path(), "a directory"), (&file, "a file")] {
+        let error = format!(
+            "{} is {found}, not a socket; name the one of management.socket in the config file",
+            path.display()
+        );
+        assert_eq!(manager_with_socket(path).await, Err((1, error)));
+    }
 }
 
 async fn manager_with_socket(path: &std::path::Path) -> Result<String, (u8, String)> {

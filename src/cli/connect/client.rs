@@ -2,21 +2,24 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::cli::progress::Progress;
 use crate::protocol::client::{Answer, AnswerError, spaces};
 use crate::protocol::{AdminRequest, Login, Request};
 
 /// How long a server may take to accept.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long it may take to answer: a login from an address that has failed often is made to wait.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// While it does not answer, this is said again and again.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A user at a server, connected or not.
 pub(super) struct Client {
     host: String,
     port: u16,
+    /// How long the server may be silent.
+    patience: Duration,
     login: Login,
     connection: Option<Connection>,
     /// The space in use; chosen again on every new connection.
@@ -35,21 +38,38 @@ pub(super) enum ClientError {
     /// The connection broke before the answer came.
     #[error("the connection to the server was lost before it answered: {}", reason(.0))]
     Lost(#[source] io::Error),
+    /// It is there, and does not answer.
+    #[error("{host}:{port} has not answered for {patience:?}; --timeout waits longer")]
+    Silent { host: String, port: u16, patience: Duration },
+    /// What answered is a web server, or our own management API.
+    #[error("what listens on {host}:{port} speaks HTTP, and is no database server")]
+    Http { host: String, port: u16 },
     /// What answered speaks something else.
+    #[error("what listens on {host}:{port} is not shibudb")]
+    Stranger { host: String, port: u16 },
+    /// The server has said something else than it should.
     #[error(transparent)]
     Answer(#[from] AnswerError),
 }
 
 struct Connection {
     stream: BufReader<TcpStream>,
+    host: String,
+    port: u16,
+    patience: Duration,
 }
 
 impl Client {
     /// Connects, so that an absent server is noticed before anybody is asked for a password.
-    pub(super) fn connect(host: String, port: u16, username: String) -> Result<Self, ClientError> {
-        let connection = Connection::open(&host, port)?;
+    pub(super) fn connect(
+        host: String,
+        port: u16,
+        username: String,
+        patience: Duration,
+    ) -> Result<Self, ClientError> {
+        let connection = Connection::open(&host, port, patience)?;
         let login = Login { username, password: String::new() };
-        Ok(Self { host, port, login, connection: Some(connection), space: None })
+        Ok(Self { host, port, patience, login, connection: Some(connection), space: None })
     }
 
     /// Logs in.
@@ -107,7 +127,7 @@ impl Client {
     fn enter(&mut self, connection: Option<Connection>) -> Result<(), ClientError> {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(&self.host, self.port)?,
+            None => Connection::open(&self.host, self.port, self.patience)?,
         };
         match connection.ask(&self.login.render())? {
             Answer::Refused(message) => Err(ClientError::Refused(message)),
@@ -137,15 +157,20 @@ impl Client {
 }
 
 impl Connection {
-    fn open(host: &str, port: u16) -> Result<Self, ClientError> {
+    fn open(host: &str, port: u16, patience: Duration) -> Result<Self, ClientError> {
         let unreachable = |source| ClientError::Unreachable { host: host.to_owned(), port, source };
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for address in (host, port).to_socket_addrs().map_err(unreachable)? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIME) {
+            match TcpStream::connect_timeout(&address, CONNECT_TIME.min(patience)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
-                    stream.set_read_timeout(Some(ANSWER_TIME)).map_err(unreachable)?;
-                    return Ok(Self { stream: BufReader::new(stream) });
+                    stream.set_read_timeout(Some(LOOK.min(patience))).map_err(unreachable)?;
+                    return Ok(Self {
+                        stream: BufReader::new(stream),
+                        host: host.to_owned(),
+                        port,
+                        patience,
+                    });
                 }
                 Err(error) => failure = error,
             }
@@ -158,12 +183,40 @@ impl Connection {
     fn ask(&mut self, line: &[u8]) -> Result<Answer, ClientError> {
         let written = self.stream.get_mut().write_all(line);
         let mut answer = Vec::new();
-        let read = self.stream.read_until(b'\n', &mut answer);
+        let read = self.read_line(&mut answer)?;
+        let (host, port) = (self.host.clone(), self.port);
+        if answer.starts_with(b"HTTP/") {
+            return Err(ClientError::Http { host, port });
+        }
         if answer.ends_with(b"\n") {
-            return Ok(Answer::parse(&answer)?);
+            return Answer::parse(&answer).map_err(|_| ClientError::Stranger { host, port });
         }
         written.and(read).map_err(ClientError::Lost)?;
         Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Reads to the end of a line, or of what there is, for as long as something comes. If that takes its time, it is
+    /// said what is waited for.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<io::Result<()>, ClientError> {
+        let Self { stream, host, port, patience } = self;
+        let mut progress = None;
+        let (mut silent_since, mut known) = (Instant::now(), 0);
+        loop {
+            match stream.read_until(b'\n', line) {
+                Ok(_) => return Ok(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Ok(Err(error)),
+            }
+            if line.len() > known {
+                (silent_since, known) = (Instant::now(), line.len());
+            }
+            if silent_since.elapsed() >= *patience {
+                return Err(ClientError::Silent { host: host.clone(), port: *port, patience: *patience });
+            }
+            let words = format!("waiting for {host}:{port} to answer");
+            let progress = progress.get_or_insert_with(|| Progress::new(None, "{spinner} {msg}"));
+            progress.tell(&words, |_| words.clone());
+        }
     }
 
     /// Whether the other side has not closed it. What has been sent unasked counts as open: it is
@@ -187,7 +240,6 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::NotConnected => "the server closed it".into(),
         io::ErrorKind::TimedOut => "no answer in time".into(),
-        io::ErrorKind::WouldBlock => format!("no answer within {} seconds", ANSWER_TIME.as_secs()),
         io::ErrorKind::NotFound => "no such host".into(),
         _ => error.to_string(),
     }

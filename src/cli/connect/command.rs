@@ -3,6 +3,8 @@
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
+use crate::cli::usage;
+
 /// What one line asks for.
 #[derive(Debug, Parser)]
 #[command(
@@ -170,10 +172,7 @@ impl Line {
             Err(_) if words.first().is_some_and(|name| sets_password(name)) => {
                 Self::Wrong(format!("these are not the words that are expected; see help {}", words[0]))
             }
-            Err(error) => {
-                let message = error.to_string();
-                Self::Wrong(trimmed(message.strip_prefix("error: ").unwrap_or(&message)))
-            }
+            Err(error) => Self::Wrong(wrong(&error, &words)),
         }
     }
 }
@@ -187,6 +186,25 @@ impl Role {
         }
         .to_owned()
     }
+}
+
+/// What is wrong with a line, in the words of this prompt and not of a shell.
+fn wrong(error: &clap::Error, words: &[String]) -> String {
+    // After `help` it is the second.
+    let unknown = words.iter().find(|word| *word != "help");
+    if let (ErrorKind::InvalidSubcommand, Some(word)) = (error.kind(), unknown) {
+        let names = names();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let said = usage::unknown_command(word, &names, usage::of_manager(word));
+        return format!("{said}\n`help COMMAND` says more about one.");
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    // `--` is for shells: here a value may begin with a hyphen as it is.
+    let kept = text.lines().filter(|line| !line.trim_start().starts_with("tip: to pass"));
+    let mut kept: Vec<_> = kept.collect();
+    kept.dedup_by(|one, other| one.is_empty() && other.is_empty());
+    trimmed(&kept.join("\n"))
 }
 
 /// The words of a line, comments left out; nothing if it goes on on the next.

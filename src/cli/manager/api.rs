@@ -1,24 +1,20 @@
 //! The client side of the management API: one request, its answer, or why there is none.
 
+use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 
+use super::place::Place;
 use crate::management::Token;
 use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure, NO, RECORDED_HEADER, STORED_HEADER};
 
-/// How long the server may take to accept.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// How long it may take to answer; longer than it gives itself.
-const ANSWER_TIME: Duration = Duration::from_secs(40);
+/// A connection that is not made is told as such, and not as an answer that does not come.
+const LATER: Duration = Duration::from_millis(100);
 
 /// The longest answer that is taken, in bytes: enough for all connections that can be listed, unless their users
 /// and spaces have very long names.
@@ -28,13 +24,10 @@ const LONGEST_ANSWER: usize = 64 << 20;
 pub(super) struct Api {
     client: Client,
     place: Place,
-}
-
-/// Where it listens.
-#[derive(Debug, Clone)]
-pub(super) enum Place {
-    Network(SocketAddr),
-    Socket(PathBuf),
+    /// How long the server may take.
+    patience: Duration,
+    /// Whether something has been asked for that changes something.
+    changes: Cell<bool>,
 }
 
 /// An answer of success.
@@ -57,6 +50,8 @@ pub enum ApiError {
     Unreachable {
         /// Why, in the few lower-case words of the founding document.
         cause: String,
+        /// Whether the system says that nobody listens there.
+        refused: bool,
         /// Where that was found out.
         source: reqwest::Error,
     },
@@ -73,12 +68,15 @@ pub enum ApiError {
         place: String,
     },
     /// Somebody is there, but does not answer.
-    #[error("{place} has not answered for {patience:?}")]
+    #[error("{place} has accepted the connection, but not answered for {patience:?}; --timeout waits longer{}",
+            if *changes { ". Whether the change was made is not known: `history` shows it" } else { "" })]
     Silent {
         /// The port or socket asked.
         place: String,
         /// For how long it was waited.
         patience: Duration,
+        /// Whether it was asked to change something.
+        changes: bool,
     },
     /// The server says no.
     #[error("{0}")]
@@ -89,7 +87,8 @@ pub enum ApiError {
 }
 
 impl Api {
-    pub(super) fn new(place: Place, token: Option<&Token>) -> Result<Self, ApiError> {
+    /// An API that is given so much time for all that is asked at once, which is for the caller to count.
+    pub(super) fn new(place: Place, token: Option<&Token>, patience: Duration) -> Result<Self, ApiError> {
         let door = (HeaderName::from_static(DOOR_HEADER), HeaderValue::from_static(CLI_DOOR));
         let mut headers = HeaderMap::from_iter([door]);
         if let Some(token) = token {
@@ -107,12 +106,11 @@ impl Api {
             // The server is named by its address, whatever HTTP_PROXY says about the rest of the world.
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIME)
-            .timeout(ANSWER_TIME)
+            .connect_timeout(patience)
             .default_headers(headers)
             .build()
             .map_err(ApiError::Client)?;
-        Ok(Self { client, place })
+        Ok(Self { client, place, patience, changes: Cell::new(false) })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
@@ -144,9 +142,18 @@ impl Api {
         &self.place
     }
 
+    /// How long it is waited for an answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience + LATER
+    }
+
     /// It has been asked, and has not answered for so long.
-    pub(super) fn silent(&self, patience: Duration) -> ApiError {
-        ApiError::Silent { place: self.place.to_string(), patience }
+    pub(super) fn silent(&self) -> ApiError {
+        ApiError::Silent {
+            place: self.place.to_string(),
+            patience: self.patience,
+            changes: self.changes.get(),
+        }
     }
 
     /// Whoever listens there is not who was to be asked.
@@ -160,11 +167,12 @@ impl Api {
         path: &str,
         body: Option<String>,
     ) -> Result<Answer<T>, ApiError> {
-        let url = match &self.place {
-            Place::Network(address) => format!("http://{address}{path}"),
-            Place::Socket(_) => format!("http://localhost{path}"),
-        };
+        self.changes.set(method != Method::GET);
+        let (url, name) = self.place.url(path);
         let mut request = self.client.request(method, url);
+        if let Some(name) = name {
+            request = request.header(HOST, name);
+        }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
@@ -192,18 +200,8 @@ impl Api {
     /// Sorts what went wrong: no answer, or bytes that are not HTTP.
     fn failed(&self, source: reqwest::Error) -> ApiError {
         match cause(&source) {
-            Some(cause) => ApiError::Unreachable { cause, source },
+            Some((cause, refused)) => ApiError::Unreachable { cause, refused, source },
             None => self.stranger(),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(address) if address.ip().is_loopback() => write!(f, "port {}", address.port()),
-            Self::Network(address) => write!(f, "{address}"),
-            Self::Socket(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -230,23 +228,30 @@ impl<T> Answer<T> {
     }
 }
 
-/// Why there is no answer; `None` if there is one that cannot be understood.
-fn cause(error: &reqwest::Error) -> Option<String> {
+/// Why there is no answer, and whether that is that nobody listens; `None` if there is one that cannot be understood.
+fn cause(error: &reqwest::Error) -> Option<(String, bool)> {
     if error.is_timeout() {
-        return Some("timed out".to_owned());
+        return Some(("timed out".to_owned(), false));
     }
     let mut cause = None;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            cause = Some(match error.kind() {
-                io::ErrorKind::NotFound => "no such socket".to_owned(),
-                kind => kind.to_string(),
-            });
+            cause = Some((words(error), error.kind() == io::ErrorKind::ConnectionRefused));
         } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
-            cause = Some("connection closed without an answer".to_owned());
+            cause = Some(("connection closed without an answer".to_owned(), false));
         }
         next = error.source();
     }
     cause
+}
+
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    // The name service has no kind of its own.
+    match (text.split_once("failed to lookup address information: "), error.kind()) {
+        (Some((_, why)), _) => why.to_lowercase(),
+        (None, io::ErrorKind::NotFound) => "no such socket".to_owned(),
+        (None, kind) => kind.to_string(),
+    }
 }

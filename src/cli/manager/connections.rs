@@ -1,6 +1,7 @@
 //! `manager connections`: who is connected, as a table.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anstyle::Style;
 use clap::Args;
@@ -9,6 +10,7 @@ use comfy_table::{Cell, CellAlignment};
 use super::lines::local;
 use super::table::Rows;
 use crate::cli::colours::Colours;
+use crate::cli::number;
 use crate::management::wire::{
     Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, MOST_CONNECTIONS, RejectedPeer,
     Rejections,
@@ -25,14 +27,14 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "ADDRESS")]
     peer: Option<String>,
     /// Only those that have been silent for longer, in seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    idle_over: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number::seconds)]
+    idle_over: Option<Duration>,
     /// What comes first: the lowest number or name, the oldest, or the most
     #[arg(long, default_value = ConnectionSort::Id.name(), value_parser = ConnectionSort::ALL.map(ConnectionSort::name))]
     sort: String,
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS,
-          value_parser = clap::value_parser!(u32).range(1..=MOST_CONNECTIONS.into()))]
+    /// How many, at most 100000
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS, allow_negative_numbers = true,
+          value_parser = |text: &str| number::count(text, 1..=MOST_CONNECTIONS))]
     limit: u32,
 }
 
@@ -42,18 +44,11 @@ impl Wanted {
         let mut query = form_urlencoded::Serializer::new(String::from("/connections?"));
         query.extend_pairs(self.user.as_ref().map(|user| ("user", user)));
         query.extend_pairs(self.peer.as_ref().map(|peer| ("peer", peer)));
-        query.extend_pairs(self.idle_over.map(|seconds| ("idle_over", seconds.to_string())));
+        query.extend_pairs(self.idle_over.map(|seconds| ("idle_over", seconds.as_secs_f64().to_string())));
         query.append_pair("sort", &self.sort);
         query.append_pair("limit", &self.limit.to_string());
         query.finish()
     }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
-    seconds
-        .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
-        .ok_or_else(|| "expected a number of seconds, such as 30".into())
 }
 
 /// The connections, one a line, and whose they are.

@@ -29,6 +29,9 @@ pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: 
     let mut text = format!("{heading}\nCurrent Limit: {current_limit}\n{active}\n");
     if let Some(config) = config {
         text.push_str(&further(&config.limit, current_limit, colours));
+        text.push_str(&not_in_force(config, colours));
+        text.push_str(&troubled(&config.troubled_files, colours));
+        text.push_str(&needing_restart(config, colours));
         text.push_str(&store(&config.store, colours));
         text.push_str(&log(config.log_file.as_deref()));
     }
@@ -95,7 +98,8 @@ pub(super) fn history(History { changes }: History, colours: Colours) -> String 
 }
 
 pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
-    let ConfigReport { file, limit, settings, last_reload, troubled_files, store, log_file } = report;
+    let ConfigReport { file, awaited_file, limit, settings, last_reload, troubled_files, store, log_file } =
+        report;
     let mut rows = Rows::new(["Setting", "Value", "Default", "Source", "Edits", "Pending"]);
     for Setting { key, value, default, source, effect, pending, .. } in settings {
         let style = if pending.is_some() { AMBER } else { Style::new() };
@@ -109,7 +113,10 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
         ];
         rows.add(style, cells.map(Cell::new));
     }
-    let file = file.unwrap_or_else(|| "none".to_owned());
+    let file = file.unwrap_or_else(|| match awaited_file {
+        Some(awaited) => format!("none; {awaited} does not exist, and is read as soon as it does"),
+        None => "none".to_owned(),
+    });
     let (style, reload) = match last_reload {
         None => (Style::new(), "never".to_owned()),
         Some(LastReload { time, door, outcome: ReloadOutcome::Ok, .. }) => {
@@ -121,10 +128,7 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
         ),
     };
     let reload = colours.paint_lines(style, &format!("Last Reload: {reload}\n"));
-    let troubled = troubled_files.iter().map(|TroubledFile { file, since, problem }| {
-        colours.paint_lines(RED, &format!("Not Readable: {file} since {}: {problem}\n", local(*since)))
-    });
-    let troubled = String::from_iter(troubled);
+    let troubled = troubled(&troubled_files, colours);
     let further = further(&limit, limit.current, colours);
     let store = self::store(&store, colours);
     let log = log(log_file.as_deref());
@@ -158,6 +162,39 @@ pub(super) fn refused_for_good(report: &ReloadReport) -> Option<String> {
     });
     let words = words.collect::<Vec<_>>().join("; ");
     (!words.is_empty()).then(|| format!("{words}; all else that the file says is in force"))
+}
+
+/// That the config file was refused when it was read last, if it was: its first problem, and how many more it has.
+fn not_in_force(config: &ConfigReport, colours: Colours) -> String {
+    let Some(LastReload { time, outcome: ReloadOutcome::Failed, error, .. }) = &config.last_reload else {
+        return String::new();
+    };
+    let error = error.as_deref().unwrap_or_default();
+    let mut problems = error.lines();
+    let first = shown(problems.next().unwrap_or_default());
+    let more = match problems.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more: see `config`)"),
+    };
+    let line = format!("Config File: refused {}: {first}{more}\n", local(*time));
+    colours.paint_lines(RED, &line)
+}
+
+fn troubled(files: &[TroubledFile], colours: Colours) -> String {
+    let line = |TroubledFile { file, since, problem }: &TroubledFile| {
+        colours.paint_lines(RED, &format!("Not Readable: {file} since {}: {problem}\n", local(*since)))
+    };
+    files.iter().map(line).collect()
+}
+
+/// What the file says and the next start will do. The limit is told of by itself.
+fn needing_restart(config: &ConfigReport, colours: Colours) -> String {
+    let waiting = config.settings.iter().filter(|setting| !setting.live);
+    let line = |Setting { key, value, pending, .. }: &Setting| {
+        let pending = plain(pending.as_ref()?);
+        Some(colours.paint_lines(AMBER, &format!("Needs Restart: {key}: {} → {pending}\n", plain(value))))
+    };
+    waiting.filter_map(line).collect()
 }
 
 /// How often something was refused, and until when; nothing if it was once.

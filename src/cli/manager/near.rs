@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::api::{Api, Place};
+use super::api::Api;
+use super::place::Place;
 use crate::daemon::{MANAGEMENT_SOCKET, ROOT_RUNTIME_DIR};
 use crate::management::wire::ConfigReport;
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// their own, so each is asked which port is its.
 pub(super) async fn socket_of(port: u16) -> Option<PathBuf> {
     for path in candidates() {
-        let Ok(api) = Api::new(Place::Socket(path.clone()), None) else { continue };
+        let Ok(api) = Api::new(Place::Socket(path.clone()), None, PATIENCE) else { continue };
         // Whoever may not use it, and a server that is gone or hangs, leave the port.
         let asked = tokio::time::timeout(PATIENCE, api.get::<ConfigReport>("/config")).await;
         if let Ok(Ok(answer)) = asked

@@ -19,9 +19,6 @@ pub(super) const SPAN: usize = 600;
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A server that takes longer is told to be silent. It is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How many changes of the limit are looked at.
 const CHANGES: usize = 50;
 
@@ -77,7 +74,8 @@ pub(super) fn looks(api: &Api) -> impl Stream<Item = Result<Look, ApiError>> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     stream::unfold(ticks, move |mut ticks| async move {
         ticks.tick().await;
-        let look = timeout(PATIENCE, look(api)).await.unwrap_or_else(|_| Err(api.silent(PATIENCE)));
+        // A server that takes too long is told to be silent. It is asked again.
+        let look = timeout(api.patience(), look(api)).await.unwrap_or_else(|_| Err(api.silent()));
         Some((look, ticks))
     })
 }

@@ -1,0 +1,39 @@
+//! What a server that ends tells whoever waits for it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::api::Api;
+use super::place::{LOCAL, PORT_OFFSET, Place};
+use crate::config::parse_duration;
+use crate::management::wire::{ConfigReport, CurrentLimit};
+
+/// What a server tells, which is nothing if it hangs, asks for a token or has another management port.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// How long its connections may take to end.
+    pub(crate) drain_timeout: Option<Duration>,
+    /// How many are open.
+    pub(crate) active: Option<u32>,
+}
+
+/// Asks the server on this port of this machine, for no longer than `patience`.
+pub(crate) async fn ask_while_ending(port: u16, patience: Duration) -> Told {
+    timeout(patience, ask(port, patience)).await.ok().flatten().unwrap_or_default()
+}
+
+async fn ask(port: u16, patience: Duration) -> Option<Told> {
+    let place = Place::Network { host: LOCAL.to_owned(), port: port.checked_add(PORT_OFFSET)? };
+    let api = Api::new(place, None, patience).ok()?;
+    let config = api.get::<ConfigReport>("/config").await.ok()?.value;
+    // Another server may have this port for its management.
+    if config.setting("port").and_then(Value::as_u64) != Some(port.into()) {
+        return None;
+    }
+    let drain_timeout =
+        config.setting("shutdown.drain_timeout").and_then(Value::as_str).and_then(parse_duration);
+    let active = api.get::<CurrentLimit>("/limit").await.ok()?.value.active_connections;
+    Some(Told { drain_timeout, active: Some(active) })
+}

@@ -1,0 +1,120 @@
+//! Why nobody answers: what was tried, and what may have been meant.
+//!
+//! The line above these is the founding document's to the letter; what helps is below it.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::{Gid, Group, Uid, User};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::api::{Api, ApiError};
+use super::place::{PORT_OFFSET, Place};
+use crate::management::wire::{ConfigReport, Health, SERVICE};
+
+/// How long a port is looked at that may have been meant.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is known, as lines, each with its line break before it.
+#[derive(Debug)]
+pub struct Nobody(String);
+
+impl Nobody {
+    /// Looks why nobody answered at `place`. `port` is what was typed, if the management port was derived from it.
+    pub(super) async fn look(place: &Place, error: &ApiError, port: Option<u16>) -> Self {
+        let ApiError::Unreachable { refused, .. } = error else { return Self(String::new()) };
+        let lines = match (place, port) {
+            (Place::Socket(path), _) => vec![of_socket(path, *refused)],
+            (place, _) if !refused => vec![format!("Tried {place}.")],
+            (Place::Network { host, .. }, Some(port)) => {
+                let mut lines = vec![format!("Nobody listens on {place}, the management port of {port}.")];
+                lines.push(instead(host, port).await);
+                lines
+            }
+            (place, None) => vec![format!("Nobody listens on {place}.")],
+        };
+        Self(lines.into_iter().fold(String::new(), |text, line| text + "\n" + &line))
+    }
+}
+
+impl fmt::Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to do, if nobody listens on the management port of `port`.
+async fn instead(host: &str, port: u16) -> String {
+    let below = port.checked_sub(PORT_OFFSET).filter(|&below| below > 0);
+    // Only what looks like a pair of ports is spoken to: a port for clients would take it for a failed login.
+    if let Some(below) = below
+        && listens(host, below).await
+        && let Some(clients) = client_port(host, port).await
+    {
+        return format!(
+            "{port} is the management port of {clients}: type `shibudb manager {clients}` instead."
+        );
+    }
+    if listens(host, port).await {
+        return format!(
+            "Somebody listens on port {port} itself. If that is shibudb, its management port is configured to be \
+             another: name it with --management-port."
+        );
+    }
+    "Is the server running, and is that its port?".to_owned()
+}
+
+async fn listens(host: &str, port: u16) -> bool {
+    timeout(LOOK, TcpStream::connect((host, port))).await.is_ok_and(|connected| connected.is_ok())
+}
+
+/// The port for clients of the server whose management API listens on `port`; `None` if that is none.
+pub(crate) async fn client_port(host: &str, port: u16) -> Option<u16> {
+    let look = async {
+        let api = Api::new(Place::Network { host: host.to_owned(), port }, None, LOOK).ok()?;
+        let health = api.get::<Health>("/health").await.ok()?.value;
+        if health.service != SERVICE {
+            return None;
+        }
+        // It may ask for a token.
+        let config = api.get::<ConfigReport>("/config").await.ok();
+        let configured = config.and_then(|config| config.value.setting("port").and_then(Value::as_u64));
+        configured.and_then(|port| u16::try_from(port).ok()).or(port.checked_sub(PORT_OFFSET))
+    };
+    timeout(LOOK, look).await.ok().flatten()
+}
+
+/// What is known of a Unix socket that cannot be connected to.
+fn of_socket(path: &Path, refused: bool) -> String {
+    let shown = path.display();
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return format!(
+                "There is no {shown}. A server makes the socket that management.socket in its config file names."
+            );
+        }
+        Err(error) => return format!("Tried {shown}, which cannot be looked at: {error}."),
+    };
+    if rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
+        let (uid, gid) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+        let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+        let group = Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name);
+        return format!(
+            "{shown} belongs to the user {user} and the group {group}, with the mode {:04o}: whoever may write to it \
+             may use it.",
+            found.mode() & 0o7777
+        );
+    }
+    if refused {
+        format!("Nobody listens on {shown}: the server that made it has ended.")
+    } else {
+        format!("Tried {shown}.")
+    }
+}

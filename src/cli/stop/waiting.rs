@@ -1,0 +1,68 @@
+//! What a server that was asked to stop is still at, as far as it can be told from outside.
+//!
+//! Its management API answers until the end, if it can: on its usual port, and if it asks for no token. What the kernel
+//! says of the process is known in any case.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use crate::cli::manager::{Told, ask_while_ending};
+use crate::daemon::Running;
+
+/// How long the management API may take: it is only asked to be polite.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the end may take beyond `shutdown.drain_timeout`: the store is closed then, and the log written.
+const MORE: Duration = Duration::from_secs(10);
+
+/// The `shutdown.drain_timeout` of a server that does not say: the default one.
+const USUAL: Duration = Duration::from_secs(30);
+
+/// The end of a server.
+pub(super) struct Ending<'s> {
+    port: u16,
+    server: &'s Running,
+    runtime: Runtime,
+    /// How long its connections may take, as it has said.
+    drain_timeout: Option<Duration>,
+}
+
+impl<'s> Ending<'s> {
+    pub(super) fn of(port: u16, server: &'s Running) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { port, server, runtime, drain_timeout: None })
+    }
+
+    /// How long it may take in all.
+    pub(super) fn longest(&self) -> Duration {
+        self.drain_timeout.unwrap_or(USUAL) + MORE
+    }
+
+    /// What it is at.
+    pub(super) fn look(&mut self) -> String {
+        // Before it is asked: it could not answer.
+        if self.server.state() == Some('T') {
+            return format!(
+                "the process is stopped (by SIGSTOP or a terminal); `kill -CONT {}` lets it go on",
+                self.server.pid
+            );
+        }
+        let Told { drain_timeout, active } = self.runtime.block_on(ask_while_ending(self.port, PATIENCE));
+        self.drain_timeout = self.drain_timeout.or(drain_timeout);
+        match active {
+            Some(0) => {
+                "no connection is open any more, and it closes what is left: answers under way, its store"
+                    .to_owned()
+            }
+            Some(active) => {
+                let plural = if active == 1 { " is" } else { "s are" };
+                let longest =
+                    self.drain_timeout.map(|time| format!(" (drain_timeout is {} s)", time.as_secs()));
+                format!("{active} connection{plural} still open{}", longest.unwrap_or_default())
+            }
+            None => "it does not say on its management port what it is at".to_owned(),
+        }
+    }
+}
