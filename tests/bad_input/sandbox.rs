@@ -40,7 +40,7 @@ fn a_port_of_roots() {
             (AS_SERVICE, ": add AmbientCapabilities=CAP_NET_BIND_SERVICE and CapabilityBoundingSet="),
             ("exec", "; choose a higher one\n"),
         ] {
-            let said = world.fails(&format!("{somebody} '{how} shibudb run 80 --data-dir data'"), 1);
+            let said = world.fails(&format!("{somebody} '{how} shibudb run 80 --data-dir data'"), 78);
             let begins = "Error: cannot listen on 127.0.0.1:80 for clients: Permission denied (os error 13); a port \
                           below 1024 needs the capability CAP_NET_BIND_SERVICE";
             assert!(said.contains(begins) && said.contains(advice), "{said}");

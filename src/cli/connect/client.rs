@@ -1,6 +1,6 @@
 //! One login at a server: a request goes out, its answer comes in, one after the other.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -213,9 +213,12 @@ impl Connection {
             if silent_since.elapsed() >= *patience {
                 return Err(ClientError::Silent { host: host.clone(), port: *port, patience: *patience });
             }
-            let words = format!("waiting for {host}:{port} to answer");
-            let progress = progress.get_or_insert_with(|| Progress::new(None, "{spinner} {msg}"));
-            progress.tell(&words, |_| words.clone());
+            // For people. What a script says on standard error is errors.
+            if io::stderr().is_terminal() {
+                let words = format!("waiting for {host}:{port} to answer");
+                let progress = progress.get_or_insert_with(|| Progress::new(None, "{spinner} {msg}"));
+                progress.tell(&words, |_| words.clone());
+            }
         }
     }
 
