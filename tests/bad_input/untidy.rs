@@ -192,7 +192,12 @@ fn that_hangs(world: &World) -> (Child, Log) {
     let journal = newest_journal();
     fs::remove_file(&journal).unwrap();
     mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
-    let mut start = world.bash("exec shibudb start 9090").stderr(Stdio::piped()).spawn().unwrap();
+    // What runs the tests may itself ignore interrupts, as a shell's background job does.
+    let mut start = world
+        .bash("exec env --default-signal=INT shibudb start 9090")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let said = Log::of(start.stderr.take().unwrap());
     wait_until("the server opens its store", || {
         fs::read_to_string("/var/lib/shibudb/shibudb.log").is_ok_and(|log| log.contains("starting: opening"))
