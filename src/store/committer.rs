@@ -273,8 +273,10 @@ impl Committer {
     fn fail(&mut self, error: StoreError) -> StoreError {
         let disk_full = error.is_disk_full();
         // What failed in the background has left no reason.
+        let on_disk = self.shared.disk_wait.call();
         let has_no_room =
             disk_full || (error.of_disk().is_none() && free_space(&self.shared) < ROOM_TO_RESUME);
+        drop(on_disk);
         let error = if has_no_room && !disk_full {
             StoreError::from(fjall::Error::Io(rustix::io::Errno::NOSPC.into()))
         } else {
@@ -363,8 +365,9 @@ struct Reopened {
 /// Closes the engine, does to its journals what is to be done, and opens it. Who asks the engine waits meanwhile; what
 /// is kept in memory is still read.
 fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
-    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    // Whoever makes long use of the engine waits for the disk meanwhile.
     let _on_disk = shared.disk_wait.call();
+    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
     let mut slot = shared.slot_mut();
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());
@@ -415,6 +418,7 @@ fn room_to_repair(shared: &Shared, disk_full: bool) -> u64 {
     Engine::room_to_rewrite(&shared.dir).unwrap_or(0)
 }
 
+/// Waits for the disk.
 fn free_space(shared: &Shared) -> u64 {
     // If the system does not say, trying is the way to find out.
     shared.disk().map_or(u64::MAX, |disk| disk.available)

@@ -172,3 +172,30 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> std::io::Result<std::thread::JoinHa
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name("store-reclaim".into()).spawn(move || run(&shared))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::store::{Durability, Store};
+
+    /// The watchdog takes a committer that waits for nothing for stuck.
+    #[test]
+    fn a_committer_that_waits_for_upkeep_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Durability::EverySecond).unwrap();
+        let shared = Arc::clone(&store.open.shared);
+        with_engine_for_long(&shared, Engine::flush).unwrap();
+        let long_use = shared.long_use.lock().unwrap();
+        shared.queue.push(Command::Trim);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while store.waits_for_disk().is_none() {
+            assert!(Instant::now() < deadline, "it is not known to wait for the disk");
+            thread::yield_now();
+        }
+        drop(long_use);
+        store.close().unwrap();
+    }
+}
