@@ -111,7 +111,7 @@ pub(crate) fn mend(path: &Path) -> Mended {
         Ok(found) if found.is_symlink() && is_linked_dir() => mended.visit(&path.join(".")),
         Ok(_) => mended.visit(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => mended.leave(path, &error),
+        Err(error) => mended.leave(path, || error),
     }
     mended
 }
@@ -121,6 +121,23 @@ pub(crate) fn mend(path: &Path) -> Mended {
 /// # Errors
 /// What the system says, or that it belongs to somebody else.
 pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
+    match take_away_if_ours(path, bits)? {
+        Taken::Nothing => Ok(false),
+        Taken::Bits => Ok(true),
+        Taken::Foreign(uid) => Err(owner::belongs_to(uid)),
+    }
+}
+
+/// What was taken from the mode of a file.
+enum Taken {
+    Nothing,
+    Bits,
+    /// Nothing, because the file is this other user's.
+    Foreign(u32),
+}
+
+/// As [`take_away`], without asking for the name of another owner.
+fn take_away_if_ours(path: &Path, bits: u32) -> io::Result<Taken> {
     // Changed through a descriptor, so that it is the file that was looked at.
     let file = OpenOptions::new()
         .read(true)
@@ -129,13 +146,13 @@ pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
     let found = file.metadata()?;
     let mode = found.mode() & 0o7777;
     if mode & bits == 0 {
-        return Ok(false);
+        return Ok(Taken::Nothing);
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(owner::belongs_to(found.uid()));
+        return Ok(Taken::Foreign(found.uid()));
     }
     file.set_permissions(Permissions::from_mode(mode & !bits))?;
-    Ok(true)
+    Ok(Taken::Bits)
 }
 
 impl Mended {
@@ -152,29 +169,32 @@ impl Mended {
             Ok(found) => found,
             // A file that has gone meanwhile is open to nobody.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return self.leave(path, &error),
+            Err(error) => return self.leave(path, || error),
         };
         // Sockets have modes that the configuration gives them; the mode of a link means nothing.
         if !found.is_file() && !found.is_dir() {
             return;
         }
         if found.mode() & OTHERS != 0 {
-            match take_away(path, OTHERS) {
-                Ok(closed) => self.closed += u64::from(closed),
-                Err(error) => self.leave(path, &error),
+            match take_away_if_ours(path, OTHERS) {
+                Ok(Taken::Nothing) => {}
+                Ok(Taken::Bits) => self.closed += 1,
+                Ok(Taken::Foreign(uid)) => self.leave(path, || owner::belongs_to(uid)),
+                Err(error) => self.leave(path, || error),
             }
         }
         if found.is_dir() {
             match fs::read_dir(path) {
                 Ok(entries) => entries.flatten().for_each(|entry| self.visit(&entry.path())),
-                Err(error) => self.leave(path, &error),
+                Err(error) => self.leave(path, || error),
             }
         }
     }
 
-    fn leave(&mut self, path: &Path, why: &io::Error) {
+    /// Only the first is told why: the words may have to be waited for, and there may be many files.
+    fn leave(&mut self, path: &Path, why: impl FnOnce() -> io::Error) {
         self.left_open += 1;
-        self.open.get_or_insert_with(|| (path.into(), why.to_string()));
+        self.open.get_or_insert_with(|| (path.into(), why().to_string()));
     }
 }
 
