@@ -96,6 +96,18 @@ impl Series {
         samples.range(first..).copied().collect()
     }
 
+    /// The second of the newest sample.
+    pub fn newest(&self) -> Option<i64> {
+        self.samples.lock().back().map(|newest| newest.second)
+    }
+
+    /// The samples after this second, oldest first.
+    pub fn after(&self, second: i64) -> Vec<Sample> {
+        let samples = self.samples.lock();
+        let first = samples.partition_point(|sample| sample.second <= second);
+        samples.range(first..).copied().collect()
+    }
+
     /// The newest sample, as it changes. Who looks seldom misses some, which are still in the series.
     pub fn latest(&self) -> watch::Receiver<Option<Sample>> {
         self.latest.clone()

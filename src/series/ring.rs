@@ -42,6 +42,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How often a file that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether the file is still there.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// Writes the series to the disk, on a thread of its own. There is one.
 #[derive(Debug)]
 pub struct Keeper {
@@ -115,10 +118,16 @@ impl Ring {
         let path = self.path.clone();
         let path = path.display();
         let mut failed: Option<Instant> = None;
+        let mut looked = Instant::now();
         loop {
             let over = is_over.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
             if over || failed.is_none_or(|failed| failed.elapsed() >= RETRY) {
-                failed = match (self.write(series), failed) {
+                let is_due = over || looked.elapsed() >= LOOK;
+                let seen = if is_due { self.look() } else { Ok(()) };
+                if is_due {
+                    looked = Instant::now();
+                }
+                failed = match (seen.and_then(|()| self.write(series)), failed) {
                     (Ok(()), None) => None,
                     (Ok(()), Some(_)) => {
                         tracing::info!(%path, "the samples of the last hour are stored in {path} again");
@@ -143,17 +152,30 @@ impl Ring {
 
     /// Writes what is not in the file yet.
     fn write(&mut self, series: &Series) -> io::Result<()> {
-        let samples = series.last(KEPT);
-        let Some(newest) = samples.last().map(|sample| sample.second) else { return Ok(()) };
+        let Some(newest) = series.newest() else { return Ok(()) };
         match &mut self.file {
             // A clock that was set back has taken samples away, which are in the file.
             Some((file, written)) if *written <= newest => {
-                for sample in samples.iter().filter(|sample| sample.second > *written) {
-                    file.write_all_at(&slot(sample), (SLOT * place(sample)) as u64)?;
+                for sample in series.after(*written) {
+                    file.write_all_at(&slot(&sample), (SLOT * place(&sample)) as u64)?;
+                    *written = sample.second;
                 }
-                *written = newest;
             }
-            _ => self.file = Some((self.make(&samples)?, newest)),
+            _ => {
+                let samples = series.last(KEPT);
+                let Some(newest) = samples.last().map(|sample| sample.second) else { return Ok(()) };
+                self.file = Some((self.make(&samples)?, newest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a file that was removed or replaced made anew by the next write.
+    fn look(&mut self) -> io::Result<()> {
+        if let Some((file, _)) = &self.file
+            && !private::is_at(file, &self.path)?
+        {
+            self.file = None;
         }
         Ok(())
     }
@@ -286,6 +308,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         written(directory.path(), (100..=200).chain(150..=151));
         assert_eq!(seconds(&read(directory.path(), now(200))), (100..=151).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        let (mut recorder, series) = series(Vec::new());
+        let mut ring = Ring::new(directory.path());
+        let mut write = |second| {
+            recorder.record(at(second));
+            ring.look().and_then(|()| ring.write(&series)).unwrap();
+            seconds(&read(directory.path(), now(second)))
+        };
+        assert_eq!(write(1), [1]);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(write(2), [1, 2]);
+        fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+        fs::write(&path, "text").unwrap();
+        assert_eq!(write(3), [1, 2, 3]);
     }
 
     #[test]
