@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OnceCell;
+
 use crate::control::{Actor, User};
 use crate::names::shown;
 use lookup::Lookup;
@@ -61,11 +63,16 @@ pub(crate) fn named_if_known(actor: Actor) -> Actor {
 }
 
 /// Who has connected from `peer` to `local`: its user too, if it is a process of this machine and that comes in time.
-pub(crate) async fn of_connection(peer: SocketAddr, local: SocketAddr) -> Actor {
+/// The connection's `owner` is found out once, and known from then on.
+pub(crate) async fn of_connection(peer: SocketAddr, local: SocketAddr, owner: &OnceCell<u32>) -> Actor {
     let is_near = peer.ip().is_loopback() || peer.ip() == local.ip();
-    match if is_near { OWNERS.ask(Ends { peer, local }).await } else { None } {
-        Some(uid) => Actor::Local { peer, user: user_of(uid).await },
-        None => Actor::Peer(peer),
+    if !is_near {
+        return Actor::Peer(peer);
+    }
+    let look_up = async || OWNERS.ask(Ends { peer, local }).await.ok_or(());
+    match owner.get_or_try_init(look_up).await {
+        Ok(uid) => Actor::Local { peer, user: user_of(*uid).await },
+        Err(()) => Actor::Peer(peer),
     }
 }
 
@@ -90,9 +97,14 @@ fn known(uid: u32) -> Option<Option<Arc<str>>> {
     known.filter(|known| Instant::now() < known.until).map(|known| known.name)
 }
 
+/// A name that was found meanwhile is not forgotten because somebody did not wait for it.
 fn remember(uid: u32, name: Option<Arc<str>>) {
-    let until = Instant::now() + if name.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
+    let now = Instant::now();
+    let until = now + if name.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
     let mut names = names();
+    if name.is_none() && names.get(&uid).is_some_and(|known| now < known.until) {
+        return;
+    }
     if names.len() >= MOST_NAMES {
         names.clear();
     }
@@ -113,6 +125,8 @@ fn names() -> MutexGuard<'static, HashMap<u32, Known>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[tokio::test]
@@ -133,6 +147,35 @@ mod tests {
     #[tokio::test]
     async fn an_address_elsewhere_is_only_an_address() {
         let [peer, local] = ["192.0.2.7:49152", "192.0.2.1:10090"].map(|end| end.parse().unwrap());
-        assert_eq!(of_connection(peer, local).await, Actor::Peer(peer));
+        assert_eq!(of_connection(peer, local, &OnceCell::new()).await, Actor::Peer(peer));
+    }
+
+    #[tokio::test]
+    async fn the_user_of_a_connection_is_looked_up_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let owner = OnceCell::new();
+        let found = loop {
+            // It may take longer than whoever asks first waits.
+            if let Actor::Local { user, .. } = of_connection(peer, local, &owner).await {
+                break user.uid;
+            }
+        };
+        assert_eq!(found, nix::unistd::getuid().as_raw());
+        // The kernel's table has no such connection any more.
+        drop((client, listener));
+        let again = of_connection(peer, local, &owner).await;
+        assert!(matches!(&again, Actor::Local { user, .. } if user.uid == found), "{again}");
+    }
+
+    #[test]
+    fn a_name_that_was_found_outlives_a_question_that_was_given_up() {
+        const UID: u32 = 4_000_000_001;
+        remember(UID, None);
+        assert_eq!(known(UID), Some(None));
+        remember(UID, Some("zoe".into()));
+        remember(UID, None);
+        assert_eq!(known(UID), Some(Some("zoe".into())));
     }
 }

@@ -9,10 +9,10 @@
 //! - [`metrics`]: what is to be known of all that, in Prometheus' words
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
+//! - `identity`: which user is behind a number or a connection of this machine
 //! - [`control`]: the only way to change the limit
 //! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
-//! - `identity`: which user is behind a number or a connection of this machine
 //! - `names`: what may be called what, and how text of clients is shown
 //! - `private`: files that belong to this user alone
 //! - `owner`: users of the system, what belongs to whom, and becoming one

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::OnceCell;
 use tokio_util::either::Either;
 
 use super::caller::Caller;
@@ -94,7 +95,7 @@ impl Accepted {
                 // On a socket for both families, an IPv4 client shows as an IPv6 address.
                 let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
                 let (local, peer) = (canonical(stream.local_addr()?), canonical(peer));
-                Ok((Either::Left(stream), Caller::Network { peer, local }))
+                Ok((Either::Left(stream), Caller::Network { peer, local, owner: OnceCell::new().into() }))
             }
             Self::Unix(stream) => {
                 // Of the process that has connected, whoever holds the other end by now.

@@ -112,7 +112,7 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
     };
     let begun = Arc::new(Notify::new());
     let stream = Courtesy::new(Patience::new(stream, REQUEST_TIME));
-    let service = service(router, caller, streams.clone(), Arc::clone(&begun));
+    let service = service(router, caller.clone(), streams.clone(), Arc::clone(&begun));
     let connection = http1::Builder::new()
         .timer(AwakeTimer)
         .header_read_timeout(HEAD_TIME)
@@ -153,7 +153,7 @@ fn service(
     service_fn(move |mut request: hyper::Request<Incoming>| {
         begun.notify_one();
         let too_long = head_length(&request) > LONGEST_HEAD;
-        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(streams.clone());
         let answer = (!too_long).then(|| router.call(request));
         async move {
