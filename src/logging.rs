@@ -47,6 +47,9 @@ use queue::Queue;
 use sentence::Sentence;
 use sink::Sink;
 
+/// The target of administrative acts.
+pub const AUDIT: &str = "shibudb::audit";
+
 /// Targets whose events carry a `MESSAGE_ID` in the journal, and the id.
 pub const MESSAGE_IDS: [(&str, &str); 6] = [
     ("shibudb::limit::changed", "734c51646dca44dcb77eecd0a75cde3c"),
@@ -54,7 +57,7 @@ pub const MESSAGE_IDS: [(&str, &str); 6] = [
     ("shibudb::rejections", "fe8d8a3f7f4d4821b565edfa9b17d34a"),
     ("shibudb::reload::failed", "78f550e9b7854994a58e65836e4fb056"),
     ("shibudb::store::trouble", "85417a481001455f94deb3ce3e5fcb45"),
-    ("shibudb::audit", "6bcfafbc73984b9f81c67aa455ed229d"),
+    (AUDIT, "6bcfafbc73984b9f81c67aa455ed229d"),
 ];
 
 /// Crates whose lines are not the operator's unless they ask for `debug`. What these meet they also tell their

@@ -57,6 +57,32 @@ fn each_act_is_told_with_who_and_whence_and_no_password() {
 }
 
 #[test]
+fn what_others_try_is_told_once_and_then_as_a_number() {
+    const TRIES: usize = 40;
+    let server = Setup::new().start();
+    let bob = json!({"username": "bob", "password": "first secret"});
+    server.admin().expect_ok(&json!({"type": "CREATE_USER", "new_user": bob}), "USER_CREATED");
+    let mut bob = server.login("bob", "first secret");
+    let peer = bob.local_address();
+    for _ in 0..TRIES {
+        let answer = bob.ask(&json!({"type": "DELETE_USER", "delete_user": {"username": "admin"}}));
+        assert_eq!(answer["message"], "admin access required");
+    }
+    // Who only looks has tried to change nothing.
+    bob.ask(&json!({"type": "GET_USER", "data": "admin"}));
+    server.wait_for_log(&format!(
+        "refused {} more administrative requests of users who are no administrators, most often from {} ({})",
+        TRIES - 1,
+        peer.ip(),
+        TRIES - 1
+    ));
+    let log = server.log();
+    let first = format!("WARN user admin not deleted by bob from {peer}: admin access required");
+    assert!(log.contains(&first), "{log}");
+    assert_eq!(log.matches("by bob from").count(), 1, "{log}");
+}
+
+#[test]
 fn the_journal_has_them_under_an_id_of_their_own() {
     world::enter(|_| {
         let server = Setup::new().journal().start();

@@ -12,6 +12,7 @@ use tokio::sync::MutexGuard;
 
 use super::record::{self, User};
 use super::{Account, AccountError, Accounts};
+use crate::logging::AUDIT;
 use crate::store::{SpaceError, StoreError};
 
 /// Why a space was not deleted.
@@ -74,7 +75,7 @@ impl Accounts {
             self.inner.store.system_delete(NOTHING).await?;
             for Doubt { space, without } in std::mem::take(&mut *self.doubts()) {
                 if self.inner.store.space(&space).is_none() {
-                    tracing::warn!(target: "shibudb::audit", act = "space_deleted", object = space, outcome = "done",
+                    tracing::warn!(target: AUDIT, act = "space_deleted", object = space, outcome = "done",
                         "the space {space}, whose deletion had failed, is deleted after all");
                     self.show(without);
                 }

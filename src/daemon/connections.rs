@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::management::{Connections, wire};
-use crate::server::{ConnectionInfo, Ended, RejectedPeer, Roster};
+use crate::server::{ConnectionInfo, CountedPeer, Ended, Roster};
 
 /// The connections of a running server.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ impl Connections for Served {
     }
 }
 
-fn rejected(peer: RejectedPeer) -> wire::RejectedPeer {
+fn rejected(peer: CountedPeer) -> wire::RejectedPeer {
     wire::RejectedPeer {
         peer: peer.address.to_string(),
-        rejections: peer.rejections,
+        rejections: peer.times,
         uncertain: peer.uncertain,
         last: Timestamp::try_from(peer.last).unwrap_or_default(),
     }

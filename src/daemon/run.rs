@@ -28,7 +28,7 @@ use super::{Options, RunError, bounded, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
 use crate::control::{Override, Standing};
 use crate::limiter::Limiter;
-use crate::logging::Log;
+use crate::logging::{AUDIT, Log};
 use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
 use crate::series::{self, ring::Keeper};
@@ -51,9 +51,6 @@ const SERIES_GRACE: Duration = Duration::from_secs(1);
 /// How long closing the store may take, and how long if the daemon was told to stop at once.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 const CLOSE_AT_ONCE: Duration = Duration::from_secs(1);
-
-/// The target of administrative acts.
-const AUDIT: &str = "shibudb::audit";
 
 /// How many wishes to read the config file again may wait.
 const RELOADS: usize = 16;

@@ -21,6 +21,7 @@ use super::wire::{
     MOST_CONNECTIONS, PeerTotal, RejectedPeer, Rejections, Status, UserTotal,
 };
 use super::{Management, body, wire};
+use crate::logging::AUDIT;
 use crate::names::shown_json;
 
 /// How many users and addresses are named in the totals.
@@ -122,8 +123,12 @@ pub(super) async fn end(
                 Ended::Now => format!("Connection {id} is closed"),
                 Ended::AfterItsRequest => format!("Connection {id} is closed once its request is answered"),
             };
-            tracing::info!(target: "shibudb::audit", act = "connection_ended", object = id, %door, %actor,
-                outcome = "done", "connection {id} is ended, as asked by {actor} through {door}");
+            let (outcome, deed) = match ended {
+                Ended::Now => ("done", "is closed"),
+                Ended::AfterItsRequest => ("pending", "will be closed once its request is answered"),
+            };
+            tracing::info!(target: AUDIT, act = "connection_ended", object = id, %door, %actor, outcome,
+                "connection {id} {deed}, as asked by {actor} through {door}");
             Ok(Json(EndedConnection { status: Status::Success, id, ended, message }))
         }
         None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no connection {id}"))),

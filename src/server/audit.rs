@@ -1,15 +1,17 @@
-//! What administrators do, for the log: which act, on whom or what, by whom, from where, and what became of it.
+//! What administrators do, and others try to, for the log: which act, on whom or what, by whom, from where, and what became of it.
 //!
 //! These events have a target of their own, and so a message id in the journal. Passwords never get here.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::bursts::{Burst, Untold};
+use super::endings;
+use super::peers::Peers;
+use crate::auth::Account;
+use crate::logging::AUDIT;
 use crate::names::shown;
 use crate::protocol::{AdminRequest, Refusal};
-
-/// The target of these events.
-const TARGET: &str = "shibudb::audit";
 
 /// What a client sends may be as long as a request. A name that can be one is shorter than this, in characters.
 const LONGEST_SHOWN: usize = 200;
@@ -37,6 +39,14 @@ pub(super) struct Act {
     deed: &'static str,
     /// How it is to be since, if that is told: ` to admin`.
     details: String,
+}
+
+/// What users tried that are no administrators. The first is logged as it comes, the others as a number, so that
+/// no client can flood the log.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    burst: Burst,
+    peers: Peers,
 }
 
 impl Act {
@@ -79,14 +89,50 @@ impl Act {
         let Self { name: act, object, subject, deed, details } = self;
         let user = shown(username);
         match result {
-            Ok(_) => tracing::info!(target: TARGET, act, object, %user, %peer, outcome = "done",
+            Ok(_) => tracing::info!(target: AUDIT, act, object, %user, %peer, outcome = "done",
                 "{subject} {deed}{details} by {user} from {peer}"),
             Err(refusal) => {
                 let reason = brief(&refusal.to_string());
-                tracing::warn!(target: TARGET, act, object, %user, %peer, outcome = "refused", reason,
+                tracing::warn!(target: AUDIT, act, object, %user, %peer, outcome = "refused", reason,
                     "{subject} not {deed}{details} by {user} from {peer}: {reason}");
             }
         }
+    }
+}
+
+impl Attempts {
+    /// Notes that a user who is no administrator asked for `request`, and was refused.
+    pub(super) fn note(&self, request: &AdminRequest, account: &Account, peer: SocketAddr) {
+        if matches!(request, AdminRequest::GetUser { .. }) {
+            return;
+        }
+        if !self.burst.begins() {
+            return self.peers.count(peer.ip());
+        }
+        let who = Administrator { username: account.username.clone(), peer };
+        if let Some(act) = Act::of(request) {
+            act.log(&who, &Err::<(), _>(Refusal::AdminRequired));
+        }
+    }
+
+    /// Whether there is something to be logged, or may be within the interval.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.burst.is_going_on()
+    }
+
+    /// Logs what was noted and is due. To be called every [`endings::INTERVAL`].
+    pub(super) fn log(&self) {
+        let Some(Untold { count: attempts, .. }) = self.burst.look() else { return };
+        let peers = self.peers.named_recent();
+        tracing::warn!(target: AUDIT, act = "attempts", attempts, peers, outcome = "refused",
+            "refused {attempts} more administrative requests of users who are no administrators, most often \
+             from {peers}");
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { burst: Burst::new(endings::RHYTHM), peers: Peers::default() }
     }
 }
 

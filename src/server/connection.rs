@@ -21,6 +21,7 @@ use crate::auth::Account;
 use crate::limiter::Permit;
 
 use super::accept::Arrival;
+use super::audit::Attempts;
 use super::budget::{Budget, Charge, Grant, Room};
 use super::buffers::{Fill, Pool, Work};
 use super::commits::Commits;
@@ -29,7 +30,7 @@ use super::endings::Ending;
 use super::linger::LONGEST;
 use super::mailbox::{Mailbox, Token};
 use super::readiness::Readiness;
-use super::requests::{Client, Step};
+use super::requests::{Audit, Client, Step};
 use super::roster::ConnectionInfo;
 use super::starved::Hunger;
 use super::ticks::Ticks;
@@ -103,6 +104,7 @@ enum State {
 /// What a connection works with when it has its turn.
 pub(super) struct Desk<'a> {
     pub(super) services: &'a Services,
+    pub(super) attempts: &'a Attempts,
     pub(super) budget: &'a Budget,
     /// How much of the budget may be spent before reading pauses.
     pub(super) room: Room,
@@ -341,10 +343,11 @@ impl Connection {
             }
         }
         let mut has_read = false;
+        let audit = Audit { attempts: desk.attempts, peer: self.peer };
         loop {
             // First what is there, then what may come.
             while let Some(work) = &mut self.work {
-                let (step, handled) = self.client.advance(work, desk.services);
+                let (step, handled) = self.client.advance(work, desk.services, audit);
                 self.requests += handled as u64;
                 if handled > 0 {
                     self.since = desk.now;

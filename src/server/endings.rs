@@ -16,7 +16,7 @@ use super::peers::Peers;
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// After an interval without any, the next has its own line again.
-const RHYTHM: Rhythm = Rhythm { looks_a_minute: 6, quiet_looks: 1 };
+pub(super) const RHYTHM: Rhythm = Rhythm { looks_a_minute: 6, quiet_looks: 1 };
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,6 +56,7 @@ use crate::limiter::Limiter;
 use crate::store::Store;
 
 use accept::Acceptor;
+use audit::Attempts;
 use budget::{Budget, Room};
 use endings::Endings;
 use full::Summary;
@@ -67,7 +68,7 @@ pub use counters::{Answered, Counters, Counts, LoginOutcome, Recorder, RequestOu
 pub use drain::Drained;
 pub use endings::Ending;
 pub use linger::MAX_LINGERING;
-pub use peers::RejectedPeer;
+pub use peers::CountedPeer;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};
 
@@ -138,6 +139,7 @@ struct Shared {
     lingering: Arc<AtomicUsize>,
     turned_away: Summary,
     endings: Endings,
+    attempts: Attempts,
     probe: probe::Expected,
     /// One for each worker.
     mailboxes: Vec<Arc<Mailbox>>,
@@ -187,6 +189,7 @@ impl Server {
             lingering: Arc::default(),
             turned_away: Summary::default(),
             endings: Endings::default(),
+            attempts: Attempts::default(),
             probe: probe::Expected::default(),
             mailboxes,
             ids: AtomicU64::new(1),

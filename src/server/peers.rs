@@ -3,7 +3,7 @@
 //!
 //! The counter is that of "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table
 //! takes the place of the one that was counted least, and its count with it. So an address that has more than
-//! one in [`PEERS`] of all rejections is always in the table, and no count is too low.
+//! one in [`PEERS`] of all times is always in the table, and no count is too low.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,26 +15,26 @@ const PEERS: usize = 64;
 /// So many addresses are named in a line of the log.
 const NAMED: usize = 3;
 
-/// An address from which clients were turned away.
+/// An address that something happens to, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RejectedPeer {
+pub struct CountedPeer {
     /// The address.
     pub address: IpAddr,
     /// How often at most.
-    pub rejections: u64,
+    pub times: u64,
     /// How many of those may have been of addresses that are not counted any more.
     pub uncertain: u64,
     /// When last.
     pub last: SystemTime,
 }
 
-/// Rejections by address.
+/// How often something happened to each address.
 #[derive(Debug, Default)]
 pub(super) struct Peers(Mutex<Vec<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
-    peer: RejectedPeer,
+    peer: CountedPeer,
     /// Those since the last summary.
     recent: u64,
 }
@@ -47,41 +47,39 @@ impl Peers {
             Some(found) => found,
             None if entries.len() < PEERS => {
                 entries.reserve_exact(PEERS);
-                let peer = RejectedPeer { address, rejections: 0, uncertain: 0, last: now };
+                let peer = CountedPeer { address, times: 0, uncertain: 0, last: now };
                 entries.push(Entry { peer, recent: 0 });
                 entries.len() - 1
             }
             None => {
-                let least = entries.iter().enumerate().min_by_key(|(_, entry)| entry.peer.rejections);
+                let least = entries.iter().enumerate().min_by_key(|(_, entry)| entry.peer.times);
                 let Some((least, _)) = least else { return };
-                let rejections = entries[least].peer.rejections;
-                let peer = RejectedPeer { address, rejections, uncertain: rejections, last: now };
+                let times = entries[least].peer.times;
+                let peer = CountedPeer { address, times, uncertain: times, last: now };
                 entries[least] = Entry { peer, recent: 0 };
                 least
             }
         };
         let entry = &mut entries[entry];
-        entry.peer.rejections += 1;
+        entry.peer.times += 1;
         entry.peer.last = now;
         entry.recent += 1;
     }
 
-    /// Those that were turned away most often, those first.
-    pub(super) fn most(&self) -> Vec<RejectedPeer> {
+    /// Those that were counted most often, those first.
+    pub(super) fn most(&self) -> Vec<CountedPeer> {
         let mut peers: Vec<_> = self.entries().iter().map(|entry| entry.peer).collect();
-        peers.sort_by(|one, other| {
-            other.rejections.cmp(&one.rejections).then_with(|| one.address.cmp(&other.address))
-        });
+        peers.sort_by(|one, other| other.times.cmp(&one.times).then_with(|| one.address.cmp(&other.address)));
         peers
     }
 
-    /// Of those since the last call, at most `most` that were turned away most often, with how often.
+    /// Of those since the last call, at most `most` that were counted most often, with how often.
     pub(super) fn take_recent(&self, most: usize) -> Vec<(IpAddr, u64)> {
         let mut entries = self.entries();
         let mut recent: Vec<_> = entries
             .iter_mut()
             .map(|entry| (entry.peer.address, std::mem::take(&mut entry.recent)))
-            .filter(|(_, rejections)| *rejections > 0)
+            .filter(|(_, times)| *times > 0)
             .collect();
         drop(entries);
         recent.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
@@ -127,9 +125,9 @@ mod tests {
         assert_eq!(most.len(), PEERS);
         let [first, second, third, ..] = most[..] else { panic!("{most:?}") };
         assert_eq!((first.address, second.address), (address(1), address(2)));
-        assert!((10_000..12_000).contains(&first.rejections), "{first:?}");
-        assert!(first.rejections - first.uncertain <= 10_000);
-        assert!(third.rejections - third.uncertain <= 1, "{third:?}");
+        assert!((10_000..12_000).contains(&first.times), "{first:?}");
+        assert!(first.times - first.uncertain <= 10_000);
+        assert!(third.times - third.uncertain <= 1, "{third:?}");
     }
 
     #[test]
@@ -142,6 +140,6 @@ mod tests {
         assert_eq!(peers.take_recent(2), []);
         peers.count(address(1));
         assert_eq!(peers.take_recent(2), [(address(1), 1)]);
-        assert_eq!(peers.most()[0].rejections, 3, "the total goes on");
+        assert_eq!(peers.most()[0].times, 3, "the total goes on");
     }
 }

@@ -1,5 +1,6 @@
 //! What requests mean. Nothing here waits: what must wait is returned as a [`Step`] for the session to carry out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::auth::Account;
@@ -7,6 +8,7 @@ use crate::protocol::{AdminRequest, Done, Login, Refusal, Reply, Request, Reques
 use crate::store::{Found, MAX_KEY_LEN, Outcome, Read, Space, StoreError, Value, Write};
 
 use super::Services;
+use super::audit::Attempts;
 use super::buffers::{Line, Work};
 use super::counters::RequestOutcome;
 use super::endings::Ending;
@@ -37,6 +39,13 @@ struct User {
     generation: u64,
     /// The space of requests that name none.
     space: Option<Space>,
+}
+
+/// Where it is noted that a client tried what only administrators may, and from where the client comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Audit<'a> {
+    pub(super) attempts: &'a Attempts,
+    pub(super) peer: SocketAddr,
 }
 
 /// What the session must do before the next line can be handled.
@@ -95,7 +104,12 @@ impl Client {
     /// Consecutive writes are collected, and so are consecutive reads from the first on that is not kept in memory.
     /// Everything else waits until those are done, so that answers keep their order and a client sees its own
     /// writes, and nothing that it wrote later. Returns the number of lines handled as well.
-    pub(super) fn advance(&mut self, work: &mut Work, services: &Services) -> (Step, usize) {
+    pub(super) fn advance(
+        &mut self,
+        work: &mut Work,
+        services: &Services,
+        audit: Audit<'_>,
+    ) -> (Step, usize) {
         let Work { input, output, writes, reads, tally, .. } = work;
         let mut handled = 0;
         if !reads.is_empty() {
@@ -155,8 +169,9 @@ impl Client {
                 break step;
             }
             let in_turn = !reads.is_empty();
-            let outcome =
-                request.map_err(Refusal::from).and_then(|request| user.handle(request, in_turn, services));
+            let outcome = request
+                .map_err(Refusal::from)
+                .and_then(|request| user.handle(request, in_turn, services, audit));
             match outcome {
                 Ok(Handled::Fetch(read)) => reads.push(read),
                 Ok(Handled::Collected(write)) => {
@@ -219,6 +234,7 @@ impl User {
         request: Request<'_>,
         in_turn: bool,
         services: &Services,
+        Audit { attempts, peer }: Audit<'_>,
     ) -> Result<Handled, Refusal> {
         match request {
             Request::Get { space, key } => {
@@ -251,7 +267,10 @@ impl User {
                 Ok(Handled::Spaces(spaces))
             }
             Request::Vector => Err(Refusal::VectorUnsupported),
-            Request::Admin(_) if !self.account.is_admin() => Err(Refusal::AdminRequired),
+            Request::Admin(request) if !self.account.is_admin() => {
+                attempts.note(&request, &self.account, peer);
+                Err(Refusal::AdminRequired)
+            }
             Request::Admin(request) => Ok(Handled::Administer(request)),
         }
     }

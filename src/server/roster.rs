@@ -12,7 +12,7 @@ use crate::store::Space;
 
 use super::Shared;
 use super::mailbox::Message;
-use super::peers::RejectedPeer;
+use super::peers::CountedPeer;
 
 /// Asks the workers about their connections. A cheap handle.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl Roster {
     }
 
     /// The addresses from which clients were turned away most often, those first.
-    pub fn rejected(&self) -> Vec<RejectedPeer> {
+    pub fn rejected(&self) -> Vec<CountedPeer> {
         self.shared.turned_away.peers().most()
     }
 

@@ -242,6 +242,7 @@ impl Worker {
             || !self.pool.is_empty()
             || self.shared.turned_away.is_going_on()
             || self.shared.endings.is_going_on()
+            || self.shared.attempts.is_going_on()
             || (self.number == 0 && self.shared.budget.is_paused());
         let tick = ticks.then(|| until(self.next_tick));
         [undecided, pause, starved, stopping, busy, tick].into_iter().flatten().min()
@@ -305,6 +306,7 @@ impl Worker {
         let Some(connection) = find(&mut self.connections, token) else { return };
         let mut desk = Desk {
             services: &self.shared.services,
+            attempts: &self.shared.attempts,
             budget: &self.shared.budget,
             room,
             runtime: &self.shared.runtime,
@@ -444,6 +446,7 @@ impl Worker {
         }
         if self.number == 0 && self.ticks.is_multiple_of(TICKS_TO_ENDINGS) {
             self.shared.endings.log();
+            self.shared.attempts.log();
         }
     }
 
