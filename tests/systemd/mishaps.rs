@@ -143,7 +143,7 @@ fn root_in_the_directory_of_the_service_starts_as_its_user() {
     );
     let pid = said.stdout.split("PID ").nth(1).unwrap().split(',').next().unwrap().to_owned();
     assert_eq!(machine.sh(&format!("ps -o user=,group= -p {pid} | xargs")), "shibudb shibudb");
-    assert!(machine.sh("shibudb manager 9090 status").ends_with("Log: /var/lib/shibudb/shibudb.log"));
+    assert!(machine.sh("shibudb manager 9090 config").ends_with("Log: /var/lib/shibudb/shibudb.log"));
     // Whoever looks finds it: root, and the user itself.
     let again = machine.run("shibudb start 9090 1000");
     assert!(again.stderr.contains(&format!("already running on port 9090 (PID {pid})")), "{again:?}");

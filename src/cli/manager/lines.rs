@@ -29,11 +29,15 @@ pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: 
     let mut text = format!("{heading}\nCurrent Limit: {current_limit}\n{active}\n");
     if let Some(config) = config {
         text.push_str(&further(&config.limit, current_limit, colours));
+        let well = text.len();
         text.push_str(&not_in_force(config, colours));
         text.push_str(&troubled(&config.troubled_files, colours));
         text.push_str(&needing_restart(config, colours));
         text.push_str(&store(&config.store, colours));
-        text.push_str(&log(config.log_file.as_deref()));
+        if text.len() > well {
+            // More about the problem is there.
+            text.push_str(&log(config.log_file.as_deref()));
+        }
     }
     text
 }
