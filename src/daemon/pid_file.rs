@@ -215,6 +215,11 @@ fn find(path: &Path) -> Result<Option<Running>, FindError> {
     if number.is_none() || number != own_number(pid) {
         return Err(stranger());
     }
+    // The kernel's number of the holder may be a stale one, which a process of another user has got since: whoever
+    // owns the file can only have processes of their own signalled.
+    if !runs_as(pid, file.metadata().map_err(failed)?.uid()) {
+        return Err(stranger());
+    }
     Ok(Some(Running { pid: pid.as_raw_pid(), process }))
 }
 
@@ -241,9 +246,20 @@ fn number(file: &mut File) -> io::Result<Option<i32>> {
 
 /// The number that a process has in its own PID namespace, which is what it calls itself.
 fn own_number(pid: Pid) -> Option<i32> {
+    status(pid, "NSpid:")?.pop()?.try_into().ok()
+}
+
+/// Whether a process is this user's in every respect. One of root's that has put on the user's id for a while has kept
+/// its own as the real or the saved one.
+fn runs_as(pid: Pid, uid: u32) -> bool {
+    status(pid, "Uid:").is_some_and(|ids| ids.len() == 4 && ids.iter().all(|&id| id == uid))
+}
+
+/// The numbers in a line of a process' status, as proc(5) has it.
+fn status(pid: Pid, line: &str) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).ok()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_ascii_whitespace().last()?.parse().ok()
+    let numbers = status.lines().find_map(|each| each.strip_prefix(line))?;
+    numbers.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
 }
 
 /// A daemon of an earlier version, which has a lock of another kind: one that anybody could have who may read the
@@ -305,13 +321,13 @@ mod tests {
 
     impl Holder {
         fn of(path: &Path, how: &str) -> Option<Self> {
-            let mut child = Command::new("flock")
-                .args([how, "--no-fork"])
-                .arg(path)
-                .args(["sh", "-c", "echo held; exec sleep 1000"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .ok()?;
+            let mut command = Command::new("flock");
+            command.args([how, "--no-fork"]).arg(path).args(["sh", "-c", "echo held; exec sleep 1000"]);
+            Self::begin(&mut command)
+        }
+
+        fn begin(command: &mut Command) -> Option<Self> {
+            let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
             let mut word = [0; 5];
             child.stdout.take()?.read_exact(&mut word).unwrap();
             Some(Self(child))
@@ -364,6 +380,25 @@ mod tests {
         // It is not this process that has it, whatever the file says.
         fs::write(&path, format!("{}\n", std::process::id())).unwrap();
         assert!(find(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_process_of_another_user_is_no_server_of_the_files_owner() {
+        let (_dir, path) = in_a_directory();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let program = "import fcntl, os, sys, time\nfile = open(sys.argv[1], 'r+')\nfcntl.lockf(file, fcntl.LOCK_EX)\n\
+                       print(os.getpid(), file=file, flush=True)\nprint('held', flush=True)\ntime.sleep(1000)";
+        let mut holder = Command::new("python3");
+        let Some(holder) = Holder::begin(holder.args(["-c", program]).arg(&path)) else { return };
+        let pid = i32::try_from(holder.0.id()).unwrap();
+        assert_eq!(find(&path).unwrap().unwrap().pid, pid);
+        let us = rustix::process::geteuid();
+        assert!(!runs_as(Pid::from_raw(pid).unwrap(), us.as_raw() + 1));
+        if us.is_root() {
+            std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+            assert!(matches!(find(&path), Err(FindError::NotTheServer { holder, .. }) if holder == pid));
+        }
     }
 
     #[test]
