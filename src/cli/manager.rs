@@ -215,7 +215,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     let place = match (socket, management_port, port) {
         (Some(path), ..) => Place::socket(path)?,
         (None, Some(port), _) => Place::Network { host, port },
-        (None, None, Some(port)) if is_here && let Some(path) = near::socket_of(port).await => {
+        (None, None, Some(port)) if is_here && let Some(path) = near::socket_of(port, timeout).await => {
             Place::Socket(path)
         }
         (None, None, Some(port)) => Place::Network {

@@ -1,45 +1,101 @@
 //! The management socket of a server of this machine, which is asked rather than its port if this user may: then the
 //! history knows who it was, and no token is asked for.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 
 use super::api::Api;
 use super::place::Place;
 use crate::daemon::{MANAGEMENT_SOCKET, ROOT_RUNTIME_DIR};
 use crate::management::wire::ConfigReport;
 
-/// How long a server may take to say that it is the one. One that takes longer is asked on its port.
+/// How long a server may take at most to say that it is the one. One that takes longer is asked on its port.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where others than those who serve may write.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// The socket of the server on `port`, if there is one that this user may use. Servers have theirs in directories of
-/// their own, so each is asked which port is its.
-pub(super) async fn socket_of(port: u16) -> Option<PathBuf> {
-    for path in candidates() {
-        let Ok(api) = Api::new(Place::Socket(path.clone()), None, PATIENCE) else { continue };
+/// their own, so each is asked which port is its: all at once, for no longer than `timeout`.
+pub(super) async fn socket_of(port: u16, timeout: Duration) -> Option<PathBuf> {
+    let patience = PATIENCE.min(timeout);
+    let asked = sockets(Path::new(ROOT_RUNTIME_DIR)).into_iter().map(|path| async move {
+        let api = Api::new(Place::Socket(path.clone()), None, patience).ok()?;
         // Whoever may not use it, and a server that is gone or hangs, leave the port.
-        let asked = tokio::time::timeout(PATIENCE, api.get::<ConfigReport>("/config")).await;
-        if let Ok(Ok(answer)) = asked
-            && answer.value.setting("port").and_then(serde_json::Value::as_u64) == Some(port.into())
-        {
-            return Some(path);
-        }
-    }
-    None
+        let asked = tokio::time::timeout(patience, api.get::<ConfigReport>("/config")).await;
+        let answer = asked.ok()?.ok()?;
+        let its = answer.value.setting("port").and_then(serde_json::Value::as_u64);
+        (its == Some(port.into())).then_some(path)
+    });
+    let answers: FuturesOrdered<_> = asked.collect();
+    answers.filter_map(std::future::ready).boxed_local().next().await
 }
 
-/// The sockets in `/run/shibudb`, in the directories there (the service), and in those below (its instances).
-fn candidates() -> Vec<PathBuf> {
-    let below = |directory: &PathBuf| {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut directories: Vec<_> = entries.filter(|path| path.is_dir()).collect();
-        directories.sort();
-        directories
-    };
-    let root = PathBuf::from(ROOT_RUNTIME_DIR);
-    let services = below(&root);
-    let instances: Vec<_> = services.iter().flat_map(below).collect();
-    let directories = [root].into_iter().chain(services).chain(instances);
-    directories.map(|directory| directory.join(MANAGEMENT_SOCKET)).filter(|socket| socket.exists()).collect()
+/// The sockets of servers: in the directory itself, in the service's and in those of its instances. Whoever else has a
+/// directory below it, as the users that root's servers have become, could answer in the place of a server.
+fn sockets(root: &Path) -> Vec<PathBuf> {
+    let instances = root.join("instances");
+    let mut directories = vec![root.to_owned(), root.join("service")];
+    if is_closed(&instances) {
+        let found = fs::read_dir(&instances).into_iter().flatten().flatten().map(|entry| entry.path());
+        directories.extend(found.collect::<BTreeSet<_>>());
+    }
+    // Only its owner may say who has a directory below it.
+    directories.retain(|directory| is_closed(root) && is_closed(directory));
+    directories.into_iter().filter_map(|directory| socket_in(&directory)).collect()
+}
+
+/// Whether it is a directory where nobody but its owner can put something.
+fn is_closed(directory: &Path) -> bool {
+    fs::symlink_metadata(directory).is_ok_and(|its| its.is_dir() && its.mode() & OTHERS_WRITE == 0)
+}
+
+/// The socket of whoever owns the directory.
+fn socket_in(directory: &Path) -> Option<PathBuf> {
+    let path = directory.join(MANAGEMENT_SOCKET);
+    let (folder, socket) = (fs::symlink_metadata(directory).ok()?, fs::symlink_metadata(&path).ok()?);
+    (socket.file_type().is_socket() && [0, folder.uid()].contains(&socket.uid())).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_sockets_of_servers_are_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let made: Vec<_> =
+            ["", "instances/b", "instances/a", "service", "users/1000", "other", "instances/open"]
+                .map(|name| {
+                    let directory = root.join(name);
+                    fs::create_dir_all(&directory).unwrap();
+                    let mode = if name.ends_with("open") { 0o777 } else { 0o755 };
+                    fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+                    UnixListener::bind(directory.join(MANAGEMENT_SOCKET)).unwrap()
+                })
+                .into();
+        fs::set_permissions(root.join("instances"), Permissions::from_mode(0o755)).unwrap();
+        let expected = ["", "service", "instances/a", "instances/b"];
+        assert_eq!(sockets(root), expected.map(|name| root.join(name).join(MANAGEMENT_SOCKET)));
+        // The listeners are there until now.
+        drop(made);
+        if rustix::process::geteuid().is_root() {
+            let strangers = root.join("service").join(MANAGEMENT_SOCKET);
+            std::os::unix::fs::chown(&strangers, Some(65534), None).unwrap();
+            assert!(!sockets(root).contains(&strangers));
+        }
+        fs::set_permissions(root, Permissions::from_mode(0o777)).unwrap();
+        assert!(sockets(root).is_empty());
+    }
 }
