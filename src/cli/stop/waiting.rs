@@ -37,7 +37,7 @@ impl<'s> Ending<'s> {
 
     /// How long it may take in all.
     pub(super) fn longest(&self) -> Duration {
-        self.drain_timeout.unwrap_or(USUAL) + MORE
+        self.drain_timeout.unwrap_or(USUAL).saturating_add(MORE)
     }
 
     /// What it is at.
