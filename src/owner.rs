@@ -14,11 +14,14 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User};
 
+/// The group of whoever has none.
+const NOGROUP: u32 = 65534;
+
 /// A user of this system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) uid: u32,
-    /// As `sudo -u` and `chown` take it: the name, or `#997` for a user who has none.
+    /// As `sudo -u` takes it: the name, or `#997` for a user who has none.
     pub(crate) name: String,
 }
 
@@ -40,16 +43,6 @@ impl Owner {
         Self::of_uid(rustix::process::geteuid().as_raw())
     }
 
-    /// Whom root would work beside here: the owner of an existing `path`, if this is root and the owner is not.
-    pub(crate) fn beside_root(path: &Path) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
-        // What cannot be looked at is told by whoever uses it next.
-        let owner = fs::metadata(path).ok()?.uid();
-        (owner != 0).then(|| Self::of_uid(owner))
-    }
-
     /// The whole process becomes this user, for good.
     ///
     /// # Errors
@@ -62,10 +55,18 @@ impl Owner {
             nix::unistd::setgid(user.gid)?;
         } else {
             nix::unistd::setgroups(&[])?;
-            nix::unistd::setgid(Gid::from_raw(self.uid))?;
+            // A group of the same number may be anybody's.
+            nix::unistd::setgid(Gid::from_raw(NOGROUP))?;
         }
         nix::unistd::setuid(Uid::from_raw(self.uid))?;
         Ok(())
+    }
+
+    /// The command line that gives a directory to this user and the group of the user's login. A user without a name
+    /// has none, and `chown` takes the number as it is.
+    pub(crate) fn to_be_given(&self, dir: &Path) -> String {
+        let user = self.name.strip_prefix('#').map_or_else(|| format!("{}:", self.name), str::to_owned);
+        shell_words::join(["chown", "-R", &user, &dir.to_string_lossy()])
     }
 
     /// The home directory that the system has for this user.
@@ -80,10 +81,27 @@ impl Owner {
     }
 }
 
-/// Whether the directory is this user's, or would be if it were made: the nearest one above it that is there decides.
+/// Whom root would work beside in this directory: if this is root, the other user whose it is, or would be if that user
+/// made it.
+pub(crate) fn beside_root(dir: &Path) -> Option<Foreign> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    // What cannot be looked at is told by whoever uses it next.
+    let (path, found) = nearest(dir)?;
+    (found.uid() != 0).then(|| Foreign { path: path.to_owned(), owner: Owner::of_uid(found.uid()) })
+}
+
+/// Whether the directory is this user's, or would be if it were made.
 pub(crate) fn would_own(uid: u32, dir: &Path) -> bool {
-    let nearest = dir.ancestors().find_map(|dir| fs::metadata(dir).ok());
-    nearest.is_some_and(|found| found.is_dir() && found.uid() == uid)
+    nearest(dir).is_some_and(|(_, found)| found.is_dir() && found.uid() == uid)
+}
+
+/// The directory, or the nearest one above it that is there, which decides whose it would be.
+fn nearest(dir: &Path) -> Option<(&Path, fs::Metadata)> {
+    let here = |dir: &Path| dir.as_os_str().is_empty();
+    let above = dir.ancestors().map(|dir| if here(dir) { Path::new(".") } else { dir });
+    above.into_iter().find_map(|dir| Some((dir, fs::metadata(dir).ok()?)))
 }
 
 /// What to say of something that belongs to another user.
@@ -92,16 +110,22 @@ pub(crate) fn belongs_to(uid: u32) -> io::Error {
 }
 
 /// The first of `dir` and all below it that belongs to another user, and that this one may not read and write: what a
-/// server of that user has left there, or a backup that root has restored. Symbolic links are not followed.
-pub(crate) fn foreign(dir: &Path) -> Option<Foreign> {
+/// server of that user has left there, or a backup that root has restored. Directly in `dir` only those names count of
+/// which `is_ours` says so. Symbolic links are not followed.
+pub(crate) fn foreign(dir: &Path, is_ours: fn(&OsStr) -> bool) -> Option<Foreign> {
     if rustix::process::geteuid().is_root() {
         return None;
     }
     let found = fs::symlink_metadata(dir.join(".")).ok()?;
-    foreign_among(dir.to_owned(), &found, rustix::process::geteuid().as_raw())
+    foreign_among(dir.to_owned(), &found, rustix::process::geteuid().as_raw(), is_ours)
 }
 
-fn foreign_among(path: PathBuf, found: &fs::Metadata, us: u32) -> Option<Foreign> {
+fn foreign_among(
+    path: PathBuf,
+    found: &fs::Metadata,
+    us: u32,
+    is_ours: fn(&OsStr) -> bool,
+) -> Option<Foreign> {
     use rustix::fs::Access;
     let wanted = Access::READ_OK | Access::WRITE_OK;
     if found.uid() != us && !found.is_symlink() && rustix::fs::access(&path, wanted).is_err() {
@@ -111,10 +135,11 @@ fn foreign_among(path: PathBuf, found: &fs::Metadata, us: u32) -> Option<Foreign
         return None;
     }
     let mut entries: Vec<_> = fs::read_dir(&path).ok()?.flatten().collect();
+    entries.retain(|entry| is_ours(&entry.file_name()));
     entries.sort_by_key(fs::DirEntry::file_name);
     entries.into_iter().find_map(|entry| {
         let found = entry.metadata().ok()?;
-        foreign_among(entry.path(), &found, us)
+        foreign_among(entry.path(), &found, us, |_| true)
     })
 }
 
@@ -160,7 +185,11 @@ mod tests {
 
     #[test]
     fn users_have_their_names_and_others_a_number() {
-        assert_eq!(Owner::of_uid(0).name, "root");
-        assert_eq!(Owner::of_uid(4_000_123).name, "#4000123");
+        let (root, other) = (Owner::of_uid(0), Owner::of_uid(4_000_123));
+        assert_eq!((root.name.as_str(), other.name.as_str()), ("root", "#4000123"));
+        assert_eq!(root.to_be_given(Path::new("/my db")), "chown -R root: '/my db'");
+        assert_eq!(other.to_be_given(Path::new("/db")), "chown -R 4000123 /db");
+        let command = command_line(&other.name, std::iter::once("run".into()), Path::new("/db"));
+        assert_eq!(command, "sudo -u '#4000123' shibudb run --data-dir /db");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -13,14 +14,21 @@ use clap_complete::env::CompleteEnv;
 use super::stop;
 use crate::config::{self, Config};
 use crate::daemon::{DEFAULT_CONFIG, Running, look_dirs, pid_file_path};
+use crate::signals::{self, Held};
 
 /// The variable with the name of the shell that asks. Not the usual `COMPLETE`: a server may be started with anything
 /// in its environment.
 pub const VARIABLE: &str = "SHIBUDB_COMPLETE";
 
-/// Answers a shell and ends the process, if one asks.
-pub(super) fn answer() {
+/// Answers a shell and ends the process, if one asks. An answer can be interrupted; without a question the signals
+/// stay held.
+pub(super) fn answer(held: Held) -> io::Result<Held> {
+    if std::env::var_os(VARIABLE).is_none_or(|shell| shell.is_empty() || shell == "0") {
+        return Ok(held);
+    }
+    held.release()?;
     CompleteEnv::with_factory(super::command).var(VARIABLE).bin("shibudb").completer("shibudb").complete();
+    signals::hold()
 }
 
 /// The ports of all servers that run here, as far as this user can tell.

@@ -16,7 +16,7 @@ use crate::auth::{Accounts, FirstAdmin, HashCost};
 use crate::daemon;
 use crate::import::{Report, Source, SpaceReport, Step, import};
 use crate::names::shown;
-use crate::owner::Owner;
+use crate::owner::{self, Owner};
 use crate::private;
 use crate::store::{Durability, OpenError, Store};
 
@@ -68,18 +68,24 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
 /// read what somebody else has left there.
 fn make_own(path: &Path) -> Result<(), Failure> {
     let cannot = |what, error| failed(format!("cannot {what} {}: {error}", path.display()));
+    let refused = |found: &Path, owner: &Owner| {
+        failed(format!(
+            "{} belongs to the user {}, and so must what is written there; run this as that user: {}",
+            found.display(),
+            owner.name,
+            owner.command(path)
+        ))
+    };
+    // Before root makes something there.
+    if let Some(found) = owner::beside_root(path) {
+        return Err(refused(&found.path, &found.owner));
+    }
     private::make_dir(path).map_err(|error| cannot("create", error))?;
     let owner = path.metadata().map_err(|error| cannot("look at", error))?.uid();
     if owner == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    let owner = Owner::of_uid(owner);
-    Err(failed(format!(
-        "{} belongs to the user {}, and so must what is written there; run this as that user: {}",
-        path.display(),
-        owner.name,
-        owner.command(path)
-    )))
+    Err(refused(path, &Owner::of_uid(owner)))
 }
 
 fn show(progress: &mut Progress, step: Step<'_>) {

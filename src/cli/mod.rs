@@ -125,7 +125,6 @@ pub fn command() -> clap::Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    completion::answer();
     run().unwrap_or_else(|Failure { message, status }| {
         // Without standard error there is nobody left to tell; the status still tells.
         logging::write(Priority::Error, colours::error(message)).ok();
@@ -135,7 +134,7 @@ pub fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Failure> {
     // Before anything else, so that no signal kills a server that is only starting.
-    let held = signals::hold().map_err(failed)?;
+    let held = completion::answer(signals::hold().map_err(failed)?).map_err(failed)?;
     logging::mark_early_panics();
     private::set_umask();
     let (Cli { command }, held) = arguments(held)?;
@@ -218,6 +217,7 @@ impl RunError {
         match self {
             Self::Usage(_) => EXIT_USAGE,
             Self::Open(error) if error.is_permanent() => EXIT_DATA,
+            Self::NotOurs { error, .. } => error.status(),
             Self::Config(_) | Self::OfAnotherUser { .. } => EXIT_CONFIG,
             Self::Bind(error) if error.is_permanent() => EXIT_CONFIG,
             Self::Inherit(error) if error.is_permanent() => EXIT_CONFIG,

@@ -9,6 +9,7 @@
 //! child stopped: a server that nobody was told of is not left behind.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -23,9 +24,9 @@ use tempfile::TempDir;
 use super::colours::warning;
 use super::progress::Progress;
 use super::{EXIT_FAILED, Failure, StartArgs, admin_password, failed, say, tell};
-use crate::daemon::{self, FindError, RunError, Running, look_dirs, pid_file_path, runtime_dirs};
+use crate::daemon::{self, FindError, RunError, Running, pid_file_path, runtime_dirs};
 use crate::names::shown;
-use crate::owner::Owner;
+use crate::owner::{self, Foreign};
 use crate::private;
 use crate::signals::{Endings, Held};
 use crate::systemd;
@@ -34,7 +35,7 @@ use crate::systemd;
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 /// What a supervisor tells the process that it has started, which is the caller and not the server.
-const OF_THE_CALLER: [&str; 7] = [
+const OF_THE_CALLER: [&str; 10] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",
@@ -42,39 +43,33 @@ const OF_THE_CALLER: [&str; 7] = [
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
     "JOURNAL_STREAM",
+    "RUNTIME_DIRECTORY",
+    "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
 ];
 
-/// What the environment of root says of root, and not of the user that the server runs as.
-const OF_ROOT: [&str; 6] =
-    ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "MAIL"];
+/// What a server that runs as another user gets of root's environment, besides `LC_*`: that user can read all of it
+/// in `/proc`, and there may be secrets in the rest.
+const FOR_OTHERS: [&str; 4] = ["PATH", "LANG", "TZ", "RUST_BACKTRACE"];
 
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_SOCKET: usize = 107;
 
 pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     let endings = held.endings().map_err(failed)?;
-    for dir in &look_dirs().map_err(failed)? {
-        match Running::find(&pid_file_path(dir, args.port)) {
-            Ok(None) => {}
-            Ok(Some(running)) => {
-                return Err(failed(format!(
-                    "shibudb is already running on port {} (PID {}); `shibudb stop {}` ends it",
-                    args.port, running.pid, args.port
-                )));
-            }
-            // A directory that cannot be looked into is none that this user has used.
-            Err(FindError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
+    refuse_twice(args.port)?;
     let data_dir = daemon::data_dir_for(args.files.config.as_deref(), args.files.data_dir.as_deref())
         .map_err(|error| Failure { status: error.status(), message: error.to_string() })?;
     let found_itself = data_dir.is_absolute();
     let data_dir = std::path::absolute(&data_dir).map_err(failed)?;
-    let owner = Owner::beside_root(&data_dir);
-    if let Some(owner) = &owner {
-        become_owner(owner, &data_dir)?;
-    }
+    let owner = match owner::beside_root(&data_dir) {
+        None => None,
+        Some(found) => {
+            become_owner(&found, &data_dir)?;
+            refuse_twice(args.port)?;
+            Some(found.owner)
+        }
+    };
     daemon::make_private_dir(&data_dir).map_err(failed)?;
     let log_file = data_dir.join("shibudb.log");
     let log = private::open(&log_file, private::options().append(true).create(true));
@@ -87,6 +82,11 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     })?;
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(&program);
+    if let Some(owner) = &owner {
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_for_others(name)));
+        command.env("USER", &owner.name).env("LOGNAME", &owner.name);
+        command.env("HOME", owner.home().unwrap_or_else(|| "/".into()));
+    }
     command.arg("run");
     if let Some(password) = admin_password::of_environment() {
         admin_password::hand_over(&mut command, &password)?;
@@ -103,13 +103,6 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     OF_THE_CALLER.iter().for_each(|variable| {
         command.env_remove(variable);
     });
-    if let Some(owner) = &owner {
-        OF_ROOT.iter().for_each(|variable| {
-            command.env_remove(variable);
-        });
-        command.env("USER", &owner.name).env("LOGNAME", &owner.name);
-        command.env("HOME", owner.home().unwrap_or_else(|| "/".into()));
-    }
     // `config` tells whether somebody has named it. If nobody has, and the server would look elsewhere, it is told the
     // usual place as by a supervisor, which would take a colon for the end of the name.
     let is_prepared = !data_dir.as_os_str().as_encoded_bytes().contains(&b':');
@@ -169,11 +162,35 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a second server on the port, of those that `start` has begun as this user. In the directories of others may
+/// be anything.
+fn refuse_twice(port: u16) -> Result<(), Failure> {
+    for dir in &runtime_dirs().map_err(failed)? {
+        match Running::find(&pid_file_path(dir, port)) {
+            Ok(None) => {}
+            Ok(Some(running)) => {
+                return Err(failed(format!(
+                    "shibudb is already running on port {port} (PID {}); `shibudb stop {port}` ends it",
+                    running.pid
+                )));
+            }
+            // A directory that cannot be looked into is none that this user has used.
+            Err(FindError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+fn is_for_others(variable: &OsStr) -> bool {
+    FOR_OTHERS.iter().any(|known| variable == *known) || variable.as_encoded_bytes().starts_with(b"LC_")
+}
+
 /// Becomes the owner of the data directory: files of root's in there would keep that user's server from starting.
-fn become_owner(owner: &Owner, data_dir: &Path) -> Result<(), Failure> {
+fn become_owner(Foreign { path, owner }: &Foreign, data_dir: &Path) -> Result<(), Failure> {
     if let Err(error) = daemon::make_users_runtime_dir(owner.uid) {
         // There are others, where `stop` finds the server only when it is run as that user.
-        let command = format!("sudo -u {} shibudb stop", owner.name);
+        let command = shell_words::join(["sudo", "-u", &owner.name, "shibudb", "stop"]);
         tell(warning(format!(
             "the PID file is not where root looks for it, so stop it with `{command}`: {error}"
         )));
@@ -181,14 +198,14 @@ fn become_owner(owner: &Owner, data_dir: &Path) -> Result<(), Failure> {
     owner.become_it().map_err(|error| {
         failed(format!(
             "{} belongs to the user {}, and this process cannot become that user: {error}; run {}",
-            data_dir.display(),
+            path.display(),
             owner.name,
             owner.command(data_dir)
         ))
     })?;
     tell(format_args!(
         "{} belongs to the user {}, and so the server runs as that user",
-        data_dir.display(),
+        path.display(),
         owner.name
     ));
     Ok(())
@@ -336,4 +353,19 @@ fn failure(facts: &mut HashMap<String, String>, ended: ExitStatus) -> Said {
     let status = ended.code().and_then(|code| u8::try_from(code).ok());
     let status = status.filter(|&status| status != 0).unwrap_or(EXIT_FAILED);
     Said::Failed { reason: facts.remove(systemd::ERROR), status }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_root_are_nothing_for_the_server_of_another_user() {
+        for kept in ["PATH", "LANG", "LC_ALL", "TZ", "RUST_BACKTRACE"] {
+            assert!(is_for_others(OsStr::new(kept)), "{kept}");
+        }
+        for left in ["AWS_SECRET_ACCESS_KEY", "HOME", "XDG_STATE_HOME", "PATHS", "CREDENTIALS_DIRECTORY"] {
+            assert!(!is_for_others(OsStr::new(left)), "{left}");
+        }
+    }
 }

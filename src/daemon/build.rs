@@ -21,7 +21,7 @@ use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
 use crate::management::{Places, TokenError};
-use crate::owner::Owner;
+use crate::owner::{self, Foreign};
 use crate::private;
 use crate::series::{Sample, ring};
 use crate::store::Store;
@@ -265,13 +265,11 @@ pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
 /// Refuses to leave files of root's in the directory of another user. Who started this process as root can start it
 /// as that user as well; `start` has done so already.
 fn refuse_beside_root(data_dir: &Path) -> Result<(), RunError> {
-    match Owner::beside_root(data_dir) {
+    match owner::beside_root(data_dir) {
         None => Ok(()),
-        Some(owner) => Err(RunError::OfAnotherUser {
-            path: data_dir.to_owned(),
-            command: owner.command(data_dir),
-            user: owner.name,
-        }),
+        Some(Foreign { path, owner }) => {
+            Err(RunError::OfAnotherUser { path, command: owner.command(data_dir), user: owner.name })
+        }
     }
 }
 

@@ -125,7 +125,7 @@ pub enum RunError {
          {command}", path.display()
     )]
     OfAnotherUser {
-        /// The data directory.
+        /// The data directory, or the one above it that is there.
         path: PathBuf,
         /// Whose it is.
         user: String,
@@ -135,7 +135,7 @@ pub enum RunError {
     /// The start has failed, and something in the data directory belongs to another user.
     #[error(
         "{error}; {} belongs to the user {owner}, and this server runs as {us}: stop the server, and give it the \
-         directory with `chown -R {us}: {}`", path.display(), data_dir.display()
+         directory with `{command}`", path.display()
     )]
     NotOurs {
         /// Why the start has failed.
@@ -146,8 +146,8 @@ pub enum RunError {
         owner: String,
         /// As whom this process runs.
         us: String,
-        /// The data directory.
-        data_dir: PathBuf,
+        /// What gives the data directory to that user.
+        command: String,
     },
     /// Another daemon holds the PID file.
     #[error("shibudb is already running on this port: {0} is locked")]
@@ -254,6 +254,14 @@ fn may_pass(error: &io::Error) -> bool {
     ) && rustix::io::Errno::from_io_error(error) != Some(rustix::io::Errno::LOOP)
 }
 
+/// Whether a missing permission is at the bottom of it.
+fn is_denied(error: &RunError) -> bool {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 impl RunError {
     /// A directory or file cannot be had.
     pub(crate) fn cannot(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
@@ -267,15 +275,21 @@ impl RunError {
 
     /// If this user has no right to something in the data directory, since it is another user's, says so.
     pub(crate) fn blame_owner(self, data_dir: &Path) -> Self {
-        match owner::foreign(data_dir) {
+        if !is_denied(&self) {
+            return self;
+        }
+        match owner::foreign(data_dir, modes::is_ours) {
             None => self,
-            Some(Foreign { path, owner }) => Self::NotOurs {
-                error: Box::new(self),
-                path,
-                owner: owner.name,
-                us: Owner::of_this_process().name,
-                data_dir: data_dir.to_owned(),
-            },
+            Some(Foreign { path, owner }) => {
+                let us = Owner::of_this_process();
+                Self::NotOurs {
+                    error: Box::new(self),
+                    path,
+                    owner: owner.name,
+                    command: us.to_be_given(data_dir),
+                    us: us.name,
+                }
+            }
         }
     }
 

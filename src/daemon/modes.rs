@@ -70,7 +70,8 @@ fn mend_directory(data_dir: &Path, is_shared: bool) {
     }
 }
 
-fn is_ours(name: &OsStr) -> bool {
+/// Whether we give such a name to something in the data directory.
+pub(super) fn is_ours(name: &OsStr) -> bool {
     let begins = |beginning: &&str| name.as_encoded_bytes().starts_with(beginning.as_bytes());
     NAMES.iter().any(|known| name == *known) || BEGINNINGS.iter().any(begins)
 }

@@ -64,15 +64,29 @@ fn root_is_told_what_to_type() {
 }
 
 #[test]
+fn what_is_missing_belongs_to_whom_the_directory_above_does() {
+    let Some((home, data)) = of_nobody(None) else { return };
+    let old = home.path().join("old");
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join("users.json"), "{}").unwrap();
+    fs::write(old.join("metadata.json"), "{}").unwrap();
+    let new = data.join("not/yet");
+    let said = format!("Error: {} belongs to the user nobody, ", data.display());
+    for (status, arguments) in [(78, ["run", "0"]), (1, ["import", old.to_str().unwrap()])] {
+        let mut command = shibudb(home.path(), arguments);
+        let refused = refused(&command.arg("--data-dir").arg(&new).output().unwrap(), status);
+        let command =
+            format!("sudo -u nobody shibudb {} --data-dir {}\n", arguments.join(" "), new.display());
+        assert!(refused.starts_with(&said) && refused.ends_with(&command), "{refused}");
+    }
+    assert!(is_empty(&data), "root has made nothing there");
+}
+
+#[test]
 fn files_of_another_user_are_named_with_what_to_do() {
     for name in ["lock", "limit-override.json", "store.manifest"] {
         let Some((home, data)) = of_nobody(Some(name)) else { return };
-        let program = home.path().join("shibudb");
-        fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
-        let mut run = Command::new(&program);
-        std::os::unix::process::CommandExt::uid(&mut run, NOBODY);
-        run.args(["run", "0", "--data-dir"]).arg(&data).env_clear().current_dir("/");
-        let said = refused(&run.output().unwrap(), 1);
+        let said = refused(&run_as_nobody(home.path(), &data).output().unwrap(), 1);
         let advice = format!(
             "; {} belongs to the user root, and this server runs as nobody: stop the server, and give it the \
              directory with `chown -R nobody: {}`\n",
@@ -82,4 +96,77 @@ fn files_of_another_user_are_named_with_what_to_do() {
         assert!(said.ends_with(&advice) && said.contains("Permission denied"), "{said}");
         assert_eq!(fs::metadata(data.join(name)).unwrap().uid(), 0);
     }
+}
+
+/// A server of nobody's, with the data directory.
+fn run_as_nobody(home: &Path, data: &Path) -> Command {
+    let program = home.join("shibudb");
+    fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
+    let mut run = Command::new(&program);
+    std::os::unix::process::CommandExt::uid(&mut run, NOBODY);
+    run.args(["run", "0", "--data-dir"]).arg(data).env_clear().current_dir("/");
+    run
+}
+
+#[test]
+fn an_owner_is_blamed_only_for_what_a_missing_right_has_done() {
+    // What the root of a file system has is in nobody's way, and a damaged store is one whoever owns what is beside it.
+    let Some((home, data)) = of_nobody(None) else { return };
+    for name in ["lost+found", "shibudb.log.1"] {
+        fs::create_dir(data.join(name)).unwrap();
+        fs::set_permissions(data.join(name), Permissions::from_mode(0o700)).unwrap();
+    }
+    fs::write(data.join("store.manifest"), "damaged").unwrap();
+    chown(data.join("store.manifest"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let said = refused(&run_as_nobody(home.path(), &data).output().unwrap(), 65);
+    assert!(said.contains("does not read back") && !said.contains("chown"), "{said}");
+    // A right is missing, but not in what is the server's.
+    fs::remove_dir(data.join("shibudb.log.1")).unwrap();
+    fs::remove_file(data.join("store.manifest")).unwrap();
+    fs::set_permissions(&data, Permissions::from_mode(0o500)).unwrap();
+    let said = refused(&run_as_nobody(home.path(), &data).output().unwrap(), 1);
+    assert!(said.contains("Permission denied") && !said.contains("chown"), "{said}");
+}
+
+/// A machine with a network and a `/run` of its own, where root is root and there are other users.
+const MACHINE: [&str; 7] = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
+
+#[test]
+fn root_starts_a_server_for_the_owner_without_its_secrets_and_whatever_others_have_planted() {
+    let Some((home, data)) = of_nobody(None) else { return };
+    let program = home.path().join("shibudb");
+    fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
+    let machine = || {
+        let mut machine = Command::new("unshare");
+        machine.args(MACHINE).arg("-ec").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        machine
+    };
+    if !machine().arg("mount -t tmpfs tmpfs /run").status().is_ok_and(|status| status.success()) {
+        return skipped("needs the right to mount");
+    }
+    let script = r#"mount -t tmpfs tmpfs /run
+        ip link set lo up
+        mkdir -p -m 755 /run/shibudb/users/4000123
+        ln -s /dev/null /run/shibudb/users/4000123/9090.pid
+        chown -Rh 4000123 /run/shibudb/users/4000123
+        "$1" start 9090 --data-dir "$2"
+        tr '\0' '\n' <"/proc/$(cat /run/shibudb/users/65534/9090.pid)/environ"
+        ! "$1" start 9090 --data-dir "$2" 2>&1
+        "$1" stop 9090"#;
+    let output = machine()
+        .args([script, "sh"])
+        .args([&program, &data])
+        .env("ROOTS_SECRET", "precious")
+        .env("RUNTIME_DIRECTORY", "/run/of-the-caller")
+        .env("LC_TIME", "C")
+        .output()
+        .unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{wrong}");
+    assert!(said.contains("LC_TIME=C\n") && said.contains("USER=nobody\n"), "{said}");
+    assert!(!said.contains("precious") && !said.contains("of-the-caller"), "{said}");
+    assert!(
+        said.contains("shibudb is already running on port 9090") && said.ends_with("Stopped\n"),
+        "{said}"
+    );
 }
