@@ -98,11 +98,18 @@ fn files_of_another_user_are_named_with_what_to_do() {
     }
 }
 
+/// The program where every user may run it. Copied by a process of its own: one that another test begins while this one
+/// has the file open for writing would keep it from being run.
+pub(super) fn program_in(home: &Path) -> PathBuf {
+    let program = home.join("shibudb");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_shibudb")).arg(&program).status().unwrap();
+    assert!(copied.success());
+    program
+}
+
 /// A server of nobody's, with the data directory.
 fn run_as_nobody(home: &Path, data: &Path) -> Command {
-    let program = home.join("shibudb");
-    fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
-    let mut run = Command::new(&program);
+    let mut run = Command::new(program_in(home));
     std::os::unix::process::CommandExt::uid(&mut run, NOBODY);
     run.args(["run", "0", "--data-dir"]).arg(data).env_clear().current_dir("/");
     run
@@ -134,8 +141,7 @@ const MACHINE: [&str; 7] = ["--mount", "--net", "--pid", "--fork", "--kill-child
 #[test]
 fn root_starts_a_server_for_the_owner_without_its_secrets_and_whatever_others_have_planted() {
     let Some((home, data)) = of_nobody(None) else { return };
-    let program = home.path().join("shibudb");
-    fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
+    let program = program_in(home.path());
     let machine = || {
         let mut machine = Command::new("unshare");
         machine.args(MACHINE).arg("-ec").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");

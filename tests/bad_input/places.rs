@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::harness::world::enter;
 use crate::harness::{Setup, refused, shibudb};
+use crate::owners::program_in;
 
 #[test]
 fn a_data_directory_below_a_file() {
@@ -49,8 +50,7 @@ fn a_data_directory_without_permission_to_write() {
     let data = home.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
-    let program = home.path().join("shibudb");
-    fs::copy(env!("CARGO_BIN_EXE_shibudb"), &program).unwrap();
+    let program = program_in(home.path());
     let run = |data: &Path| {
         let mut command = Command::new(&program);
         command.args(["run", "0", "--data-dir"]).arg(data).env_clear().current_dir("/");
