@@ -1,10 +1,10 @@
 //! Who asks: the name of a user, and the user at the other end of a connection from this machine.
 //!
-//! Both are looked up where one may wait: a user's name may come over the network, and the kernel's table of sockets is
-//! as long as there are connections. So each has a [thread of its own](lookup) and a bounded queue, and whoever asks
-//! waits for [`lookup::PATIENCE`] at most, and then goes without. The threads begin when somebody first asks.
+//! Both lookups may block: the name service may use the network, and the kernel's table of sockets has a row for each
+//! connection. So each runs on a [thread of its own](lookup) with a bounded queue. A caller waits for at most
+//! [`lookup::PATIENCE`], and then continues without the answer. The first lookup starts the thread.
 //!
-//! What is found out is for history and log. Nobody is let in or kept out for it.
+//! The results are for history and log only. They never grant or deny access.
 
 mod lookup;
 mod sockets;
@@ -21,20 +21,20 @@ use crate::names::shown;
 use lookup::Lookup;
 use sockets::Ends;
 
-/// How long a name is believed, and how long none is asked for again that was not found or did not come in time.
+/// How long a name stays in the cache, and how long a failed or late lookup is not repeated.
 const KNOWN_FOR: Duration = Duration::from_secs(300);
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// So many names are kept.
+/// The most names in the cache.
 const MOST_NAMES: usize = 1024;
 
-/// The one user whose name every system has alike.
+/// The user whose name is the same on every system.
 const ROOT: u32 = 0;
 
 static NAMES: Lookup<u32, Arc<str>> = Lookup::new("user-names", look_up_name);
 static OWNERS: Lookup<Ends, u32> = Lookup::new("socket-owners", sockets::owner);
 
-/// What was found out about names, and when that ends.
+/// The cache of names, with their expiry times.
 static KNOWN: LazyLock<Mutex<HashMap<u32, Known>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ struct Known {
     until: Instant,
 }
 
-/// The actor with the name of its user, as far as that comes in time.
+/// The actor with the name of its user, if the lookup answers in time.
 pub(crate) async fn named(actor: Actor) -> Actor {
     match actor {
         Actor::Process { pid, user } => Actor::Process { pid, user: user_of(user.uid).await },
@@ -51,7 +51,7 @@ pub(crate) async fn named(actor: Actor) -> Actor {
     }
 }
 
-/// The same as far as it is known without asking anybody.
+/// The actor with the name of its user, if the cache has it.
 pub(crate) fn named_if_known(actor: Actor) -> Actor {
     match actor {
         Actor::Process { pid, user } => {
@@ -81,7 +81,7 @@ async fn user_of(uid: u32) -> User {
         Some(name) => name,
         None => {
             let name = NAMES.ask(uid).await;
-            // One that comes too late is remembered then.
+            // A late answer is cached for the next caller.
             remember(uid, name.clone());
             name
         }
@@ -111,7 +111,7 @@ fn remember(uid: u32, name: Option<Arc<str>>) {
     names.insert(uid, Known { name, until });
 }
 
-/// On the thread for it.
+/// Runs on the lookup thread.
 fn look_up_name(uid: &u32) -> Option<Arc<str>> {
     let user = nix::unistd::User::from_uid((*uid).into()).ok().flatten();
     let name = user.map(|user| Arc::from(&*shown(&user.name)));
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_what_the_system_says_and_known_at_once_from_then_on() {
-        // Root needs no asking; this one every system has.
+        // Root needs no lookup; every system has this user.
         const DAEMON: u32 = 1;
         let expected = nix::unistd::User::from_uid(DAEMON.into()).unwrap().map(|user| Arc::from(&*user.name));
         let of = |name| Actor::Process { pid: 7, user: User { uid: DAEMON, name } };

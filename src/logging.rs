@@ -60,8 +60,8 @@ pub const MESSAGE_IDS: [(&str, &str); 6] = [
     (AUDIT, "6bcfafbc73984b9f81c67aa455ed229d"),
 ];
 
-/// Crates whose lines are not the operator's unless they ask for `debug`. What these meet they also tell their
-/// caller, who knows better what it means: a full disk is none of the "possibly hardware-related" failures.
+/// Crates whose lines are logged only at level `debug`. They also return their errors to the caller, which knows better
+/// what they mean: a full disk is not a "possibly hardware-related" failure.
 const QUIET: [&str; 3] = ["fjall", "lsm_tree", "notify"];
 
 /// The log of this process; its level can change while it runs.
@@ -133,7 +133,7 @@ impl Log {
     }
 }
 
-/// Has panics that come before the log, or in a process without one, carry their priority where the journal reads
+/// Makes panics before the log begins, or in a process without a log, carry their priority if the journal reads
 /// standard error.
 pub fn mark_early_panics() {
     if stderr_is_the_journal() {
@@ -141,8 +141,8 @@ pub fn mark_early_panics() {
     }
 }
 
-/// Writes the error that a process ends with to standard error, and waits at most for `longest` until somebody
-/// takes it.
+/// Writes the final error of a process to standard error, and waits for at most `longest` until the reader has taken
+/// it.
 pub fn print_error(message: impl std::fmt::Display, longest: Duration) {
     let line = priority::as_read(Priority::Error, &format!("{message}\n"));
     let (done, is_done) = std::sync::mpsc::channel();

@@ -1,10 +1,10 @@
 //! Users of this system: their names, what belongs to whom, and becoming one.
 //!
-//! A server that runs as one user leaves files that the next one, as another user, cannot read. So root does not work in
-//! the directory of somebody else: `start` becomes that user, everything else refuses and names the command to type.
+//! A server of another user cannot read the files that a server of root creates. So root does not write in the
+//! directory of another user: `start` switches to that user, all other commands refuse and name the command to use.
 //!
-//! Names come from the system's name service, which may be slow: this is for commands and for the start of the daemon,
-//! not for a thread that serves.
+//! Names come from the system's name service, which may be slow: call this from commands and at the start of the
+//! daemon, never on a thread that serves clients.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) struct Owner {
     pub(crate) name: String,
 }
 
-/// Something that belongs to somebody else.
+/// A file or directory that belongs to another user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Foreign {
     pub(crate) path: PathBuf,
@@ -74,8 +74,8 @@ impl Owner {
         User::from_uid(self.uid.into()).ok().flatten().map(|user| user.dir)
     }
 
-    /// The command line of this process, as somebody would type it who may become this user. The data directory is
-    /// named in it, since the user's own may be elsewhere.
+    /// The command line of this process with `sudo -u` for this user. It names the data directory, because the default
+    /// of that user may differ.
     pub(crate) fn command(&self, data_dir: &Path) -> String {
         command_line(&self.name, std::env::args_os().skip(1), data_dir)
     }
@@ -145,7 +145,7 @@ fn foreign_among(
 
 fn command_line(user: &str, arguments: impl Iterator<Item = OsString>, data_dir: &Path) -> String {
     let text = |word: &OsStr| word.to_string_lossy().into_owned();
-    // What the program tells itself is nobody's to type.
+    // An internal option, which a user does not type.
     let arguments = arguments.filter(|word| word != "--admin-password-on-stdin");
     let mut words = vec!["sudo".to_owned(), "-u".to_owned(), user.to_owned(), "shibudb".to_owned()];
     words.extend(arguments.map(|word| text(&word)));

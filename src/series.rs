@@ -1,6 +1,6 @@
 //! The last hour of connections against the limit, a sample a second.
 //!
-//! The daemon samples, and owns the [`Recorder`]; whoever looks has a [`Series`], and [`ring`] keeps it over a
+//! The daemon samples, and owns the [`Recorder`]; readers have a [`Series`], and [`ring`] stores it across a
 //! restart. Memory is bounded by [`KEPT`] samples, about 115 KB. Nothing here takes a sample by itself, and no lock
 //! is held for longer than it takes to copy what was asked for.
 

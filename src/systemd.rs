@@ -27,7 +27,7 @@ pub const PORT: &str = "X_SHIBUDB_PORT";
 pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
 /// The limit to begin with, likewise.
 pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
-/// Why that is not the configured one, likewise.
+/// The reason if that limit is not the configured one, likewise.
 pub const OTHER_LIMIT: &str = "X_SHIBUDB_OTHER_LIMIT";
 /// Why the start failed, likewise.
 pub const ERROR: &str = "X_SHIBUDB_ERROR";
@@ -89,7 +89,7 @@ pub fn starting(status: &str, more_time: Option<Duration>) {
     notify::starting(one_line(status).into_owned(), more_time);
 }
 
-/// Everything is open and bound. With the limit to begin with goes why it is not the configured one.
+/// Reports that the server is ready, with the initial limit and the reason if it is not the configured one.
 pub fn ready(port: u16, management_port: u16, (limit, why): (u32, Option<String>), status: &str) {
     let mut facts = format!("{PORT}={port}\n{MANAGEMENT_PORT}={management_port}\n{LIMIT}={limit}");
     if let Some(why) = why {
@@ -123,7 +123,7 @@ pub fn reloading() {
     }
 }
 
-/// The reload is over, whatever became of it; `problem` is why it changed nothing, or not everything.
+/// Reports the end of a reload; `problem` says why it changed nothing, or not everything.
 pub fn reloaded(problem: Option<&str>) {
     let message = match problem {
         None => Message::new(Kind::Reloaded, &[NotifyState::Ready]),

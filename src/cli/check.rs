@@ -25,10 +25,10 @@ pub(super) struct CheckArgs {
     config: Option<PathBuf>,
 }
 
-/// What became of a check.
+/// The result of a check.
 enum Verdict {
     NoProblems,
-    /// It has these.
+    /// The file has these problems.
     Problems(String),
     /// This user cannot read all of it, and why not.
     Unknown(String),
@@ -66,7 +66,7 @@ fn look(path: &std::path::Path) -> Verdict {
     };
     match parsed.config.management.token_file.as_deref().map(Token::read).transpose() {
         Ok(_) => Verdict::NoProblems,
-        // Whoever checks need not be the user as whom the server will run.
+        // The user who runs the check may differ from the user of the server.
         Err(error) if error.is_permission_denied() => Verdict::Unknown(format!(
             "{file}: no problems in the file itself, but not all was checked: {error}"
         )),

@@ -16,8 +16,8 @@ use crate::config::{self, Config};
 use crate::daemon::{DEFAULT_CONFIG, Running, look_dirs, pid_file_path};
 use crate::signals::{self, Held};
 
-/// The variable with the name of the shell that asks. Not the usual `COMPLETE`: a server may be started with anything
-/// in its environment.
+/// The variable that names the requesting shell. Not the usual `COMPLETE`, which may be set by chance in the
+/// environment of a server.
 pub const VARIABLE: &str = "SHIBUDB_COMPLETE";
 
 /// Answers a shell and ends the process, if one asks. An answer can be interrupted; without a question the signals
@@ -31,7 +31,7 @@ pub(super) fn answer(held: Held) -> io::Result<Held> {
     signals::hold()
 }
 
-/// The ports of all servers that run here, as far as this user can tell.
+/// The ports of all running servers on this machine that this user can detect.
 pub(super) fn servers() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let mut ports = started();
@@ -40,7 +40,7 @@ pub(super) fn servers() -> ArgValueCandidates {
     })
 }
 
-/// Those that `start` began.
+/// The ports of servers that `start` began.
 pub(super) fn started_servers() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(started()))
 }
@@ -63,7 +63,7 @@ fn started() -> BTreeSet<u16> {
         .collect()
 }
 
-/// The port of the service, if somebody listens on it and on its management port.
+/// The port of the service, if there are listeners on it and on its management port.
 fn service() -> Option<u16> {
     let config = match config::load(Path::new(DEFAULT_CONFIG)) {
         Ok(parsed) => parsed.config,
@@ -74,13 +74,14 @@ fn service() -> Option<u16> {
     both.then_some(config.port)
 }
 
-/// The ports on which somebody listens here. Looked up and not tried: a connection would count at the server.
+/// The ports of this machine that have a listener, from the kernel's table: a connection to test a port would count
+/// against the server's limit.
 fn listening() -> BTreeSet<u16> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     tables.iter().flat_map(|table| table.lines().filter_map(listener)).collect()
 }
 
-/// The port of a line of `/proc/net/tcp`, if it is of a listening socket.
+/// The port in a line of `/proc/net/tcp`, if the line describes a listening socket.
 fn listener(line: &str) -> Option<u16> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);

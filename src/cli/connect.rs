@@ -92,7 +92,7 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
     .map_err(|message| Failure { message, status: EXIT_FAILED })
 }
 
-/// Why there is no login. What listens there may be the management API, whose port is the other one that people know.
+/// The error for a failed login. If the management API listens on the port, the error names the client port instead.
 fn refused(error: ClientError) -> Failure {
     if let ClientError::Http { host, port } = &error
         && let Ok(Some(clients)) = wait_for(manager::client_port(host, *port))

@@ -65,7 +65,7 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
 }
 
 /// Makes the data directory, or refuses to write into that of another user: the server runs as its owner, and could not
-/// read what somebody else has left there.
+/// read files of another user there.
 fn make_own(path: &Path) -> Result<(), Failure> {
     let cannot = |what, error| failed(format!("cannot {what} {}: {error}", path.display()));
     let refused = |found: &Path, owner: &Owner| {

@@ -156,20 +156,20 @@ pub enum ManagerError {
     /// The server could not be asked, or it refused.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// Nobody answered; what is known of why is on further lines.
+    /// There was no answer; further lines give the known causes.
     #[error("{error}{nobody}")]
     Nobody {
-        /// Why, in the words of the founding document.
+        /// The reason, in the wording of the founding document.
         error: ApiError,
         /// What was tried, and what may have been meant.
         nobody: Nobody,
     },
-    /// What was named as a socket is none.
+    /// The given path is not a socket.
     #[error("{} is {found}, not a socket; name the one of management.socket in the config file", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// The kind of file at this path.
         found: &'static str,
     },
     /// The terminal is of no use.
@@ -208,7 +208,7 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
 /// [`ManagerError`]; nothing has been written then.
 pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) -> Result<(), ManagerError> {
     let ManagerArgs { port, management_port, host, socket, token_file, timeout, json, command } = args;
-    // Whoever names a machine or a token wants the port.
+    // A given host or token file means that the user wants the port.
     let is_here = host.as_ref().is_none_or(|host| host == LOCAL) && token_file.is_none();
     let host = host.unwrap_or_else(|| LOCAL.to_owned());
     let server = port.map(|port| Place::Network { host: host.clone(), port });
@@ -258,7 +258,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     }
 }
 
-/// The answer, unless it takes too long, whatever it is that takes long.
+/// The answer; an error if all steps together take longer than the timeout.
 async fn within<T>(api: &Api, answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
     tokio::time::timeout(api.patience(), answer).await.unwrap_or_else(|_| Err(api.silent()))
 }
@@ -322,7 +322,7 @@ async fn ask(api: &Api, question: Question, json: bool, colours: Colours) -> Res
         Question::Config => api.get("/config").await?.print(json, |report| lines::config(report, colours)),
         Question::Reload => {
             let answer = api.post::<ReloadReport>("/reload", None).await?;
-            // What will not come by itself is for whoever asked to hear, and for a unit that reloads by this command.
+            // The caller, or the unit that reloads by this command, must see a refusal that is not applied later.
             if let Some(refused) = lines::refused_for_good(&answer.value) {
                 return Err(ApiError::Refused(refused));
             }

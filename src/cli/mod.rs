@@ -202,7 +202,7 @@ fn run_manager(args: manager::ManagerArgs) -> Result<(), Failure> {
         .map_err(|error| Failure { status: error.exit_status(), message: error.to_string() })
 }
 
-/// Waits for something to be over, and then for nothing that it has begun, such as a question to the name service.
+/// Runs a future to its end. Does not wait for background work that it started, such as a name service lookup.
 fn wait_for<T>(something: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let result = runtime.block_on(something);
@@ -211,8 +211,8 @@ fn wait_for<T>(something: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 impl RunError {
-    /// The exit status, by which the unit file and scripts tell what starting again can mend: a failure that can pass
-    /// by itself is 1, any other has a status of its own.
+    /// The exit status. It tells the unit file and scripts whether a restart can help: 1 for a failure that may be
+    /// temporary, a separate status for any other.
     fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
@@ -226,7 +226,7 @@ impl RunError {
     }
 }
 
-/// How long a daemon that ends waits until somebody takes the line that says why.
+/// How long a daemon that ends waits for the reader of its last error message.
 const LAST_LINE: Duration = Duration::from_secs(2);
 
 /// Refused or failed.
@@ -235,8 +235,7 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// What is stored is damaged, or cannot be read by this version: `EX_DATAERR` of sysexits.h.
 const EXIT_DATA: u8 = 65;
-/// An invalid configuration: `EX_CONFIG` of sysexits.h. Also what else was given to the server and will be the same at
-/// the next start.
+/// An invalid configuration: `EX_CONFIG` of sysexits.h. Also any other condition that a restart does not change.
 const EXIT_CONFIG: u8 = 78;
 
 /// Prints a result. A reader that has gone away is no error: what was to be done is done.
@@ -244,7 +243,7 @@ fn say(text: impl std::fmt::Display) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
-/// Says something that is no result. Without standard error there is nobody to tell.
+/// Prints a message that is not a result. Without standard error, the message is lost.
 fn tell(text: impl std::fmt::Display) {
     logging::write(Priority::Info, text).ok();
 }

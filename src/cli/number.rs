@@ -1,5 +1,5 @@
-//! Numbers as they are typed: digits. A sign is refused with the command that means what it seems to mean, since
-//! `limit +100` would set the limit to 100 for whoever wants 100 more.
+//! Parsers of numbers on the command line. They accept digits alone. `limit +100` would set the limit to 100, while
+//! the user probably means an increase, so the error for a sign names the command for that.
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -7,12 +7,12 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Every port there is.
+/// Any port from 1 to 65535.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     digits(text).filter(|&port| port > 0).ok_or_else(|| "expected a port from 1 to 65535".into())
 }
 
-/// The same, and 0.
+/// Any port, or 0 for a free one.
 pub(super) fn port_or_any(text: &str) -> Result<u16, String> {
     digits(text).ok_or_else(|| "expected a port from 1 to 65535, or 0 for any free one".into())
 }
@@ -28,7 +28,7 @@ pub(super) fn first_limit(text: &str) -> Result<NonZeroU32, String> {
     NonZeroU32::new(limit).ok_or_else(|| NOT_POSITIVE.to_owned())
 }
 
-/// The limit of a server that runs, which decides whether it can be.
+/// The limit of a running server. The server decides whether it is possible.
 pub(super) fn limit(text: &str) -> Result<u128, String> {
     whole(text).map_err(|sign| match sign {
         Some(Sign::Plus(n)) => {
@@ -39,12 +39,12 @@ pub(super) fn limit(text: &str) -> Result<u128, String> {
     })
 }
 
-/// By how much the limit is to be raised.
+/// The amount of an increase.
 pub(super) fn increase(text: &str) -> Result<u128, String> {
     amount(text, "`decrease", "lowers")
 }
 
-/// By how much the limit is to be lowered.
+/// The amount of a decrease.
 pub(super) fn decrease(text: &str) -> Result<u128, String> {
     amount(text, "`increase", "raises")
 }
@@ -73,7 +73,7 @@ where
     number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
 }
 
-/// A time in seconds, of which there may be parts. A unit may be said.
+/// A time in seconds, with optional fraction and unit.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -83,7 +83,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds, such as 30".into())
 }
 
-/// How long something is waited for.
+/// A timeout.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     seconds(text)
         .ok()
@@ -91,7 +91,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a number of seconds from 0.001 to 86400, such as 30".into())
 }
 
-/// A day: nobody waits longer at a prompt, and no clock overflows.
+/// The longest timeout, a day: longer than any user waits, and short enough for every clock.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const NOT_POSITIVE: &str = "connection limit must be positive";

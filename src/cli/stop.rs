@@ -20,7 +20,7 @@ use waiting::Ending;
 /// How often it is looked whether there is something to say while the server ends.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a killed process may take to be gone: longer only if it waits for a disk.
+/// How long a killed process may take to end. It takes longer only if it waits for a disk.
 const KILLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]

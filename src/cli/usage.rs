@@ -1,11 +1,11 @@
-//! What is said of words that mean nothing: what was typed, what may have been meant, and what there is.
+//! Errors for unknown words on the command line: the word, a suggestion, and the valid words.
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::config::nearest;
 
-/// The words for an error of the parser, without "error: " before them.
+/// The message for an error of the parser, without the prefix "error: ".
 ///
 /// `typed` are the arguments without the name of the program.
 pub(super) fn message(error: &clap::Error, mut root: Command, typed: &[String]) -> String {
@@ -38,11 +38,11 @@ pub(super) fn message(error: &clap::Error, mut root: Command, typed: &[String]) 
     })
 }
 
-/// The line that tells of an unknown command, and one with the commands that there are.
+/// A line that names the unknown command, and a line with all commands.
 pub(super) fn unknown_command(word: &str, names: &[&str], elsewhere: Option<String>) -> String {
     let names_of = || names.iter().copied();
     let near = nearest(word, names_of(), |name| name).or_else(|| begins_alike(word, names_of()));
-    // The same word elsewhere is surer than a similar one here.
+    // Prefer the same word at another level to a similar word at this one.
     let hint = elsewhere.or_else(|| near.map(|near| format!("'{near}'")));
     let hint = hint.map(|hint| format!("; did you mean {hint}?")).unwrap_or_default();
     format!("unknown command '{word}'{hint}\n\nCommands: {}", names.join(", "))

@@ -165,8 +165,8 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// What is wrong with text that is no TOML: what the setting expects, if it is a value; else the parser's message with
-/// the line that it is about, since the parser names neither keys nor values.
+/// The problem of text that is not TOML. For a value, what its setting expects; else the parser's message with the
+/// line in question, because the parser names neither keys nor values.
 fn syntax(text: &str, offset: usize, message: &str) -> Reason {
     let start = line_start(text, offset);
     let line = text[start..].lines().next().unwrap_or_default();

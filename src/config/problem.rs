@@ -76,7 +76,7 @@ pub enum Reason {
         /// What stands there.
         found: String,
     },
-    /// Text without quotes, where there is to be text.
+    /// A text value without quotes.
     #[error("{key}: text is written in quotes: {} = \"{value}\"", key.leaf())]
     NotQuoted {
         /// The setting.

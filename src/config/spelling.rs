@@ -40,7 +40,7 @@ pub(super) fn hint(section: Option<&'static str>, is_section: bool, name: &str) 
     Hint::Known(here().collect())
 }
 
-/// The candidate that is spelt most like `name`, if one is spelt nearly so. Case, `-` and `_` make no difference.
+/// The candidate with the spelling closest to `name`, if one is close enough. Ignores case, `-` and `_`.
 pub(crate) fn nearest<'a, T: Copy>(
     name: &str,
     among: impl Iterator<Item = T>,

@@ -58,7 +58,7 @@ pub(super) fn apply(config: &mut Config, key: Key, value: &DeValue<'_>) -> Resul
             if integer(value).is_some_and(|number| number <= 0) {
                 return Err(Invalid::LimitNotPositive);
             }
-            // TOML takes +100 for 100, and whoever writes it may want 100 more.
+            // TOML reads +100 as 100, but the writer may mean an increase by 100.
             if value.as_integer().is_some_and(|number| number.as_str().starts_with('+')) {
                 return Err(Invalid::Expected(NO_SIGN));
             }

@@ -117,7 +117,7 @@ pub enum LimitRefusal {
 }
 
 impl LimitRefusal {
-    /// Whether an edit of the config file that is refused like this is applied by itself later.
+    /// Whether the server later applies an edit of the config file that it refused for this reason.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Limiter { reason: Refusal::BelowActive { .. }, .. })
     }

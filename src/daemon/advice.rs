@@ -1,6 +1,6 @@
-//! What an operator can do about an error of the system, where the system's own words do not say it.
+//! Advice for errors of the operating system whose own text does not say what to do.
 //!
-//! Each is a part of a message that goes on behind those words, or nothing.
+//! Each function returns the text to append to the error message, or nothing.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::store::OpenError;
 
-/// Of a file or directory that cannot be made or written.
+/// Advice for a file or directory that cannot be created or written.
 pub(super) fn of_file(path: &Path, error: &io::Error) -> &'static str {
     // What `ProtectHome=` makes inaccessible.
     let hidden = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
@@ -26,7 +26,7 @@ pub(super) fn of_file(path: &Path, error: &io::Error) -> &'static str {
     }
 }
 
-/// Of a store that cannot be opened.
+/// Advice for a store that cannot be opened.
 pub(super) fn of_store(error: &OpenError) -> &'static str {
     match error {
         OpenError::NotUsable { path, source } => of_file(path, source),
@@ -37,7 +37,7 @@ pub(super) fn of_store(error: &OpenError) -> &'static str {
     }
 }
 
-/// Of a port that cannot be listened on.
+/// Advice for a port that the server cannot listen on.
 pub(super) fn of_port(port: u16, error: &io::Error) -> String {
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);

@@ -118,8 +118,8 @@ pub enum BindError {
 }
 
 impl BindError {
-    /// Whether it will be the same at the next start. An address that this machine does not have yet may come, and
-    /// whoever has the port may go.
+    /// Whether the next start would fail in the same way. An address may become available later, and the process that
+    /// uses the port may end.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::HandedOver { .. } | Self::NotASocket(_) => true,

@@ -87,7 +87,7 @@ pub(super) fn build(
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let open = || {
         let store = Store::open(&data_dir, settings::durability(&loaded.running))?;
-        // Once nobody else has them.
+        // When no other process has them open.
         modes::mend(&data_dir);
         let accounts = Accounts::open(store.clone(), HashCost::default())?;
         let first_admin = clients.block_on(first_admin(&accounts, admin_password, &data_dir))?;
@@ -118,7 +118,7 @@ pub(super) fn build(
     Ok((built, thread))
 }
 
-/// The management socket, if there is to be one. One that nobody has configured is no reason not to start.
+/// The management socket, if the server should have one. An error with the default socket does not end the start.
 fn bind_management_socket(loaded: &Loaded) -> Result<Option<UnixSocket>, RunError> {
     let management = &loaded.running.management;
     let Some(path) = &management.socket else { return Ok(None) };
@@ -135,7 +135,7 @@ fn bind_management_socket(loaded: &Loaded) -> Result<Option<UnixSocket>, RunErro
 
 /// Reads the config file, if there is one, and puts the command line above it.
 fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
-    // Whoever reads it later has another working directory.
+    // A later reader of the path has another working directory.
     if let Some(named) = &mut command_line.data_dir {
         *named = std::path::absolute(&*named).map_err(RunError::file("find", &*named))?;
     }
@@ -210,7 +210,7 @@ async fn first_admin(
     Ok(prepared.map(|admin| (admin, given.map(|given| given.giver))))
 }
 
-/// Who gives the administrator's first password.
+/// The source of the administrator's first password.
 const OF_CREDENTIAL: &str = "the credential shibudb.admin-password";
 const OF_ENVIRONMENT: &str = "the environment variable SHIBUDB_ADMIN_PASSWORD";
 
@@ -262,8 +262,8 @@ pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
     private::make_dir(path).map_err(RunError::file("create", path))
 }
 
-/// Refuses to leave files of root's in the directory of another user. Who started this process as root can start it
-/// as that user as well; `start` has done so already.
+/// Refuses to run as root in the directory of another user, where files of root would remain. Root can start this
+/// process as that user; `start` has done so already.
 fn refuse_beside_root(data_dir: &Path) -> Result<(), RunError> {
     match owner::beside_root(data_dir) {
         None => Ok(()),

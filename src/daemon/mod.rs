@@ -99,7 +99,7 @@ pub enum RunError {
     /// The configuration is invalid.
     #[error("{0}")]
     Config(String),
-    /// A file of the configuration cannot be read, and that may pass by itself.
+    /// A configuration file cannot be read, for a reason that may be temporary.
     #[error("{0}")]
     Unreadable(String),
     /// The command line is.
@@ -238,8 +238,8 @@ impl From<LoadError> for RunError {
     }
 }
 
-/// Whether a file that cannot be read may be readable at the next start, with nobody having done anything: a disk or
-/// another machine that fails, as opposed to a name that leads nowhere and a permission that is missing.
+/// Whether a file that cannot be read may be readable at the next start without an operator's action. True for a
+/// failing disk or remote machine; false for a missing file or permission.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     !matches!(

@@ -146,7 +146,7 @@ impl Running {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it at once, whatever it is at.
+    /// Kills the process at once, whatever it is doing.
     ///
     /// # Errors
     /// If it belongs to somebody else.
@@ -156,17 +156,17 @@ impl Running {
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
         match pidfd_send_signal(&self.process, signal) {
-            // It has ended.
+            // The process has ended.
             Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What the kernel says that it is at, as proc(5) has it: `S` for asleep, `T` for stopped, `D` for waiting for a
-    /// disk; nothing if it has ended.
+    /// The state of the process, as in proc(5): `S` for sleeping, `T` for stopped, `D` for waiting for a disk;
+    /// `None` if it has ended.
     pub fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // After the name, which may hold anything.
+        // The state follows the name, which may contain any character.
         stat.rsplit_once(") ")?.1.chars().next()
     }
 

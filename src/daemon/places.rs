@@ -21,7 +21,7 @@ pub const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
 /// The name of the management socket there. `shibudb manager` looks for it below [`ROOT_RUNTIME_DIR`].
 pub const MANAGEMENT_SOCKET: &str = "management.sock";
 
-/// Where root has a directory made for each user that a server of root's has become.
+/// Below this directory, root creates a directory for each user to which a server that root started has switched.
 const USERS_RUNTIME_DIR: &str = "/run/shibudb/users";
 
 /// The config file that is read when none is named, if it exists.
@@ -65,8 +65,8 @@ pub(super) fn management_socket() -> Option<PathBuf> {
     prepared("RUNTIME_DIRECTORY").map(|directory| directory.join(MANAGEMENT_SOCKET))
 }
 
-/// Where `start` may leave the PID file of what it has begun, the best place first. See [`look_dirs`] for where `stop`
-/// looks.
+/// The directories in which `start` may create the PID file of its server, the best one first. [`look_dirs`] has those
+/// in which `stop` looks.
 ///
 /// What the environment names is not trusted: `XDG_RUNTIME_DIR` goes when its user logs out, and after `su` it is
 /// somebody else's. So the place is in the user's home if there is one, and a directory of another user does not count.
@@ -85,7 +85,7 @@ pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
     let runtime = base.and_then(|base| base.runtime_dir().map(Path::to_owned));
     let mut dirs =
         runtime_dirs_of(user.as_raw(), runtime, states, |dir| owner::would_own(user.as_raw(), dir));
-    // Made by root alone, and first, so that root finds again what it has started.
+    // Only root can create this one. It comes first, so that root finds the servers that it has started.
     let by_root = users_runtime_dir(user.as_raw());
     if fs::metadata(&by_root).is_ok_and(|found| found.uid() == user.as_raw()) {
         dirs.insert(0, by_root);

@@ -105,7 +105,7 @@ fn shown(key: Key, config: &Config, loaded: &Loaded) -> Option<String> {
     key.value(config).or_else(|| default(key, loaded))
 }
 
-/// What holds if nobody says anything.
+/// The built-in default.
 fn default(key: Key, loaded: &Loaded) -> Option<String> {
     match key {
         Key::StoragePath => loaded.default_data_dir.as_ref().map(|path| path.display().to_string()),

@@ -1,7 +1,7 @@
-//! How the store is doing: looked at once a second, and shown wherever an operator looks.
+//! The state of the store: checked once a second, and shown in all reports.
 //!
-//! A full disk does not show in how many clients are connected, nor in whether they are served: they read on. So it
-//! has words of its own in the status line, in `GET /health` and `GET /config`, and on the page.
+//! Neither the number of clients nor their reads reveal a full disk. So the status line, `GET /health`, `GET /config`
+//! and the page report it explicitly.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ impl StoreWatch {
         self.report.subscribe()
     }
 
-    /// Looks. What the status line says of it, if anything is wrong. Logs when the disk stops answering and when it
-    /// answers again; what the store has to say it logs itself.
+    /// Checks the store. Returns the text for the status line if there is a problem. Logs when the disk stops
+    /// answering and when it answers again; the store logs its own errors.
     pub(super) fn look(&mut self) -> Option<String> {
         let trouble = self.store.stats().trouble;
         let silent = self.silence();

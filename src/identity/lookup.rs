@@ -1,4 +1,4 @@
-//! Something that is looked up on a thread of its own, for those who cannot wait.
+//! Blocking lookups on a separate thread, for callers that must not block.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long whoever asks waits for the answer.
+/// How long a caller waits for the answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
-/// So many questions may wait. Beyond that there is no answer.
+/// The most waiting questions. Further ones get no answer.
 const QUEUE: usize = 64;
 
 /// Answers one question after the other.
@@ -55,7 +55,7 @@ impl<K: Send + 'static, V: Send + 'static> Lookup<K, V> {
 
 fn answer<K, V>(questions: &Receiver<Question<K, V>>, look: fn(&K) -> Option<V>) {
     while let Ok(Question { key, reply }) = questions.recv() {
-        // Who has given up asks nothing any more.
+        // The caller may have given up.
         if !reply.is_closed() {
             reply.send(look(&key)).ok();
         }

@@ -7,13 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 /// The table of each family. A client may use a socket of either for an IPv4 address.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
-/// So much of a table is read, in bytes: more than 400,000 sockets.
+/// The most bytes to read of a table: enough for more than 400,000 sockets.
 const LONGEST_TABLE: u64 = 64 << 20;
 
-/// States of a socket that a process has: connected, or with one direction closed.
+/// The states of a socket that a process still owns: connected, or with one direction closed.
 const OWNED: [&str; 4] = ["01", "04", "05", "08"];
 
-/// The ends of a connection: of the one who has connected, and of this process.
+/// The two addresses of a connection: that of the client, and that of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
     pub(super) peer: SocketAddr,
@@ -40,14 +40,14 @@ fn find(table: impl BufRead, Ends { peer, local }: &Ends) -> Option<u32> {
             return None;
         }
         let uid = cells.nth(3)?.parse().ok()?;
-        // A socket that no process has any more belongs to root in the table.
+        // The table lists root as the owner of a socket that no process owns any more.
         let inode = cells.nth(1)?;
         (inode != "0").then_some(uid)
     })
 }
 
-/// An address as the table has it: each 32 bits as a number of this machine. `wide` is how an IPv4 address stands
-/// among those of IPv6.
+/// An address in the format of the table: each 32 bits as a number in the byte order of this machine. `wide` selects
+/// the IPv6 form of an IPv4 address.
 fn written(address: SocketAddr, wide: bool) -> String {
     let octets = match address.ip() {
         IpAddr::V4(ip) if wide => ip.to_ipv6_mapped().octets().to_vec(),

@@ -1,8 +1,8 @@
 //! The log file of a server that `shibudb start` began: kept short by the server itself, since nobody else does.
 //!
 //! Standard error is this file, so that a panic and whatever a library has to say end there as well. When it is full
-//! it gets another name, those before it move on, the oldest goes, and standard error is the new file. Whoever moves it
-//! away, as logrotate(8) does, need not tell the server: the next line begins a new one.
+//! it gets another name, those before it move on, the oldest goes, and standard error is the new file. If another
+//! program such as logrotate(8) moves the file away, the server creates a new one for the next line.
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,7 +24,7 @@ pub(super) struct LogFile {
     path: PathBuf,
     /// The size at which it is to be set aside.
     full_at: u64,
-    /// That a new one could not be begun was said.
+    /// Whether the failure to create a new file was reported.
     complained: bool,
 }
 
@@ -34,15 +34,15 @@ impl LogFile {
         Self { path: path.to_owned(), full_at: LARGEST, complained: false }
     }
 
-    /// Sees to it that standard error is the file of that name, and not a full one. Somebody else may have moved it
-    /// away, removed or emptied it since the last line.
+    /// Ensures that standard error is the file of that name, and that the file is not full. Another program may have
+    /// moved, removed or truncated the file since the last line.
     fn prepare(&mut self, bytes: usize) {
         let result = self.size().and_then(|size| match size {
             None => self.begin(),
             Some(size) if size > 0 && size + bytes as u64 > self.full_at => {
                 let rotated = self.rotate();
                 self.full_at = if rotated.is_ok() { LARGEST } else { size + AGAIN_AFTER };
-                // Each attempt that fails is told.
+                // Each failed attempt is reported.
                 self.complained = false;
                 rotated
             }
@@ -82,7 +82,7 @@ impl LogFile {
         self.begin()
     }
 
-    /// Has standard error be the file of that name.
+    /// Redirects standard error to the file of that name.
     fn begin(&self) -> io::Result<()> {
         let new = private::open(&self.path, private::options().append(true).create(true))?;
         Ok(rustix::stdio::dup2_stderr(new)?)

@@ -21,7 +21,7 @@ pub(super) fn write_them() {
         let (thread, location, message) = (thread::current(), location(panic), message(panic.payload()));
         let thread = thread.name().unwrap_or("<unnamed>");
         let words = format!("thread '{thread}' panicked at {location}: {message}");
-        // Without standard error there is nobody left to tell.
+        // Without standard error, the message is lost.
         priority::write(Priority::Error, words).ok();
     }));
 }

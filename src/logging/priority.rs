@@ -1,8 +1,8 @@
-//! How important a line on standard error is, where the journal reads it.
+//! Priorities of lines on standard error, for the journal.
 //!
-//! What is written before the log begins, and by commands that have no log, is plain text. The journal takes such a
-//! line for news (priority 6) unless it begins with its priority, as sd-daemon(3) has it: `<3>`. So that is what
-//! lines begin with where standard error is the journal, and nowhere else.
+//! Messages before the log begins, and those of commands without a log, are plain text. The journal gives such a line
+//! priority 6 (info) unless it begins with a priority such as `<3>`; see sd-daemon(3). So lines begin with their
+//! priority if standard error is the journal, and only then.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -46,12 +46,12 @@ impl Priority {
 /// Writes a line, or several, to standard error, with its priority if that is the journal.
 ///
 /// # Errors
-/// What the system says. Without standard error there is nobody left to tell.
+/// Returns the error of the system. Without standard error there is no other place to report it.
 pub fn write(priority: Priority, text: impl Display) -> io::Result<()> {
     writeln!(io::stderr(), "{}", as_read(priority, &text.to_string()))
 }
 
-/// The text as the reader of standard error wants it.
+/// The text in the form that the reader of standard error expects.
 pub(super) fn as_read(priority: Priority, text: &str) -> String {
     if stderr_is_the_journal() { priority.before_each_line(text) } else { text.to_owned() }
 }

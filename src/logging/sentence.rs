@@ -1,6 +1,6 @@
-//! How a line looks that goes to standard error: the sentence, and nothing behind it.
+//! The format of log lines on standard error: the sentence alone, without fields.
 //!
-//! A sentence of this program carries all of its event's fields that a reader needs. To print the fields as well
+//! A sentence of this program contains all fields of its event that a reader needs. To print the fields as well
 //! would say everything twice. The journal keeps them for programs.
 
 use std::fmt;

@@ -1,12 +1,12 @@
-//! The last hour on the disk, so that a restart leaves no hole but its own: `<data>/series`.
+//! The samples of the last hour on the disk, so that they survive a restart: `<data>/series`.
 //!
-//! A ring with a slot for each of the [`KEPT`] seconds. The sample of a second is written over that of an hour before,
-//! with a checksum of its own. So the file never grows, a sample needs no room on a full disk, and a write that was
-//! torn costs one sample. Nothing is synced: a process that is killed loses no sample, a loss of power the last
-//! seconds. What the file says is never worth a start: whatever is wrong with it, the series begins without.
+//! The file is a ring with a slot for each of the [`KEPT`] seconds. Each sample overwrites the one of an hour before,
+//! and has its own checksum. So the file never grows, a sample needs no space on a full disk, and a torn write costs
+//! one sample. The file is not synced: a killed process loses no sample, a loss of power costs the last seconds. A
+//! damaged file never prevents a start: the series then begins without the damaged samples.
 //!
-//! Each start writes the whole file from what it has read: over the file of an earlier process, which has its room on a
-//! full disk, or if there is none of the right size, under a temporary name.
+//! Each start writes the whole file from the samples that it has read. It overwrites a file of the right size in
+//! place, which works on a full disk; otherwise it writes a new file under a temporary name.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,7 +30,7 @@ const NEW: &str = "series.new";
 const SLOT: usize = 40;
 const SAMPLE: usize = SLOT - size_of::<u64>();
 
-/// What the file begins with: as long as a slot. Another layout has another number.
+/// The header of the file, as long as a slot. A new layout gets a new number.
 const MAGIC: &[u8; SLOT] = b"shibudb series 1\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// The size of the file: always the same.
@@ -52,8 +52,8 @@ pub struct Keeper {
     thread: JoinHandle<()>,
 }
 
-/// What an earlier process has left of the hour before `now`, oldest first. Damage is logged, and costs what is
-/// damaged. Waits for the disk.
+/// The samples that an earlier process wrote in the hour before `now`, oldest first. Logs damage, and skips damaged
+/// samples. Waits for the disk.
 pub fn read(data_dir: &Path, now: Timestamp) -> Vec<Sample> {
     let path = data_dir.join(NAME);
     let bytes = match private::read_up_to(&path, SIZE) {
@@ -91,7 +91,7 @@ impl Keeper {
         Ok(Self { over, thread })
     }
 
-    /// Writes what there still is, and ends. Waits for the disk.
+    /// Writes the remaining samples, and ends the thread. Waits for the disk.
     pub fn end(self) {
         let Self { over, thread } = self;
         drop(over);
@@ -150,11 +150,11 @@ impl Ring {
         }
     }
 
-    /// Writes what is not in the file yet.
+    /// Writes the samples that are not in the file yet.
     fn write(&mut self, series: &Series) -> io::Result<()> {
         let Some(newest) = series.newest() else { return Ok(()) };
         match &mut self.file {
-            // A clock that was set back has taken samples away, which are in the file.
+            // The clock was set back, so the series has dropped samples that are still in the file.
             Some((file, written)) if *written <= newest => {
                 for sample in series.after(*written) {
                     file.write_all_at(&slot(&sample), (SLOT * place(&sample)) as u64)?;
@@ -180,7 +180,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Writes the whole file: over the one that is there, or if that is none of ours, in its place.
+    /// Writes the whole file: overwrites an existing series file, or replaces a file of any other kind.
     fn make(&self, samples: &[Sample]) -> io::Result<File> {
         let mut bytes = vec![0; SIZE];
         bytes[..SLOT].copy_from_slice(MAGIC);
@@ -193,14 +193,14 @@ impl Ring {
             file.write_all_at(&bytes, 0)?;
             return Ok(file);
         }
-        // A process that was killed may have left one.
+        // A killed process may have left a temporary file.
         match fs::remove_file(&self.new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let file = private::open(&self.new, private::options().write(true).create_new(true))?;
         file.write_all_at(&bytes, 0).and_then(|()| fs::rename(&self.new, &self.path)).inspect_err(|_| {
-            // It would take room on a disk that may be full.
+            // The temporary file would use space on a disk that may be full.
             fs::remove_file(&self.new).ok();
         })?;
         Ok(file)
@@ -226,7 +226,7 @@ fn slot(sample: &Sample) -> [u8; SLOT] {
     slot
 }
 
-/// All samples of a file, oldest first, and how many of its slots hold something else; `None` if it is no such file.
+/// All samples of a file, oldest first, and the number of its damaged slots; `None` if it is not a series file.
 fn parse(bytes: &[u8]) -> Option<(Vec<Sample>, usize)> {
     let slots = bytes.strip_prefix(MAGIC).filter(|_| bytes.len() == SIZE)?;
     let (slots, _) = slots.as_chunks::<SLOT>();
@@ -241,7 +241,7 @@ fn parse(bytes: &[u8]) -> Option<(Vec<Sample>, usize)> {
     Some((samples, damaged))
 }
 
-/// What is in a slot; `None` if its checksum says otherwise.
+/// The sample in a slot; `None` if the checksum does not match.
 fn sample(bytes: &[u8; SLOT]) -> Option<Sample> {
     let (second, rest) = bytes.split_first_chunk()?;
     let (active, rest) = rest.split_first_chunk()?;

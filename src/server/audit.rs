@@ -1,6 +1,6 @@
 //! What administrators do, and others try to, for the log: which act, on whom or what, by whom, from where, and what became of it.
 //!
-//! These events have a target of their own, and so a message id in the journal. Passwords never get here.
+//! These events have a separate target, and so a message id in the journal. They never contain passwords.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use crate::protocol::{AdminRequest, Refusal};
 /// What a client sends may be as long as a request. A name that can be one is shorter than this, in characters.
 const LONGEST_SHOWN: usize = 200;
 
-/// So many rights of a user are listed.
+/// The most rights of a user in a line.
 const MOST_LISTED: usize = 20;
 
-/// Who asks, and from where.
+/// The user who sent the request, and the address of the client.
 #[derive(Debug, Clone)]
 pub(super) struct Administrator {
     pub(super) username: String,
@@ -33,11 +33,11 @@ pub(super) struct Act {
     name: &'static str,
     /// The user or the space.
     object: String,
-    /// The same, and what of it: `password of user zoe`.
+    /// The object with its property: `password of user zoe`.
     subject: String,
-    /// What is done to it: `changed`.
+    /// The verb: `changed`.
     deed: &'static str,
-    /// How it is to be since, if that is told: ` to admin`.
+    /// The new value, if the line names it: ` to admin`.
     details: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Attempts {
 }
 
 impl Act {
-    /// What a request asks for; `None` if it changes nothing.
+    /// The act that a request asks for; `None` if the request changes nothing.
     pub(super) fn of(request: &AdminRequest) -> Option<Self> {
         let act = |name, of, object: &str, deed, details| {
             let object = brief(object);
@@ -80,7 +80,7 @@ impl Act {
         }
     }
 
-    /// Logs what became of it.
+    /// Logs the outcome.
     pub(super) fn log<T>(
         &self,
         Administrator { username, peer }: &Administrator,
@@ -148,7 +148,7 @@ fn rights(permissions: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// Text of a client in one line that is not too long.
+/// Text from a client, escaped to one line and shortened.
 fn brief(text: &str) -> String {
     match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", shown(&text[..end])),

@@ -1,42 +1,43 @@
-//! When there are lines about something that happens many times.
+//! Rate limit for log lines about an event that occurs many times.
 //!
-//! The first is told at once. What follows is told as a number at every look for the first minute, and once a minute
-//! from then on, until there was none for a while: a storm that lasts an hour shall not fill the log, nor be silent.
+//! The first event has a line at once. Later events are reported as a count: at every look for the first minute, and
+//! once a minute after that, until none occurred for a while. So an hour of events neither fills the log nor is missing
+//! from it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// Something that happens many times. Counted by any thread, looked at by one.
+/// An event that occurs many times. Any thread may count it; one thread looks at it.
 #[derive(Debug)]
 pub(super) struct Burst {
     rhythm: Rhythm,
     going_on: AtomicBool,
     /// Whether it began after the last look.
     just_begun: AtomicBool,
-    /// Since the last look, the first of all aside.
+    /// Events since the last look, except the first of the burst.
     recent: AtomicU64,
-    /// Before that, and not told yet.
+    /// Earlier events that are not reported yet.
     untold: AtomicU64,
-    /// Looks since it began, since the last line, and since something happened.
+    /// Looks since the burst began, since the last line, and since the last event.
     looks: AtomicU32,
     looks_since_line: AtomicU32,
     quiet: AtomicU32,
 }
 
-/// How often it is looked at a burst, and when it is over.
+/// How often a burst is looked at, and when it is over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rhythm {
-    /// So many looks are a minute.
+    /// The number of looks in a minute.
     pub(super) looks_a_minute: u32,
-    /// After so many looks that have seen none, the next is a first one again.
+    /// After this many looks without an event, the burst is over and the next event is a first one.
     pub(super) quiet_looks: u32,
 }
 
-/// What is to be told.
+/// The count to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Untold {
     /// How many there were.
     pub(super) count: u64,
-    /// In so many looks.
+    /// The number of looks in which they occurred.
     pub(super) looks: u32,
 }
 
@@ -64,12 +65,12 @@ impl Burst {
         true
     }
 
-    /// Whether there is something to be told, or may be.
+    /// Whether there are, or may soon be, events to report.
     pub(super) fn is_going_on(&self) -> bool {
         self.going_on.load(Ordering::Relaxed)
     }
 
-    /// Looks. What is to be told now, if anything.
+    /// Performs a look. Returns the count to report now, if there is one.
     pub(super) fn look(&self) -> Option<Untold> {
         if !self.is_going_on() {
             return None;
@@ -134,7 +135,7 @@ mod tests {
             .collect();
         let minute = (1..=6).map(|look| (look, 1, 1));
         assert_eq!(told, minute.chain([(12, 6, 6), (18, 6, 6), (24, 6, 6), (30, 6, 6)]).collect::<Vec<_>>());
-        // What came before it was quiet is told all the same, in its turn.
+        // Events from before the quiet time are still reported in the next line.
         burst.begins();
         let told: Vec<_> = (1..=20).filter_map(|_| burst.look()).collect();
         assert_eq!(told, [Untold { count: 1, looks: 6 }]);

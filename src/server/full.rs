@@ -13,7 +13,7 @@ use super::bursts::{Burst, Rhythm, Untold};
 use super::linger::Linger;
 use super::peers::Peers;
 
-/// It is looked at the rejections once a second.
+/// The rejections are looked at once a second.
 const RHYTHM: Rhythm = Rhythm { looks_a_minute: 60, quiet_looks: 60 };
 
 /// Rejections for the log: the first at once, then their number and the busiest addresses, once a second for a

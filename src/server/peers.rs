@@ -1,5 +1,5 @@
-//! Which addresses something happens to most often, being turned away above all; counted in little memory however
-//! many there are.
+//! The addresses with the most events of a kind, such as rejections, counted in bounded memory for any number of
+//! addresses.
 //!
 //! The counter is that of "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table
 //! takes the place of the one that was counted least, and its count with it. So an address that has more than
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 /// So many addresses are counted.
 const PEERS: usize = 64;
 
-/// So many addresses are named in a line of the log.
+/// The most addresses in a log line.
 const NAMED: usize = 3;
 
 /// An address that something happens to, and how often.

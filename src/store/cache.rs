@@ -22,8 +22,8 @@ use super::{StoreError, Value};
 
 /// How many bytes of keys and values are kept.
 const CAPACITY: u64 = 48 << 20;
-/// While less than this is kept, what is written is kept as well: who reads it next need not have it fetched. Beyond,
-/// writes of many keys need a quarter more processor time for that (`benches/RESULTS.md`), and nobody may ever read them.
+/// Below this size the cache also keeps written values, so that the next read need not fetch them. Above it, that would
+/// cost writes of many keys a quarter more processor time (`benches/RESULTS.md`) for values that may never be read.
 const WRITTEN: u64 = 1 << 20;
 /// What an entry takes besides its key and value.
 const OVERHEAD: u64 = 112;

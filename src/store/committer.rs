@@ -269,7 +269,7 @@ impl Committer {
         }
     }
 
-    /// Refuses writes from now on. Returns the error as it is to be told.
+    /// Refuses writes from now on. Returns the error to report.
     fn fail(&mut self, error: StoreError) -> StoreError {
         let disk_full = error.is_disk_full();
         // What failed in the background has left no reason.

@@ -157,7 +157,7 @@ pub enum SpaceError {
 }
 
 impl OpenError {
-    /// Whether it will be the same at the next start: what is stored is damaged, or written by another version.
+    /// Whether the next start would fail in the same way: the stored data is damaged, or written by another version.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::NotUsable { .. } | Self::InUse { .. } => false,
@@ -190,7 +190,7 @@ impl From<fjall::Error> for StoreError {
 }
 
 impl StoreError {
-    /// What is at the bottom of it, in words.
+    /// The text of the root cause.
     pub(super) fn cause(&self) -> String {
         match self {
             Self::Engine(error) => describe(error),
@@ -199,7 +199,7 @@ impl StoreError {
         }
     }
 
-    /// What the system said of the disk, if that is what it is.
+    /// The system's error about the disk, if that is the cause.
     pub(super) fn of_disk(&self) -> Option<&io::Error> {
         match self {
             Self::Engine(error) => of_disk(error),
@@ -207,7 +207,7 @@ impl StoreError {
         }
     }
 
-    /// Whether there is no room: on the disk, or in the quota.
+    /// Whether the disk or the quota is full.
     pub(super) fn is_disk_full(&self) -> bool {
         self.of_disk().is_some_and(is_full)
     }
@@ -235,7 +235,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What it means, before what the system says.
+/// The meaning of the error, followed by the text of the system.
 fn describe_disk(error: &io::Error) -> String {
     let meaning = match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full",

@@ -25,15 +25,15 @@ pub struct Stats {
     pub trouble: Option<Trouble>,
 }
 
-/// Why writes are refused: something failed, and the store has not recovered from it yet. It tries to by itself.
-/// Displayed in words, without the time.
+/// Why the store refuses writes: an operation failed, and the store has not recovered yet. It retries by itself.
+/// `Display` gives the text without the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// Since when.
     pub since: Timestamp,
-    /// Whether all that is missing is room on the disk, or in its user's quota.
+    /// Whether the only problem is a full disk, or a full quota of its user.
     pub disk_full: bool,
-    /// What the system or the engine said last.
+    /// The latest error of the system or the engine.
     pub reason: Arc<str>,
 }
 
@@ -116,14 +116,14 @@ impl Tally {
         self.trouble_is(disk_full, reason)
     }
 
-    /// It is still so, or it is something else by now.
+    /// The trouble continues, possibly with another reason.
     pub(super) fn trouble_is(&self, disk_full: bool, reason: Arc<str>) -> Trouble {
         let mut trouble = self.trouble();
         let since = trouble.as_ref().map_or_else(Timestamp::now, |trouble| trouble.since);
         trouble.insert(Trouble { since, disk_full, reason }).clone()
     }
 
-    /// Writes are accepted again. What was in the way of that.
+    /// Writes are accepted again. Returns the trouble that has ended.
     pub(super) fn recover(&self) -> Option<Trouble> {
         self.trouble().take()
     }

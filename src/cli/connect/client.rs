@@ -11,14 +11,14 @@ use crate::protocol::{AdminRequest, Login, Request};
 /// How long a server may take to accept.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// While it does not answer, this is said again and again.
+/// The interval between two progress messages while the server does not answer.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A user at a server, connected or not.
 pub(super) struct Client {
     host: String,
     port: u16,
-    /// How long the server may be silent.
+    /// The longest time to wait for data from the server.
     patience: Duration,
     login: Login,
     connection: Option<Connection>,
@@ -38,16 +38,16 @@ pub(super) enum ClientError {
     /// The connection broke before the answer came.
     #[error("the connection to the server was lost before it answered: {}", reason(.0))]
     Lost(#[source] io::Error),
-    /// It is there, and does not answer.
+    /// The server accepted the connection, and does not answer.
     #[error("{host}:{port} has not answered for {patience:?}; --timeout waits longer")]
     Silent { host: String, port: u16, patience: Duration },
-    /// What answered is a web server, or our own management API.
+    /// The peer speaks HTTP: a web server, or our own management API.
     #[error("what listens on {host}:{port} speaks HTTP, and is no database server")]
     Http { host: String, port: u16 },
     /// What answered speaks something else.
     #[error("what listens on {host}:{port} is not shibudb")]
     Stranger { host: String, port: u16 },
-    /// The server has said something else than it should.
+    /// The server sent an unexpected answer.
     #[error(transparent)]
     Answer(#[from] AnswerError),
 }
@@ -195,8 +195,8 @@ impl Connection {
         Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()))
     }
 
-    /// Reads to the end of a line, or of what there is, for as long as something comes. If that takes its time, it is
-    /// said what is waited for.
+    /// Reads up to the end of a line or of the stream, for as long as data arrives. During a long wait, prints what it
+    /// waits for.
     fn read_line(&mut self, line: &mut Vec<u8>) -> Result<io::Result<()>, ClientError> {
         let Self { stream, host, port, patience } = self;
         let mut progress = None;
@@ -213,7 +213,7 @@ impl Connection {
             if silent_since.elapsed() >= *patience {
                 return Err(ClientError::Silent { host: host.clone(), port: *port, patience: *patience });
             }
-            // For people. What a script says on standard error is errors.
+            // On a terminal only: in a script, standard error is for errors.
             if io::stderr().is_terminal() {
                 let words = format!("waiting for {host}:{port} to answer");
                 let progress = progress.get_or_insert_with(|| Progress::new(None, "{spinner} {msg}"));

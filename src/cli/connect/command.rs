@@ -188,7 +188,7 @@ impl Role {
     }
 }
 
-/// What is wrong with a line, in the words of this prompt and not of a shell.
+/// The error in a line, worded for this prompt and not for a shell.
 fn wrong(error: &clap::Error, words: &[String]) -> String {
     // After `help` it is the second.
     let unknown = words.iter().find(|word| *word != "help");

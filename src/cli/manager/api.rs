@@ -13,7 +13,8 @@ use super::place::Place;
 use crate::management::Token;
 use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure, NO, RECORDED_HEADER, STORED_HEADER};
 
-/// A connection that is not made is told as such, and not as an answer that does not come.
+/// The overall timeout is this much longer than the timeout of the connection, so that a failed connection is reported
+/// as such, and not as a missing answer.
 const LATER: Duration = Duration::from_millis(100);
 
 /// The longest answer that is taken, in bytes: enough for all connections that can be listed, unless their users
@@ -24,7 +25,7 @@ const LONGEST_ANSWER: usize = 64 << 20;
 pub(super) struct Api {
     client: Client,
     place: Place,
-    /// How long the server may take.
+    /// The timeout of a request.
     patience: Duration,
     /// Whether something has been asked for that changes something.
     changes: Cell<bool>,
@@ -50,7 +51,7 @@ pub enum ApiError {
     Unreachable {
         /// Why, in the few lower-case words of the founding document.
         cause: String,
-        /// Whether the system says that nobody listens there.
+        /// Whether the system reports that there is no listener.
         refused: bool,
         /// Where that was found out.
         source: reqwest::Error,
@@ -142,7 +143,7 @@ impl Api {
         &self.place
     }
 
-    /// How long it is waited for an answer.
+    /// How long to wait for an answer.
     pub(super) fn patience(&self) -> Duration {
         self.patience + LATER
     }
@@ -228,7 +229,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// Why there is no answer, and whether that is that nobody listens; `None` if there is one that cannot be understood.
+/// Why there is no answer, and whether the reason is a missing listener; `None` if there is an answer that is invalid.
 fn cause(error: &reqwest::Error) -> Option<(String, bool)> {
     if error.is_timeout() {
         return Some(("timed out".to_owned(), false));

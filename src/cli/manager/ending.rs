@@ -1,4 +1,4 @@
-//! What a server that ends tells whoever waits for it.
+//! What `shibudb stop` can learn from a server that is shutting down.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::place::{LOCAL, PORT_OFFSET, Place};
 use crate::config::parse_duration;
 use crate::management::wire::{ConfigReport, CurrentLimit};
 
-/// What a server tells, which is nothing if it hangs, asks for a token or has another management port.
+/// The state of a server that is shutting down. Not available if the server hangs, requires a token or has another
+/// management port.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// How long its connections may take to end.

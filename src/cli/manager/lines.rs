@@ -158,7 +158,7 @@ pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
     text
 }
 
-/// What a reload refused that is not applied by itself later, in words; `None` if it refused nothing such.
+/// The text for settings that a reload refused and that the server does not apply later; `None` if there are none.
 pub(super) fn refused_for_good(report: &ReloadReport) -> Option<String> {
     let refused = report.refused.iter().filter(|setting| !setting.waits);
     let words = refused.map(|setting| {
@@ -168,7 +168,7 @@ pub(super) fn refused_for_good(report: &ReloadReport) -> Option<String> {
     (!words.is_empty()).then(|| format!("{words}; all else that the file says is in force"))
 }
 
-/// That the config file was refused when it was read last, if it was: its first problem, and how many more it has.
+/// If the last read of the config file was refused: the first problem of the file, and the number of further ones.
 fn not_in_force(config: &ConfigReport, colours: Colours) -> String {
     let Some(LastReload { time, outcome: ReloadOutcome::Failed, error, .. }) = &config.last_reload else {
         return String::new();
@@ -191,7 +191,7 @@ fn troubled(files: &[TroubledFile], colours: Colours) -> String {
     files.iter().map(line).collect()
 }
 
-/// What the file says and the next start will do. The limit is told of by itself.
+/// The settings of the file that take effect with the next start. The limit has a line of its own.
 fn needing_restart(config: &ConfigReport, colours: Colours) -> String {
     let waiting = config.settings.iter().filter(|setting| !setting.live);
     let line = |Setting { key, value, pending, .. }: &Setting| {
@@ -224,7 +224,7 @@ fn further(limit: &LimitReport, current: u32, colours: Colours) -> String {
     lines.into_iter().filter_map(|(style, line)| Some(colours.paint_lines(style, &line?))).collect()
 }
 
-/// What an operator should know of the store; nothing if all is well.
+/// The problem of the store; empty if there is none.
 pub(super) fn store(store: &StoreReport, colours: Colours) -> String {
     let Some(problem) = &store.problem else { return String::new() };
     let since = store.since.map(|since| format!(" (since {})", local(since))).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The management socket of a server of this machine, which is asked rather than its port if this user may: then the
-//! history knows who it was, and no token is asked for.
+//! The management socket of a server on this machine. If this user has access, the manager prefers it to the port: the
+//! history then names the user, and no token is needed.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
-//! Why nobody answers: what was tried, and what may have been meant.
+//! The advice for a request without an answer: which address was tried, and which one the user may have meant.
 //!
-//! The line above these is the founding document's to the letter; what helps is below it.
+//! The founding document prescribes the line above the advice word for word, so the advice follows on further lines.
 
 use std::fmt;
 use std::fs;
@@ -18,15 +18,16 @@ use super::api::{Api, ApiError};
 use super::place::{PORT_OFFSET, Place};
 use crate::management::wire::{ConfigReport, Health, SERVICE};
 
-/// How long a port is looked at that may have been meant.
+/// How long to probe a port that the user may have meant.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is known, as lines, each with its line break before it.
+/// The advice as lines, each with a line break before it.
 #[derive(Debug)]
 pub struct Nobody(String);
 
 impl Nobody {
-    /// Looks why nobody answered at `place`. `port` is what was typed, if the management port was derived from it.
+    /// Finds the reason why `place` did not answer. `port` is the port that the user typed, if the management port was
+    /// derived from it.
     pub(super) async fn look(place: &Place, error: &ApiError, port: Option<u16>) -> Self {
         let ApiError::Unreachable { refused, .. } = error else { return Self(String::new()) };
         let lines = match (place, port) {
@@ -49,10 +50,10 @@ impl fmt::Display for Nobody {
     }
 }
 
-/// What to do, if nobody listens on the management port of `port`.
+/// The advice if the management port of `port` has no listener.
 async fn instead(host: &str, port: u16) -> String {
     let below = port.checked_sub(PORT_OFFSET).filter(|&below| below > 0);
-    // Only what looks like a pair of ports is spoken to: a port for clients would take it for a failed login.
+    // Only if both ports of a pair have a listener: a client port would count the request as a failed login.
     if let Some(below) = below
         && listens(host, below).await
         && let Some(clients) = client_port(host, port).await
@@ -74,7 +75,7 @@ async fn listens(host: &str, port: u16) -> bool {
     timeout(LOOK, TcpStream::connect((host, port))).await.is_ok_and(|connected| connected.is_ok())
 }
 
-/// The port for clients of the server whose management API listens on `port`; `None` if that is none.
+/// The client port of the server whose management API listens on `port`; `None` if `port` is not a management port.
 pub(crate) async fn client_port(host: &str, port: u16) -> Option<u16> {
     let look = async {
         let api = Api::new(Place::Network { host: host.to_owned(), port }, None, LOOK).ok()?;
@@ -90,7 +91,7 @@ pub(crate) async fn client_port(host: &str, port: u16) -> Option<u16> {
     timeout(LOOK, look).await.ok().flatten()
 }
 
-/// What is known of a Unix socket that cannot be connected to.
+/// The advice for a Unix socket to which the connection failed.
 fn of_socket(path: &Path, refused: bool) -> String {
     let shown = path.display();
     let found = match fs::metadata(path) {

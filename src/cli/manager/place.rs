@@ -13,7 +13,7 @@ pub(super) const PORT_OFFSET: u16 = 1000;
 /// The machine, unless another is named.
 pub(super) const LOCAL: &str = "127.0.0.1";
 
-/// Where it listens.
+/// The address of the management API.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     /// The host is an address, or a name that the name service knows.
@@ -25,7 +25,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// A Unix socket, unless something else stands there. One that is missing is found out when it is connected to.
+    /// A Unix socket; an error if the path is another kind of file. A missing socket fails later, at the connection.
     pub(super) fn socket(path: PathBuf) -> Result<Self, ManagerError> {
         let found = match std::fs::metadata(&path).map(|metadata| metadata.file_type()) {
             Ok(kind) if kind.is_dir() => "a directory",
@@ -36,9 +36,9 @@ impl Place {
         Err(ManagerError::NotASocket { path, found })
     }
 
-    /// The URL of a path of the API, and the name by which the server is to be called if not by the one in it.
+    /// The URL of a path of the API, and the `Host` to send if it differs from the one in the URL.
     ///
-    /// A server knows itself by few names, and by any address.
+    /// A server accepts few names as `Host`, and any address.
     pub(super) fn url(&self, path: &str) -> (String, Option<&'static str>) {
         match self {
             Self::Network { host, port } => match host.parse::<IpAddr>() {
@@ -49,7 +49,7 @@ impl Place {
         }
     }
 
-    /// Whether it is this machine, as far as its name tells.
+    /// Whether the host is this machine, judged by its name alone.
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Network { host, .. } => {
@@ -60,7 +60,7 @@ impl Place {
     }
 }
 
-/// With the address: whoever reads it wants to know what was asked.
+/// Includes the address, so that the reader sees which server was asked.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -19,8 +19,8 @@ use crate::cli::colours;
 use crate::logging::{self, Priority};
 use look::{Sample, looks};
 
-/// Watches until the reader has gone away, or on a terminal until it is told to leave. `name` is what the view calls
-/// the server: where it is, as the user gave it.
+/// Watches until the reader closes the output, or on a terminal until the user quits. The view shows `name` as the
+/// name of the server: its address as the user typed it.
 ///
 /// # Errors
 /// The first question was not answered, or standard output cannot be written to.

@@ -1,4 +1,4 @@
-//! What a server that was asked to stop is still at, as far as it can be told from outside.
+//! What a stopping server is still doing, as far as other processes can see it.
 //!
 //! Its management API answers until the end, if it can: on its usual port, and if it asks for no token. What the kernel
 //! says of the process is known in any case.
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use crate::cli::manager::{Told, ask_while_ending};
 use crate::daemon::Running;
 
-/// How long the management API may take: it is only asked to be polite.
+/// How long the management API may take. Its answer is optional.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the end may take beyond `shutdown.drain_timeout`: the store is closed then, and the log written.
@@ -40,7 +40,7 @@ impl<'s> Ending<'s> {
         self.drain_timeout.unwrap_or(USUAL).saturating_add(MORE)
     }
 
-    /// What it is at.
+    /// What it is doing.
     pub(super) fn look(&mut self) -> String {
         // Before it is asked: it could not answer.
         if self.server.state() == Some('T') {

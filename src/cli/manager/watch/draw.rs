@@ -129,8 +129,7 @@ fn bottom_of(state: &State) -> Paragraph<'static> {
     Paragraph::new(line).alignment(Alignment::Left).wrap(Wrap { trim: false })
 }
 
-/// What is to be confirmed: from what to what the limit is moved. While it is asked, others may move the limit, and
-/// the question with it.
+/// The text of the confirmation: the old and the new limit. If the limit changes meanwhile, so does the text.
 fn question(direction: Direction, look: &Look) -> String {
     let verb = match direction {
         Direction::Up => "Raise",

@@ -74,7 +74,7 @@ pub(super) fn looks(api: &Api) -> impl Stream<Item = Result<Look, ApiError>> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     stream::unfold(ticks, move |mut ticks| async move {
         ticks.tick().await;
-        // A server that takes too long is told to be silent. It is asked again.
+        // The view reports a server that takes too long as silent, and asks it again.
         let look = timeout(api.patience(), look(api)).await.unwrap_or_else(|_| Err(api.silent()));
         Some((look, ticks))
     })

@@ -15,23 +15,23 @@ use super::look::{SPAN, Sample};
 pub(super) const ACTIVE: Color = Color::Cyan;
 pub(super) const LIMIT: Color = Color::Magenta;
 
-/// The two lines where they are one: nobody else is let in.
+/// The colour where the two lines meet: the limit is reached, and clients are turned away.
 const FULL: Color = Color::Red;
 
-/// The plot goes back at least so far, in seconds, however young the server is.
+/// The shortest span of the plot in seconds, also for a server that has just started.
 const SHORTEST_SPAN: usize = 60;
 
-/// Seconds without a sample that are a gap and not a late tick.
+/// The plot shows this many seconds without a sample as a gap; fewer are a late tick.
 const GAP: i64 = 3;
 
-/// Numbers beside the plot have so many lines each, at least.
+/// The least number of lines for each number beside the plot.
 const LINES_PER_NUMBER: u16 = 3;
 
 pub(super) fn draw(samples: &[Sample], frame: &mut Frame<'_>, area: Rect) {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
     #[expect(clippy::cast_precision_loss, reason = "seconds on a plot")]
     let ago = |sample: &Sample| (sample.time.as_second() - last.time.as_second()) as f64;
-    // As many minutes as there is something to see of.
+    // Whole minutes that cover all samples.
     #[expect(clippy::cast_precision_loss, reason = "seconds on a plot")]
     let span = ((-ago(first) / 60.0).ceil() * 60.0).clamp(SHORTEST_SPAN as f64, SPAN as f64);
     let highest = samples.iter().map(|sample| sample.active.max(sample.limit)).max().unwrap_or(1);
@@ -60,7 +60,7 @@ pub(super) fn draw(samples: &[Sample], frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(canvas, dots);
 }
 
-/// A line from sample to sample, which ends where there are none.
+/// A line from sample to sample, interrupted at gaps.
 fn draw_line(
     context: &mut Context<'_>,
     samples: &[Sample],
@@ -81,7 +81,7 @@ fn draw_line(
     }
 }
 
-/// The top of the scale, above all that is to be seen, and its round steps: at most as many as wanted, or one.
+/// The top of the scale, above all values, and its round steps: at most the requested number of steps, or one.
 fn scale(highest: u32, steps: u16) -> (u64, u64) {
     // A limit at the very top would look like a frame.
     let (least, steps) = (u64::from(highest) + u64::from(highest) / 20 + 1, u64::from(steps.max(1)));
