@@ -60,7 +60,7 @@ fn after_every_kill_the_limit_is_the_old_or_the_new_one() {
     for round in 0..KILLS {
         let port = server.management_port();
         let changes = thread::spawn(move || stream(port, next));
-        thread::sleep(Duration::from_micros(dice.below(40_000)));
+        thread::sleep(Duration::from_micros(dice.below(120_000)));
         server.kill();
         let Stream { acknowledged: done, in_flight } = changes.join().unwrap();
         asked.extend(done.iter().copied().chain(in_flight));
