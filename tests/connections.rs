@@ -60,7 +60,7 @@ fn a_client_is_seen_with_what_it_does_and_ended_by_its_number() {
     assert_eq!(stdout(&server.manager(&format!("kill {id}"))), format!("Connection {id} is closed\n"));
     admin.expect_end();
     server.wait_until_active(1);
-    let line = server.wait_for_log(&format!("connection {id} is ended"));
+    let line = server.wait_for_log(&format!("connection {id} is closed"));
     assert!(line.contains(" by 127.0.0.1:") && line.contains(" through cli"), "{line}");
     let error = refused(&server.manager(&format!("kill {id}")), 1);
     assert_eq!(error, format!("Error: there is no connection {id}\n"));
