@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 
 use crate::control::{Actor, User};
 use crate::names::shown;
+use crate::owner;
 use lookup::Lookup;
 use sockets::Ends;
 
@@ -81,8 +82,10 @@ async fn user_of(uid: u32) -> User {
         Some(name) => name,
         None => {
             let name = NAMES.ask(uid).await;
-            // A late answer is cached for the next caller.
-            remember(uid, name.clone());
+            if name.is_none() {
+                // The thread remembers what it finds, which may be late. Until then nobody else waits.
+                remember(uid, None);
+            }
             name
         }
     };
@@ -113,8 +116,7 @@ fn remember(uid: u32, name: Option<Arc<str>>) {
 
 /// Runs on the lookup thread.
 fn look_up_name(uid: &u32) -> Option<Arc<str>> {
-    let user = nix::unistd::User::from_uid((*uid).into()).ok().flatten();
-    let name = user.map(|user| Arc::from(&*shown(&user.name)));
+    let name = owner::name_of(*uid).map(|name| Arc::from(&*shown(&name)));
     remember(*uid, name.clone());
     name
 }

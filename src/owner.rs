@@ -34,8 +34,7 @@ pub(crate) struct Foreign {
 
 impl Owner {
     pub(crate) fn of_uid(uid: u32) -> Self {
-        let name = User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
-        Self { uid, name: name.unwrap_or_else(|| format!("#{uid}")) }
+        Self { uid, name: name_of(uid).unwrap_or_else(|| format!("#{uid}")) }
     }
 
     /// The user that this process runs as.
@@ -79,6 +78,11 @@ impl Owner {
     pub(crate) fn command(&self, data_dir: &Path) -> String {
         command_line(&self.name, std::env::args_os().skip(1), data_dir)
     }
+}
+
+/// The name of a user, if the name service has one.
+pub(crate) fn name_of(uid: u32) -> Option<String> {
+    User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
 }
 
 /// Whom root would work beside in this directory: if this is root, the other user whose it is, or would be if that user

@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::bursts::{Burst, Untold};
+use super::bursts::{Storm, Untold};
 use super::endings;
-use super::peers::Peers;
 use crate::auth::Account;
 use crate::logging::AUDIT;
 use crate::names::shown;
@@ -44,10 +43,7 @@ pub(super) struct Act {
 /// What users tried that are no administrators. The first is logged as it comes, the others as a number, so that
 /// no client can flood the log.
 #[derive(Debug)]
-pub(super) struct Attempts {
-    burst: Burst,
-    peers: Peers,
-}
+pub(super) struct Attempts(Storm);
 
 impl Act {
     /// The act that a request asks for; `None` if the request changes nothing.
@@ -106,8 +102,8 @@ impl Attempts {
         if matches!(request, AdminRequest::GetUser { .. }) {
             return;
         }
-        if !self.burst.begins() {
-            return self.peers.count(peer.ip());
+        if !self.0.begins(peer.ip()) {
+            return;
         }
         let who = Administrator { username: account.username.clone(), peer };
         if let Some(act) = Act::of(request) {
@@ -117,13 +113,12 @@ impl Attempts {
 
     /// Whether there is something to be logged, or may be within the interval.
     pub(super) fn is_going_on(&self) -> bool {
-        self.burst.is_going_on()
+        self.0.is_going_on()
     }
 
     /// Logs what was noted and is due. To be called every [`endings::INTERVAL`].
     pub(super) fn log(&self) {
-        let Some(Untold { count: attempts, .. }) = self.burst.look() else { return };
-        let peers = self.peers.named_recent();
+        let Some((Untold { count: attempts, .. }, peers)) = self.0.look() else { return };
         tracing::warn!(target: AUDIT, act = "attempts", attempts, peers, outcome = "refused",
             "refused {attempts} more administrative requests of users who are no administrators, most often \
              from {peers}");
@@ -132,7 +127,7 @@ impl Attempts {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { burst: Burst::new(endings::RHYTHM), peers: Peers::default() }
+        Self(Storm::new(endings::RHYTHM))
     }
 }
 

@@ -4,11 +4,21 @@
 //! once a minute after that, until none occurred for a while. So an hour of events neither fills the log nor is missing
 //! from it.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use super::peers::Peers;
+
+/// An event that clients cause many times, with the addresses that cause it most often.
+#[derive(Debug)]
+pub(super) struct Storm {
+    burst: Burst,
+    peers: Peers,
+}
 
 /// An event that occurs many times. Any thread may count it; one thread looks at it.
 #[derive(Debug)]
-pub(super) struct Burst {
+struct Burst {
     rhythm: Rhythm,
     going_on: AtomicBool,
     /// Whether it began after the last look.
@@ -41,8 +51,40 @@ pub(super) struct Untold {
     pub(super) looks: u32,
 }
 
-impl Burst {
+impl Storm {
     pub(super) fn new(rhythm: Rhythm) -> Self {
+        Self { burst: Burst::new(rhythm), peers: Peers::default() }
+    }
+
+    /// Counts an event that a client at `peer` caused. Whether it is the first, which has its own line.
+    pub(super) fn begins(&self, peer: IpAddr) -> bool {
+        self.peers.count(peer);
+        let is_first = self.burst.begins();
+        if is_first {
+            self.peers.take_recent(0);
+        }
+        is_first
+    }
+
+    /// Whether there are, or may soon be, events to report.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.burst.is_going_on()
+    }
+
+    /// Performs a look. Returns the count to report now, if there is one, and the busiest addresses in words.
+    pub(super) fn look(&self) -> Option<(Untold, String)> {
+        let untold = self.burst.look()?;
+        Some((untold, self.peers.named_recent()))
+    }
+
+    /// The addresses of all events.
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+}
+
+impl Burst {
+    fn new(rhythm: Rhythm) -> Self {
         Self {
             rhythm,
             going_on: AtomicBool::default(),
@@ -56,7 +98,7 @@ impl Burst {
     }
 
     /// Counts one. Whether it is the first.
-    pub(super) fn begins(&self) -> bool {
+    fn begins(&self) -> bool {
         if self.going_on.swap(true, Ordering::Relaxed) {
             self.recent.fetch_add(1, Ordering::Relaxed);
             return false;
@@ -65,13 +107,12 @@ impl Burst {
         true
     }
 
-    /// Whether there are, or may soon be, events to report.
-    pub(super) fn is_going_on(&self) -> bool {
+    fn is_going_on(&self) -> bool {
         self.going_on.load(Ordering::Relaxed)
     }
 
     /// Performs a look. Returns the count to report now, if there is one.
-    pub(super) fn look(&self) -> Option<Untold> {
+    fn look(&self) -> Option<Untold> {
         if !self.is_going_on() {
             return None;
         }

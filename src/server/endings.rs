@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::bursts::{Burst, Rhythm, Untold};
-use super::peers::Peers;
+use super::bursts::{Rhythm, Storm, Untold};
 
 /// Between two lines about endings of one kind.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
@@ -70,14 +69,7 @@ pub(super) enum Manner {
 /// Endings for the log.
 #[derive(Debug)]
 pub(super) struct Endings {
-    kinds: [Kind; Ending::ALL.len()],
-}
-
-/// Endings of one kind.
-#[derive(Debug)]
-struct Kind {
-    burst: Burst,
-    peers: Peers,
+    kinds: [Storm; Ending::ALL.len()],
 }
 
 impl Ending {
@@ -176,26 +168,23 @@ impl Endings {
         let reason = ending.name();
         tracing::debug!(%peer, user, reason, "the connection of {peer} ended ({}): {reason}", user.unwrap_or("not logged in"));
         let Some(sentence) = ending.sentence() else { return };
-        let kind = &self.kinds[ending as usize];
-        if kind.burst.begins() {
+        if self.kinds[ending as usize].begins(peer.ip()) {
             let who = user.map(|user| format!(", user {user}")).unwrap_or_default();
             tracing::info!(%peer, user, reason, "closed the connection of {peer}{who}: {sentence} ({reason})");
-        } else {
-            kind.peers.count(peer.ip());
         }
     }
 
     /// Whether there is something to be logged, or may be within the interval.
     pub(super) fn is_going_on(&self) -> bool {
-        self.kinds.iter().any(|kind| kind.burst.is_going_on())
+        self.kinds.iter().any(Storm::is_going_on)
     }
 
     /// Logs what was noted and is due. To be called every [`INTERVAL`].
     pub(super) fn log(&self) {
         for (ending, kind) in Ending::ALL.into_iter().zip(&self.kinds) {
             let Some(sentence) = ending.sentence() else { continue };
-            let Some(Untold { count: connections, .. }) = kind.burst.look() else { continue };
-            let (reason, peers) = (ending.name(), kind.peers.named_recent());
+            let Some((Untold { count: connections, .. }, peers)) = kind.look() else { continue };
+            let reason = ending.name();
             tracing::info!(
                 connections,
                 reason,
@@ -208,8 +197,7 @@ impl Endings {
 
 impl Default for Endings {
     fn default() -> Self {
-        let kind = |_| Kind { burst: Burst::new(RHYTHM), peers: Peers::default() };
-        Self { kinds: Ending::ALL.map(kind) }
+        Self { kinds: Ending::ALL.map(|_| Storm::new(RHYTHM)) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::limiter::Full;
 use crate::protocol::{Refusal, Reply};
 
-use super::bursts::{Burst, Rhythm, Untold};
+use super::bursts::{Rhythm, Storm, Untold};
 use super::linger::Linger;
 use super::peers::Peers;
 
@@ -19,10 +19,7 @@ const RHYTHM: Rhythm = Rhythm { looks_a_minute: 60, quiet_looks: 60 };
 /// Rejections for the log: the first at once, then their number and the busiest addresses, once a second for a
 /// minute and then once a minute, until there was none for a minute.
 #[derive(Debug)]
-pub(super) struct Summary {
-    burst: Burst,
-    peers: Peers,
-}
+pub(super) struct Summary(Storm);
 
 /// The line for rejected clients, rendered again only when the limit has moved.
 #[derive(Debug, Default)]
@@ -45,17 +42,14 @@ impl Rejection {
 
 impl Default for Summary {
     fn default() -> Self {
-        Self { burst: Burst::new(RHYTHM), peers: Peers::default() }
+        Self(Storm::new(RHYTHM))
     }
 }
 
 impl Summary {
     /// Counts the rejection of a client from `peer`.
     pub(super) fn count(&self, Full { limit }: Full, peer: IpAddr) {
-        self.peers.count(peer);
-        if self.burst.begins() {
-            // It has a line of its own.
-            self.peers.take_recent(0);
+        if self.0.begins(peer) {
             tracing::warn!(target: "shibudb::rejections", limit, %peer,
                 "the connection limit of {limit} is reached: clients are turned away, the first from {peer}");
         }
@@ -63,13 +57,12 @@ impl Summary {
 
     /// Whether there is something to be logged, or may be within the second.
     pub(super) fn is_going_on(&self) -> bool {
-        self.burst.is_going_on()
+        self.0.is_going_on()
     }
 
     /// Logs what has been counted and is due. To be called once a second.
     pub(super) fn log(&self) {
-        if let Some(Untold { count: clients, looks: seconds }) = self.burst.look() {
-            let peers = self.peers.named_recent();
+        if let Some((Untold { count: clients, looks: seconds }, peers)) = self.0.look() {
             tracing::warn!(
                 clients,
                 seconds,
@@ -81,6 +74,6 @@ impl Summary {
 
     /// Which addresses were turned away.
     pub(super) fn peers(&self) -> &Peers {
-        &self.peers
+        self.0.peers()
     }
 }

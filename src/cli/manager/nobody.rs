@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::api::{Api, ApiError};
 use super::place::{PORT_OFFSET, Place};
 use crate::management::wire::{ConfigReport, Health, SERVICE};
+use crate::owner;
 
 /// How long to probe a port that the user may have meant.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,8 +105,8 @@ fn of_socket(path: &Path, refused: bool) -> String {
         Err(error) => return format!("Tried {shown}, which cannot be looked at: {error}."),
     };
     if rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
-        let (uid, gid) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
-        let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+        let (uid, gid) = (found.uid(), Gid::from_raw(found.gid()));
+        let user = owner::name_of(uid).unwrap_or_else(|| uid.to_string());
         let group = Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name);
         return format!(
             "{shown} belongs to the user {user} and the group {group}, with the mode {:04o}: whoever may write to it \
