@@ -129,7 +129,7 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     let said = wait_until_ready(&socket.socket, &mut begun, &endings);
     // Nobody will be told of a server that cannot be waited for.
     let said = said.inspect_err(|_| {
-        begun.ask_to_stop().ok();
+        begun.ask_to_stop(false).ok();
     });
     match said.map_err(failed)? {
         Said::Ready(facts) => {
@@ -280,8 +280,9 @@ impl Begun {
         }
     }
 
-    fn ask_to_stop(&self) -> io::Result<()> {
-        match pidfd_send_signal(&self.process, Signal::TERM) {
+    /// A second time it is another signal, since the kernel makes one of two of a kind that come close together.
+    fn ask_to_stop(&self, again: bool) -> io::Result<()> {
+        match pidfd_send_signal(&self.process, if again { Signal::INT } else { Signal::TERM }) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -318,7 +319,7 @@ fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings)
             progress.tell(status, |_| status.clone());
         }
         if endings.asked() {
-            begun.ask_to_stop()?;
+            begun.ask_to_stop(interrupted)?;
             if interrupted {
                 return Ok(Said::LeftBehind);
             }
