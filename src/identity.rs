@@ -2,7 +2,7 @@
 //!
 //! Both lookups may block: the name service may use the network, and the kernel's table of sockets has a row for each
 //! connection. So each runs on a [thread of its own](lookup) with a bounded queue. A caller waits for at most
-//! [`lookup::PATIENCE`], and then continues without the answer. The first lookup starts the thread.
+//! [`lookup::MAX_WAIT`], and then continues without the answer. The first lookup starts the thread.
 //!
 //! The results are for history and log only. They never grant or deny access.
 

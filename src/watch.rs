@@ -1,4 +1,4 @@
-//! Notices edits of the config file, however they are made, and reads it when its writer is done.
+//! FileEvents edits of the config file, however they are made, and reads it when its writer is done.
 //!
 //! What the kernel tells is only a hint. Hints are gathered until the file has been quiet for
 //! [`QUIET`], then [`Watcher::changed`] returns. Whether the contents differ is the reader's to say.
@@ -30,10 +30,10 @@
 //!
 //! All calls here may wait for the file system. A [`Follower`] makes them on a thread of its own.
 
+mod file_events;
+mod file_stamp;
 mod follower;
-mod look;
-mod notices;
-mod way;
+mod resolved_path;
 mod writing;
 
 use std::path::{Path, PathBuf};
@@ -41,10 +41,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use file_events::{FileEvent, FileEvents};
+use file_stamp::{FileStamp, Identity, stamp};
 pub use follower::{Follower, NotRead};
-use look::{Identity, Look, look};
-use notices::{Notice, Notices};
-use way::Way;
+use resolved_path::ResolvedPath;
 use writing::Writing;
 
 /// How long the file must have been left alone.
@@ -96,16 +96,16 @@ pub enum Unfinished {
 pub struct Watcher {
     path: PathBuf,
     /// Where the path leads, as of the last walk.
-    way: Way,
+    resolved: ResolvedPath,
     /// `None` if inotify cannot be had; then it is tried again at `retry_at`.
-    notices: Option<Notices>,
+    events: Option<FileEvents>,
     retry_at: Instant,
     warned: bool,
-    seen: Look,
+    seen: FileStamp,
     /// The first and the last sign since the file was read.
     unread: Option<(Instant, Instant)>,
     /// How long the rest of an incomplete text is waited for.
-    patience: Duration,
+    max_wait: Duration,
     /// Until when that is.
     incomplete: Option<Instant>,
     /// A writer who is in the middle of the file.
@@ -128,23 +128,23 @@ enum Change {
 
 impl Watcher {
     /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened
-    /// before is a change to begin with. The rest of an incomplete text is waited for as long as `patience`. Needs a
+    /// before is a change to begin with. The rest of an incomplete text is waited for as long as `max_wait`. Needs a
     /// tokio runtime.
-    pub fn new(path: PathBuf, patience: Duration) -> Self {
+    pub fn new(path: PathBuf, max_wait: Duration) -> Self {
         let now = Instant::now();
-        let seen = look(&path);
+        let seen = stamp(&path);
         // What has been as it is for long is complete as it is.
-        let age = seen.map(Identity::age).unwrap_or_default().min(patience);
+        let age = seen.map(Identity::age).unwrap_or_default().min(max_wait);
         let since = now.checked_sub(age).unwrap_or(now);
         let mut watcher = Self {
-            way: Way::default(),
-            notices: None,
+            resolved: ResolvedPath::default(),
+            events: None,
             retry_at: now,
             warned: false,
             seen,
             path,
             unread: None,
-            patience,
+            max_wait,
             incomplete: None,
             writing: None,
             cut: None,
@@ -225,8 +225,8 @@ impl Watcher {
 
     /// Waits until the kernel may have told something; for ever if it tells nothing. Cancel safe.
     async fn told(&self) {
-        match &self.notices {
-            Some(notices) => notices.ready().await,
+        match &self.events {
+            Some(events) => events.ready().await,
             None => std::future::pending().await,
         }
     }
@@ -242,7 +242,7 @@ impl Watcher {
 
     /// When the file will have been left alone for long enough.
     fn settled(&self) -> Option<Instant> {
-        self.unread.map(|(first, last)| (last + QUIET).min(first + LONGEST.max(self.patience)))
+        self.unread.map(|(first, last)| (last + QUIET).min(first + LONGEST.max(self.max_wait)))
     }
 
     fn is_being_written(&self) -> bool {
@@ -252,14 +252,14 @@ impl Watcher {
     /// Until when the rest of what was just read is waited for; `None` if that is over.
     fn rest_is_awaited_until(&self) -> Option<Instant> {
         let (first, last) = self.unread?;
-        let until = (last + self.patience).min(first + CHANGES * self.patience);
+        let until = (last + self.max_wait).min(first + CHANGES * self.max_wait);
         (Instant::now() < until).then_some(until)
     }
 
     /// Takes in all that the kernel has told, and looks at the file too.
     fn observe(&mut self) -> Change {
         let told = self.listen();
-        let seen = look(&self.path);
+        let seen = stamp(&self.path);
         if self.seen != seen {
             let other = self.seen.map(Identity::file) != seen.map(Identity::file);
             let file = seen.ok().map(Identity::file);
@@ -281,42 +281,42 @@ impl Watcher {
 
     /// Takes in what the kernel has told; whether there was anything.
     fn listen(&mut self) -> bool {
-        let mut told = self.notices.as_ref().map_or_else(Vec::new, Notices::drain);
+        let mut told = self.events.as_ref().map_or_else(Vec::new, FileEvents::drain);
         let mut moved = false;
         for notice in &told {
             match notice {
-                Notice::Opened => match &mut self.opened {
+                FileEvent::Opened => match &mut self.opened {
                     Some((at, untold @ 1..)) if at.elapsed() < TELLING => *untold -= 1,
                     _ => self.writing.iter_mut().for_each(Writing::opened),
                 },
-                Notice::Written => self.writing = Writing::written(look(&self.path), self.writing),
-                Notice::Closed => self.writing = self.writing.and_then(Writing::closed),
-                Notice::Made => {
+                FileEvent::Written => self.writing = Writing::written(stamp(&self.path), self.writing),
+                FileEvent::Closed => self.writing = self.writing.and_then(Writing::closed),
+                FileEvent::Made => {
                     moved = true;
                     // A link to a file is complete; a file that was made has nothing in it yet.
-                    let made = look(&self.path);
+                    let made = stamp(&self.path);
                     let empty = made.is_ok_and(|file| file.size == 0);
                     self.writing = if empty { Writing::made(made) } else { None };
                 }
-                Notice::Gone | Notice::Cut => {
+                FileEvent::Gone | FileEvent::Cut => {
                     moved = true;
-                    if *notice == Notice::Cut {
+                    if *notice == FileEvent::Cut {
                         self.cut = Some(Instant::now());
                     }
                     // It may be told late of the file that was here, when there is another already.
-                    if look(&self.path).is_err() {
+                    if stamp(&self.path).is_err() {
                         self.writing = None;
                     }
                 }
-                Notice::Moved => {
+                FileEvent::Moved => {
                     moved = true;
                     self.writing = None;
                 }
-                Notice::Touched => {}
+                FileEvent::Touched => {}
             }
         }
         // Being opened changes nothing, and we open it too.
-        told.retain(|notice| *notice != Notice::Opened);
+        told.retain(|notice| *notice != FileEvent::Opened);
         if !told.is_empty() {
             self.sign();
         }
@@ -332,20 +332,20 @@ impl Watcher {
         self.incomplete = None;
     }
 
-    /// Walks the way to the file, and watches it if it is another one or has been `moved`.
+    /// Follows the path to the file, and watches it if it is another one or has been `moved`.
     fn walk(&mut self, moved: bool) {
-        let way = Way::to(&self.path);
-        let other = way != self.way;
-        let watching = match &mut self.notices {
-            Some(notices) if moved || other => notices.follow(&way),
+        let resolved = ResolvedPath::to(&self.path);
+        let other = resolved != self.resolved;
+        let watching = match &mut self.events {
+            Some(events) if moved || other => events.follow(&resolved),
             Some(_) => Ok(()),
             None if Instant::now() >= self.retry_at => {
-                Notices::of(&way).map(|notices| self.notices = Some(notices))
+                FileEvents::of(&resolved).map(|events| self.events = Some(events))
             }
             None => Ok(()),
         };
         if let Err(error) = watching {
-            self.notices = None;
+            self.events = None;
             self.retry_at = Instant::now() + RETRY;
             // Nobody will tell of the close that is being waited for.
             self.writing = None;
@@ -356,7 +356,7 @@ impl Watcher {
             }
         }
         if other {
-            self.way = way;
+            self.resolved = resolved;
             // What happened between the walk and the watch has left no hint.
             self.sign();
         }

@@ -5,7 +5,7 @@ mod harness;
 
 use serde_json::{Value, json};
 
-use harness::{Client, PASSWORD, Setup, world};
+use harness::{Client, PASSWORD, Setup, sandbox};
 
 /// Does one of each.
 fn act(admin: &mut Client) {
@@ -84,7 +84,7 @@ fn what_others_try_is_told_once_and_then_as_a_number() {
 
 #[test]
 fn the_journal_has_them_under_an_id_of_their_own() {
-    world::enter(|_| {
+    sandbox::enter(|_| {
         let server = Setup::new().journal().start();
         let mut admin = server.admin();
         act(&mut admin);

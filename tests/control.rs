@@ -125,13 +125,13 @@ impl Room {
     }
 
     /// Limit, base, override, refused edit.
-    fn standing(&self) -> (u32, u32, Option<u32>, Option<u32>) {
-        let standing = self.control.standing();
+    fn limit_state(&self) -> (u32, u32, Option<u32>, Option<u32>) {
+        let limit_state = self.control.limit_state();
         (
             self.limit(),
-            standing.base,
-            standing.override_.map(|override_| override_.limit),
-            standing.refused_edit.map(|refused| refused.wanted),
+            limit_state.base,
+            limit_state.override_.map(|override_| override_.limit),
+            limit_state.refused_edit.map(|refused| refused.wanted),
         )
     }
 
@@ -218,7 +218,7 @@ async fn the_expected_value_wins() {
                 Restart(command_line, file) => room = room.restart(command_line, file),
             }
         }
-        let (limit, base, override_, refused) = room.standing();
+        let (limit, base, override_, refused) = room.limit_state();
         let case = format!("{command_line:?} {file:?} {events:?}");
         assert_eq!((limit, base, override_), *expected, "{case}");
         assert_eq!(refused, None, "{case}");
@@ -236,23 +236,23 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     let mut held = room.hold(750);
     let words = "cannot set limit to 500 when 750 connections are active";
     assert_eq!(refused(room.file(Some(500)).await), (500, words.into()));
-    assert_eq!(room.standing(), (1000, 500, None, Some(500)));
-    let reason = room.control.standing().refused_edit.unwrap().reason;
+    assert_eq!(room.limit_state(), (1000, 500, None, Some(500)));
+    let reason = room.control.limit_state().refused_edit.unwrap().reason;
     assert_eq!(reason, "750 connections are active");
     // A reload of the same file tries again, and may be refused again.
     assert_eq!(refused(room.reload(Some(500)).await), (500, words.into()));
     // A reset tries as well; the base is what the operator configured.
     assert_eq!(room.change(Change::Reset).await.unwrap_err().to_string(), words);
-    assert_eq!(room.standing(), (1000, 500, None, Some(500)));
+    assert_eq!(room.limit_state(), (1000, 500, None, Some(500)));
     // Something set meanwhile stays, and the edit stays visible.
     room.set(900).await;
-    assert_eq!(room.standing(), (900, 500, Some(900), Some(500)));
+    assert_eq!(room.limit_state(), (900, 500, Some(900), Some(500)));
     held.truncate(400);
     assert!(matches!(
         room.reload(Some(500)).await,
         ConfigureOutcome::Applied(LimitChange { old: 900, new: 500, active: 400, .. })
     ));
-    assert_eq!(room.standing(), (500, 500, None, None));
+    assert_eq!(room.limit_state(), (500, 500, None, None));
     assert_eq!(room.file(Some(500)).await, ConfigureOutcome::Unchanged);
 }
 
@@ -294,7 +294,7 @@ async fn a_refused_edit_is_tried_again_only_if_nothing_was_set_since_or_if_asked
         }
         held.truncate(300);
         room.read(*file, *reread).await;
-        let (limit, _, override_, refused) = room.standing();
+        let (limit, _, override_, refused) = room.limit_state();
         assert_eq!((limit, override_, refused), *expected, "{changes:?} {reread:?} {file:?}");
     }
 }
@@ -308,13 +308,13 @@ async fn an_edit_beyond_the_ceiling_is_refused_in_the_documented_words() {
     assert_eq!(refusal.to_string(), words);
     assert_eq!(room.limit(), 1000);
     let ConfigureOutcome::Applied(_) = room.file(Some(1000)).await else { panic!("the next edit ends it") };
-    assert_eq!(room.standing(), (1000, 1000, None, None));
+    assert_eq!(room.limit_state(), (1000, 1000, None, None));
 }
 
 #[tokio::test]
 async fn a_start_beyond_the_ceiling_begins_at_the_ceiling() {
     let room = Room::new(Some(50_000), None);
-    assert_eq!(room.standing(), (19_900, 50_000, None, None));
+    assert_eq!(room.limit_state(), (19_900, 50_000, None, None));
     room.set(800).await;
     assert_eq!(room.change(Change::Reset).await.unwrap().new, 19_900);
 }
@@ -330,9 +330,9 @@ async fn without_persist_nothing_is_stored_and_what_was_is_dropped() {
     room.control.apply_settings(PERSIST).await.unwrap();
     assert!(room.stored(), "turned on again, for the override in force");
     let room = room.restart_with(None, Some(500), forget);
-    assert_eq!(room.standing(), (500, 500, None, None));
+    assert_eq!(room.limit_state(), (500, 500, None, None));
     let room = room.restart(None, Some(500));
-    assert_eq!(room.standing(), (500, 500, None, None));
+    assert_eq!(room.limit_state(), (500, 500, None, None));
 }
 
 #[tokio::test]
@@ -340,13 +340,13 @@ async fn a_stored_override_that_makes_no_sense_is_ignored() {
     for text in ["", "{", "[]", "{\"limit\":0}", "\0\0\0\0"] {
         let room = Room::new(None, None);
         std::fs::write(room.directory.path().join("limit-override.json"), text).unwrap();
-        assert_eq!(room.restart(None, None).standing(), (1000, 1000, None, None), "{text:?}");
+        assert_eq!(room.restart(None, None).limit_state(), (1000, 1000, None, None), "{text:?}");
     }
 }
 
 #[tokio::test]
 async fn the_base_knows_where_it_comes_from() {
-    let source = |room: &Room| room.control.standing().base_source;
+    let source = |room: &Room| room.control.limit_state().base_source;
     assert_eq!(source(&Room::new(None, None)), BaseSource::Default);
     assert_eq!(source(&Room::new(None, Some(5))), BaseSource::File);
     let room = Room::new(Some(5), Some(6));
@@ -523,14 +523,14 @@ async fn an_override_beyond_what_a_start_can_hold_is_clamped_and_kept() {
     room.set(5000).await;
     for _ in 0..2 {
         room = room.restart_within(900, 100);
-        assert_eq!(room.standing(), (900, 100, Some(5000), None));
+        assert_eq!(room.limit_state(), (900, 100, Some(5000), None));
         assert_eq!(room.control.history().latest(1)[0].new, Some(900));
         // What is refused, and a setting that has nothing to do with it, drop nothing.
         assert!(room.change(Change::Increase(Amount::Step)).await.is_err());
         room.control.apply_settings(Settings { step: NonZeroU32::MIN, ..PERSIST }).await.unwrap();
     }
     let room = room.restart(None, Some(100));
-    assert_eq!(room.standing(), (5000, 100, Some(5000), None));
+    assert_eq!(room.limit_state(), (5000, 100, Some(5000), None));
 }
 
 #[tokio::test]
@@ -541,20 +541,20 @@ async fn only_another_base_a_reset_or_another_limit_drops_a_clamped_override() {
         room.restart_within(900, 100)
     };
     let room = clamped().await.restart_within(900, 200);
-    assert_eq!(room.restart(None, Some(200)).standing(), (200, 200, None, None));
+    assert_eq!(room.restart(None, Some(200)).limit_state(), (200, 200, None, None));
     let room = clamped().await;
     room.change(Change::Reset).await.unwrap();
-    assert_eq!(room.restart(None, Some(100)).standing(), (100, 100, None, None));
+    assert_eq!(room.restart(None, Some(100)).limit_state(), (100, 100, None, None));
     let room = clamped().await;
     room.set(800).await;
-    assert_eq!(room.restart(None, Some(100)).standing(), (800, 100, Some(800), None));
+    assert_eq!(room.restart(None, Some(100)).limit_state(), (800, 100, Some(800), None));
 }
 
 #[tokio::test]
 async fn a_base_beyond_what_a_start_can_hold_counts_again_at_one_that_can() {
     let room = Room::new(None, Some(5000)).restart_within(900, 5000);
-    assert_eq!(room.standing(), (900, 5000, None, None));
-    assert_eq!(room.restart(None, Some(5000)).standing(), (5000, 5000, None, None));
+    assert_eq!(room.limit_state(), (900, 5000, None, None));
+    assert_eq!(room.restart(None, Some(5000)).limit_state(), (5000, 5000, None, None));
 }
 
 #[tokio::test]
@@ -564,7 +564,7 @@ async fn a_stored_override_that_cannot_be_understood_is_set_aside_and_not_lost()
         ["limit-override.json", "limit-override.json.damaged"].map(|name| room.directory.path().join(name));
     std::fs::write(&file, "of another version").unwrap();
     let room = room.restart(None, None);
-    assert_eq!(room.standing(), (1000, 1000, None, None));
+    assert_eq!(room.limit_state(), (1000, 1000, None, None));
     room.set(1500).await;
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "of another version");
 }
@@ -574,16 +574,17 @@ async fn a_refused_edit_is_applied_when_it_can_be_had() {
     let room = Room::new(None, Some(100));
     let mut held = room.hold(80);
     assert!(matches!(room.file(Some(50)).await, ConfigureOutcome::Refused { .. }));
-    assert_eq!(room.control.standing().waiting(), Some(50));
+    assert_eq!(room.control.limit_state().waiting(), Some(50));
     assert!(room.change(Change::Reset).await.is_err(), "a refused change by hand ends nothing");
     let attempts = room.control.history().latest(100).len();
     held.truncate(50);
     room.wait_until_limit(50).await;
-    while room.control.standing().waiting().is_some() || room.control.history().latest(100).len() == attempts
+    while room.control.limit_state().waiting().is_some()
+        || room.control.history().latest(100).len() == attempts
     {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    assert_eq!(room.standing(), (50, 50, None, None));
+    assert_eq!(room.limit_state(), (50, 50, None, None));
     let records = room.control.history().latest(100);
     assert_eq!(records.len(), attempts + 1, "one record of all that trying");
     let newest = &records[0];
@@ -600,14 +601,14 @@ async fn a_change_by_hand_ends_the_waiting_of_a_refused_edit() {
     let mut held = room.hold(80);
     assert!(matches!(room.file(Some(50)).await, ConfigureOutcome::Refused { .. }));
     room.set(90).await;
-    assert_eq!(room.control.standing().waiting(), None);
+    assert_eq!(room.control.limit_state().waiting(), None);
     held.truncate(10);
     // Longer than it takes to find that it could be had.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    assert_eq!(room.standing(), (90, 50, Some(90), Some(50)), "it stays visible");
+    assert_eq!(room.limit_state(), (90, 50, Some(90), Some(50)), "it stays visible");
     // What this process cannot hold is nothing to wait for.
     assert!(matches!(room.file(Some(50_000)).await, ConfigureOutcome::Refused { .. }));
-    assert_eq!(room.control.standing().waiting(), None);
+    assert_eq!(room.control.limit_state().waiting(), None);
 }
 
 /// In place of the file that would be written, there is one that cannot be.

@@ -1,7 +1,7 @@
 //! A server on a full disk: writers are told, readers and operators notice nothing, and when there
 //! is space again, everything is as it was.
 //!
-//! The disk is a small tmpfs in a world of the test's own.
+//! The disk is a small tmpfs in a sandbox of the test's own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shibudb::series::ring;
 
-use harness::{Client, Server, Setup, wait_until, world};
+use harness::{Client, Server, Setup, sandbox, wait_until};
 
 const DISK: &str = "200m";
 
@@ -45,9 +45,9 @@ fn value(number: u64) -> String {
 
 #[test]
 fn a_full_disk_stops_writers_and_nobody_else() {
-    world::enter(|world| {
-        world.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
-        let disk = world.home().join("disk");
+    sandbox::enter(|sandbox| {
+        sandbox.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
+        let disk = sandbox.home().join("disk");
         let mut server = Setup::new().limit(50).within(&disk).start();
         let mut admin = server.admin();
         admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
@@ -125,7 +125,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
         server.start_again();
         expect_all(&mut server.admin(), &acknowledged);
         drop(server);
-        world.run("umount disk");
+        sandbox.run("umount disk");
     });
 }
 

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use harness::{Setup, shibudb, wait_until, world};
+use harness::{Setup, sandbox, shibudb, wait_until};
 
 /// Runs a command to its end with a file as its standard error, which it takes for the journal's stream if told so.
 /// Its exit status, and what it wrote.
@@ -52,13 +52,13 @@ fn why_a_start_or_a_command_failed_is_an_error_in_the_journal() {
 /// Without the journal's socket, lines go to its stream.
 #[test]
 fn lines_that_the_journal_takes_as_text_carry_their_priority() {
-    world::enter(|world| {
-        let config = world.home().join("shibudb.toml");
+    sandbox::enter(|sandbox| {
+        let config = sandbox.home().join("shibudb.toml");
         fs::write(&config, "# no settings\n").unwrap();
-        let path = world.home().join("stderr");
+        let path = sandbox.home().join("stderr");
         let stderr = File::create(&path).unwrap();
         let stat = stderr.metadata().unwrap();
-        let mut command = shibudb(world.home(), ["run", "0", "--config", config.to_str().unwrap()]);
+        let mut command = shibudb(sandbox.home(), ["run", "0", "--config", config.to_str().unwrap()]);
         command.env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()));
         let mut child = command.stderr(stderr).spawn().unwrap();
         let text = || fs::read_to_string(&path).unwrap();

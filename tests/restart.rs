@@ -14,31 +14,31 @@ use harness::{Setup, Signal};
 
 #[test]
 fn what_is_stored_is_for_nobody_else() {
-    harness::world::enter(|world| {
-        world.run("umask 022 && shibudb start 9090 --data-dir new/data");
-        assert_eq!(world.run("stat -c %a new/data"), "700\n");
-        world.run("shibudb stop 9090");
+    harness::sandbox::enter(|sandbox| {
+        sandbox.run("umask 022 && shibudb start 9090 --data-dir new/data");
+        assert_eq!(sandbox.run("stat -c %a new/data"), "700\n");
+        sandbox.run("shibudb stop 9090");
     });
 }
 
 #[test]
 fn a_start_whose_limit_is_another_says_so_and_why() {
-    harness::world::enter(|world| {
-        let said = world.run("shibudb start 9090 100 --data-dir data");
+    harness::sandbox::enter(|sandbox| {
+        let said = sandbox.run("shibudb start 9090 100 --data-dir data");
         assert!(said.contains(" limit 100, ") && said.lines().count() == 1, "{said}");
-        world.run("shibudb manager 9090 limit 105 && shibudb stop 9090");
-        let said = world.run("shibudb start 9090 100 --data-dir data");
+        sandbox.run("shibudb manager 9090 limit 105 && shibudb stop 9090");
+        let said = sandbox.run("shibudb start 9090 100 --data-dir data");
         let (first, why) = said.split_once('\n').unwrap();
         assert!(first.contains(" limit 105, "), "{said}");
         assert!(why.starts_with("The limit is 105: set by 127.0.0.1:"), "{said}");
         let rest = " through cli before this start, in place of the configured 100; `shibudb manager 9090 reset` \
                     goes back\n";
         assert!(why.ends_with(rest), "{said}");
-        let log = world.run("grep ready: data/shibudb.log | tail -n 1");
+        let log = sandbox.run("grep ready: data/shibudb.log | tail -n 1");
         let version = concat!("; shibudb ", env!("CARGO_PKG_VERSION"), ", no config file (");
         assert!(log.contains("limit 105 (set by ") && log.contains(version), "{log}");
         assert!(log.trim_end().ends_with("/data"), "{log}");
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
     });
 }
 

@@ -4,20 +4,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "server/house.rs"]
+#[path = "server/test_server.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the server")]
-mod house;
+mod test_server;
 
 use std::os::fd::AsRawFd;
 
-use house::{House, wait_until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
+use test_server::{TestServer, wait_until};
 
 #[test]
 fn a_shortage_of_descriptors_is_survived() {
-    let house = House::new(1000);
-    let mut inside = house.admin_in_space();
+    let server = TestServer::new(1000);
+    let mut inside = server.admin_in_space();
     let waiting: Vec<_> = (0..60).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let highest = waiting.iter().map(AsRawFd::as_raw_fd).max().unwrap();
 
@@ -25,15 +25,15 @@ fn a_shortage_of_descriptors_is_survived() {
     let scarce = Rlimit { current: Some(u64::try_from(highest).unwrap() + 10), ..normal };
     setrlimit(Resource::Nofile, scarce).unwrap();
     for socket in &waiting {
-        socket.connect(&house.address.into()).unwrap();
+        socket.connect(&server.address.into()).unwrap();
     }
-    wait_until("some are accepted", || house.active() > 1);
+    wait_until("some are accepted", || server.active() > 1);
     inside.put("still", "served");
-    assert!(house.active() < 61, "there are not descriptors for all");
+    assert!(server.active() < 61, "there are not descriptors for all");
 
     setrlimit(Resource::Nofile, normal).unwrap();
-    house.wait_until_active(61);
+    server.wait_until_active(61);
     drop(waiting);
-    house.wait_until_active(1);
+    server.wait_until_active(1);
     inside.put("and", "after");
 }

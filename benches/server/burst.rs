@@ -14,7 +14,7 @@ use crate::socket;
 use crate::usage::Meter;
 
 /// How long one connection may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// What every client does.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +124,7 @@ pub(crate) fn run(server: SocketAddr, script: Script<'_>, size: Size) -> Result<
         if last_look.elapsed() > Duration::from_millis(100) {
             last_look = Instant::now();
             for (index, client) in clients.iter_mut().enumerate() {
-                if client.socket.is_some() && client.begin.elapsed() > PATIENCE {
+                if client.socket.is_some() && client.begin.elapsed() > MAX_WAIT {
                     outcome.count(client, End::Failed(ErrorKind::TimedOut), script.expect);
                     idle.push(index);
                 }

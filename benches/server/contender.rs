@@ -25,7 +25,7 @@ pub(crate) const PASSWORD: &str = "benchmark";
 pub(crate) const LOGIN: &[u8] = b"{\"username\":\"admin\",\"password\":\"benchmark\"}\n";
 
 /// How long a server may take to start, or to end in good order.
-const PATIENCE: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub(crate) struct Contender {
@@ -202,7 +202,7 @@ impl Contender {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let begin = Instant::now();
         while self.child.try_wait()?.is_none() {
-            ensure!(begin.elapsed() < PATIENCE, "the server did not end within {PATIENCE:?}");
+            ensure!(begin.elapsed() < MAX_WAIT, "the server did not end within {MAX_WAIT:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
         let next = tempfile::tempdir_in(place())?;
@@ -216,7 +216,7 @@ impl Contender {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended at once, with {status}: {}", self.log());
             }
-            ensure!(begin.elapsed() < PATIENCE, "the server did not listen within {PATIENCE:?}");
+            ensure!(begin.elapsed() < MAX_WAIT, "the server did not listen within {MAX_WAIT:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::poll::Poll;
 use crate::usage::Meter;
 
 /// How long an answer may take at all.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Keys that are read and written, where nothing else is said.
 pub(crate) const KEYS: u64 = 1000;
@@ -134,8 +134,8 @@ impl Dialogue {
             }
             time_is_up = begin.elapsed() >= length;
             ensure!(
-                begin.elapsed() < length + PATIENCE,
-                "{waiting} requests were not answered in {PATIENCE:?}"
+                begin.elapsed() < length + MAX_WAIT,
+                "{waiting} requests were not answered in {MAX_WAIT:?}"
             );
         }
         Ok(latency)

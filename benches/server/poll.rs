@@ -30,12 +30,12 @@ impl Poll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token as u64), interest)?)
     }
 
-    /// The tokens of the sockets at which something has happened, at most `patience` later.
-    pub(crate) fn wait(&mut self, patience: Duration) -> io::Result<impl Iterator<Item = usize> + '_> {
-        let patience =
-            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    /// The tokens of the sockets at which something has happened, at most `max_wait` later.
+    pub(crate) fn wait(&mut self, max_wait: Duration) -> io::Result<impl Iterator<Item = usize> + '_> {
+        let max_wait =
+            Timespec { tv_sec: max_wait.as_secs() as i64, tv_nsec: max_wait.subsec_nanos().into() };
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&patience)) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&max_wait)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -22,7 +22,7 @@ const ADDRESSES: u32 = 200;
 const ATTEMPTS: usize = 200;
 
 /// The longest that a connection within this host may take to be there.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -47,9 +47,9 @@ pub(crate) fn begin(server: SocketAddr) -> io::Result<TcpStream> {
 /// Connects. Reading and writing wait, the way std has it.
 pub(crate) fn open(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = begin(server)?;
-    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    let max_wait = Timespec { tv_sec: MAX_WAIT.as_secs() as i64, tv_nsec: 0 };
     let mut waiting = [PollFd::new(&socket, PollFlags::OUT)];
-    if poll(&mut waiting, Some(&patience))? == 0 {
+    if poll(&mut waiting, Some(&max_wait))? == 0 {
         return Err(io::ErrorKind::TimedOut.into());
     }
     if let Some(error) = socket.take_error()? {

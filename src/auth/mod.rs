@@ -162,7 +162,7 @@ impl Accounts {
                 self.prove(&user, password);
                 Ok(Arc::clone(&user.account))
             }
-            (_, Verdict::Unheard) => Err(LoginError::Busy),
+            (_, Verdict::Throttled) => Err(LoginError::Busy),
             _ => {
                 inner.throttle.log_failure(peer, username);
                 Err(LoginError::Denied)
@@ -193,13 +193,13 @@ impl Accounts {
         let mut attempt = match inner.throttle.turn(peer, username, &mac).await {
             Turn::Now(attempt) => attempt,
             Turn::KnownWrong => return Verdict::Wrong,
-            Turn::Never => return Verdict::Unheard,
+            Turn::Never => return Verdict::Throttled,
         };
         let verify = async {
             match inner.hasher.verify(password, hash.cloned(), self.any_imported_hash()).await {
                 Ok(true) => {}
                 Ok(false) => return Verdict::Wrong,
-                Err(_) => return Verdict::Unheard,
+                Err(_) => return Verdict::Throttled,
             }
             if let Some(hash) = hash {
                 self.renew_if_imported(username, password, hash).await;

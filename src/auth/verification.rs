@@ -18,7 +18,7 @@ pub(super) enum Verdict {
     Right,
     Wrong,
     /// It was not looked at, since too many others were waiting.
-    Unheard,
+    Throttled,
 }
 
 /// Attempts by what makes them identical.

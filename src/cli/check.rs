@@ -13,7 +13,7 @@ use crate::daemon::DEFAULT_CONFIG;
 use crate::management::Token;
 
 /// How long the files may take to be read. `systemctl reload` waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -37,8 +37,8 @@ enum Verdict {
 pub(super) fn check(args: CheckArgs) -> Result<(), Failure> {
     let path = args.file.or(args.config).unwrap_or_else(|| DEFAULT_CONFIG.into());
     let file = path.display().to_string();
-    let Some(checked) = within(PATIENCE, move || look(&path)) else {
-        let seconds = PATIENCE.as_secs();
+    let Some(checked) = within(MAX_WAIT, move || look(&path)) else {
+        let seconds = MAX_WAIT.as_secs();
         let message = format!("{file}: cannot be read: its file system has not answered for {seconds} s");
         return Err(Failure { message, status: EXIT_FAILED });
     };
@@ -75,8 +75,8 @@ fn look(path: &std::path::Path) -> Verdict {
 }
 
 /// Does `look` on a thread of its own; `None` if that takes too long. The thread ends with the process.
-fn within<T: Send + 'static>(patience: Duration, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+fn within<T: Send + 'static>(max_wait: Duration, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::channel();
     thread::spawn(move || done.send(look()));
-    result.recv_timeout(patience).ok()
+    result.recv_timeout(max_wait).ok()
 }

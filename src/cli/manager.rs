@@ -7,10 +7,10 @@
 mod api;
 mod connections;
 mod ending;
+mod endpoint;
 mod lines;
 mod near;
 mod nobody;
-mod place;
 mod table;
 mod watch;
 
@@ -29,13 +29,13 @@ use crate::management::wire::{
 };
 use crate::management::{Token, TokenError};
 use api::{Answer, Api};
+use endpoint::{Endpoint, LOCAL, PORT_OFFSET};
 use nobody::Nobody;
-use place::{LOCAL, PORT_OFFSET, Place};
 
 pub use api::ApiError;
 pub(super) use ending::{Told, ask_while_ending};
+pub(super) use endpoint::host;
 pub(super) use nobody::client_port;
-pub(super) use place::host;
 
 /// Look at the connection limit of a running server, or move it.
 #[derive(Debug, Clone, Args)]
@@ -211,14 +211,14 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     // A given host or token file means that the user wants the port.
     let is_here = host.as_ref().is_none_or(|host| host == LOCAL) && token_file.is_none();
     let host = host.unwrap_or_else(|| LOCAL.to_owned());
-    let server = port.map(|port| Place::Network { host: host.clone(), port });
-    let place = match (socket, management_port, port) {
-        (Some(path), ..) => Place::socket(path)?,
-        (None, Some(port), _) => Place::Network { host, port },
+    let server = port.map(|port| Endpoint::Network { host: host.clone(), port });
+    let endpoint = match (socket, management_port, port) {
+        (Some(path), ..) => Endpoint::socket(path)?,
+        (None, Some(port), _) => Endpoint::Network { host, port },
         (None, None, Some(port)) if is_here && let Some(path) = near::socket_of(port, timeout).await => {
-            Place::Socket(path)
+            Endpoint::Socket(path)
         }
-        (None, None, Some(port)) => Place::Network {
+        (None, None, Some(port)) => Endpoint::Network {
             host,
             port: port.checked_add(PORT_OFFSET).ok_or(ManagerError::NoManagementPort { port })?,
         },
@@ -228,9 +228,9 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     let name = match (&server, port) {
         (Some(server), Some(port)) if server.is_local() => format!("on port {port}"),
         (Some(server), _) => format!("at {server}"),
-        (None, _) => format!("managed on {place}"),
+        (None, _) => format!("managed on {endpoint}"),
     };
-    let api = Api::new(place, token.as_ref(), timeout)?;
+    let api = Api::new(endpoint, token.as_ref(), timeout)?;
     let said = match command {
         Command::Ask(question) => within(&api, ask(&api, question, json, colours)).await,
         Command::Watch => match watch::run(&api, &name, json, out).await {
@@ -242,7 +242,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
         Ok(said) => said,
         Err(error @ ApiError::Unreachable { .. }) => {
             let derived_from = port.filter(|_| management_port.is_none());
-            let nobody = Nobody::look(api.place(), &error, derived_from).await;
+            let nobody = Nobody::look(api.endpoint(), &error, derived_from).await;
             return Err(ManagerError::Nobody { error, nobody });
         }
         Err(error) => return Err(error.into()),
@@ -260,7 +260,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
 
 /// The answer; an error if all steps together take longer than the timeout.
 async fn within<T>(api: &Api, answer: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    tokio::time::timeout(api.patience(), answer).await.unwrap_or_else(|_| Err(api.silent()))
+    tokio::time::timeout(api.max_wait(), answer).await.unwrap_or_else(|_| Err(api.silent()))
 }
 
 /// What is to be printed: the answer as it is, or in words.

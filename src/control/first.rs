@@ -7,7 +7,7 @@ use std::io;
 use std::num::NonZeroU32;
 
 use super::override_file::OverrideFile;
-use super::{Ceiling, Override, Settings, Standing, StartError};
+use super::{Ceiling, LimitState, Override, Settings, StartError};
 
 /// What an earlier run has stored; `None` also if it cannot be understood, which is logged.
 pub(super) fn stored(file: &OverrideFile) -> Result<Option<Override>, StartError> {
@@ -33,12 +33,12 @@ pub(super) fn stored(file: &OverrideFile) -> Result<Option<Override>, StartError
 /// survives, drop it.
 pub(super) fn override_to_begin_with(
     stored: Option<Override>,
-    standing: &Standing,
+    limit_state: &LimitState,
     settings: Settings,
     ceiling: Ceiling,
 ) -> Option<Override> {
     let stored = stored?;
-    let (limit, base) = (stored.limit, standing.base);
+    let (limit, base) = (stored.limit, limit_state.base);
     let Ceiling { connections: most, open_files } = ceiling;
     if !settings.persist {
         tracing::info!(

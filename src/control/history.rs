@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
-use super::following::WAITING;
+use super::subscription::WAITING;
 use super::{Door, Outcome, Record};
 
 /// How many records of each outcome are kept in memory.
@@ -37,11 +37,11 @@ struct Rooms {
 }
 
 /// In the order in which they were decided.
-type Room = VecDeque<(Place, Record)>;
+type Room = VecDeque<(Position, Record)>;
 
 /// The place of a record among all others: that of its decision, whenever it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(u64);
+pub(super) struct Position(u64);
 
 /// How many attempts there were through one door, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +75,9 @@ impl History {
         let mut applied = rooms.applied.iter().rev().peekable();
         let most_refused = count - rooms.applied.len().min(count / 2);
         let mut refused = rooms.refused.iter().rev().take(most_refused).peekable();
-        let place = |entry: Option<&&(Place, Record)>| entry.map(|(place, _)| *place);
+        let position = |entry: Option<&&(Position, Record)>| entry.map(|(position, _)| *position);
         let newest_first = std::iter::from_fn(|| {
-            if place(applied.peek()) > place(refused.peek()) { applied.next() } else { refused.next() }
+            if position(applied.peek()) > position(refused.peek()) { applied.next() } else { refused.next() }
         });
         newest_first.take(count).map(|(_, record)| record.clone()).collect()
     }
@@ -137,19 +137,19 @@ impl History {
     }
 
     /// A place for a record that is being made: behind all that have one.
-    pub(super) fn place(&self) -> Place {
-        Place(self.next.fetch_add(1, Ordering::Relaxed))
+    pub(super) fn position(&self) -> Position {
+        Position(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Remembers a record at its place, and tells whoever follows. If one is there already, this one replaces
+    /// Remembers a record at its position, and tells whoever follows. If one is there already, this one replaces
     /// it.
-    pub(super) fn show(&self, place: Place, record: Record) {
+    pub(super) fn show(&self, position: Position, record: Record) {
         {
             let mut rooms = self.lock();
             let room = rooms.of(&record);
-            match room.binary_search_by_key(&place, |(place, _)| *place) {
+            match room.binary_search_by_key(&position, |(position, _)| *position) {
                 Ok(at) => room[at].1 = record.clone(),
-                Err(at) => room.insert(at, (place, record.clone())),
+                Err(at) => room.insert(at, (position, record.clone())),
             }
             if room.len() > KEPT {
                 room.pop_front();
@@ -161,7 +161,7 @@ impl History {
 
     /// Of a refusal that was repeated, the file has a line now and then, of which the last one counts.
     fn remember_what_was_read(&self, record: Record) {
-        let place = self.place();
+        let position = self.position();
         let mut rooms = self.lock();
         let room = rooms.of(&record);
         if record.outcome != Outcome::Applied
@@ -173,7 +173,7 @@ impl History {
         if room.len() == KEPT {
             room.pop_front();
         }
-        room.push_back((place, record));
+        room.push_back((position, record));
     }
 
     fn lock(&self) -> MutexGuard<'_, Rooms> {
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn no_number_of_refusals_pushes_out_what_was_applied() {
         let history = History::default();
-        let show = |second, outcome| history.show(history.place(), record(second, outcome));
+        let show = |second, outcome| history.show(history.position(), record(second, outcome));
         for second in 0..20 {
             show(second, Outcome::Applied);
         }
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_record_that_is_shown_late_is_where_it_belongs() {
         let history = History::default();
-        let [first, second] = [history.place(), history.place()];
+        let [first, second] = [history.position(), history.position()];
         history.show(second, record(2, Outcome::Applied));
         history.show(first, record(1, Outcome::Applied));
         assert_eq!(history.latest(9), [record(2, Outcome::Applied), record(1, Outcome::Applied)]);

@@ -10,14 +10,14 @@
 //! It makes no call that waits for a disk or for anybody else.
 
 mod first;
-mod following;
 mod history;
 mod history_file;
+mod limit_state;
 mod override_file;
 mod record;
 mod refusals;
-mod standing;
 mod storage;
+mod subscription;
 mod tag;
 mod worker;
 
@@ -30,11 +30,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::limiter::{Limiter, Refusal};
 
-pub use following::{Following, News};
 pub use history::{Attempts, History};
+pub use limit_state::{BaseSource, LimitState, Override, RefusedEdit};
 pub use record::{Actor, Door, Outcome, Record, User};
-pub use standing::{BaseSource, Override, RefusedEdit, Standing};
 pub use storage::Stored;
+pub use subscription::{Event, Subscription};
 pub use tag::Tag;
 
 use storage::{Receipt, Storage};
@@ -198,7 +198,7 @@ pub enum StartError {
 #[derive(Debug, Clone)]
 pub struct Control {
     requests: mpsc::Sender<Command>,
-    standing: watch::Receiver<Standing>,
+    limit_state: watch::Receiver<LimitState>,
     history: Arc<History>,
     storage: Storage,
     epoch: u64,
@@ -241,7 +241,7 @@ impl Control {
             worker::Worker::open(configured, settings, ceiling, data_dir, config_file)?;
         let control = Self {
             requests,
-            standing: worker.subscribe(),
+            limit_state: worker.subscribe(),
             history: worker.history(),
             storage: worker.storage(),
             epoch: worker.epoch(),
@@ -305,14 +305,14 @@ impl Control {
     }
 
     /// Base, override and revision as they are now.
-    pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+    pub fn limit_state(&self) -> LimitState {
+        self.limit_state.borrow().clone()
     }
 
     /// The revision as it is now. Read it *before* the limit that it is to describe: the limit is
     /// changed first, so the pair may be an old revision with a new limit, never the reverse.
     pub fn revision(&self) -> u64 {
-        self.standing.borrow().revision
+        self.limit_state.borrow().revision
     }
 
     /// The tag of a revision that this process has made.
@@ -331,10 +331,10 @@ impl Control {
     }
 
     /// Hears of every attempt from now on.
-    pub fn follow(&self) -> Following {
-        let mut standing = self.standing.clone();
-        standing.mark_unchanged();
-        Following { records: self.history.follow(), standing }
+    pub fn follow(&self) -> Subscription {
+        let mut limit_state = self.limit_state.clone();
+        limit_state.mark_unchanged();
+        Subscription { records: self.history.follow(), limit_state }
     }
 
     /// Asks, and waits until what has come of it is stored.

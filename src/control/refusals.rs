@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::history::Place;
+use super::history::Position;
 use super::{Actor, Door, LimitRefusal, Record};
 use crate::limiter::Refusal;
 
@@ -53,7 +53,7 @@ enum Kind {
 /// A record that stands for a refusal, and what is to be done with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) place: Place,
+    pub(super) position: Position,
     pub(super) record: Record,
     /// Whether it is to be written to the file.
     pub(super) write: bool,
@@ -68,7 +68,7 @@ pub(super) struct Refusals {
 #[derive(Debug)]
 struct Open {
     like: Like,
-    place: Place,
+    position: Position,
     record: Record,
     last: Instant,
     /// Whether the file has another count.
@@ -100,7 +100,7 @@ impl Refusals {
         like: Like,
         record: Record,
         now: Instant,
-        place: impl FnOnce() -> Place,
+        position: impl FnOnce() -> Position,
     ) -> Counted {
         let mut alike: Vec<_> =
             self.open.iter_mut().filter(|open| open.like == like && now < open.last + TOGETHER).collect();
@@ -114,11 +114,11 @@ impl Refusals {
             open.last = now;
             let write = count <= WRITTEN_EACH || count.is_power_of_two();
             open.is_behind = !write;
-            return Counted { place: open.place, record: open.record.clone(), write };
+            return Counted { position: open.position, record: open.record.clone(), write };
         }
-        let place = place();
-        self.open.push_back(Open { like, place, record: record.clone(), last: now, is_behind: false });
-        Counted { place, record, write: true }
+        let position = position();
+        self.open.push_back(Open { like, position, record: record.clone(), last: now, is_behind: false });
+        Counted { position, record, write: true }
     }
 
     /// Ends what is not counted any further by now, and returns what the file is to have of it.
@@ -129,7 +129,7 @@ impl Refusals {
             let is_over = now >= open.last + TOGETHER || excess > 0;
             excess = excess.saturating_sub(1);
             if is_over && open.is_behind {
-                ended.push(Counted { place: open.place, record: open.record.clone(), write: true });
+                ended.push(Counted { position: open.position, record: open.record.clone(), write: true });
             }
             !is_over
         });
@@ -139,7 +139,7 @@ impl Refusals {
     /// Ends all of it.
     pub(super) fn end_all(&mut self) -> Vec<Counted> {
         let behind = self.open.drain(..).filter(|open| open.is_behind);
-        behind.map(|open| Counted { place: open.place, record: open.record, write: true }).collect()
+        behind.map(|open| Counted { position: open.position, record: open.record, write: true }).collect()
     }
 
     /// Whether anything is being counted.

@@ -5,9 +5,9 @@
 //! could not be stored is tried again every [`RETRY`] and with every change. Of records at most
 //! [`MOST_WAITING`] wait.
 //!
-//! Who asked for a change is told once it is stored, or after [`PATIENCE`] that it is not. The override is
+//! Who asked for a change is told once it is stored, or after [`MAX_WAIT`] that it is not. The override is
 //! stored before the record of its change, and until both are on the disk the history does not show a change:
-//! what it shows is there after a crash. Only when the disk takes longer than [`PATIENCE`] is it shown before.
+//! what it shows is there after a crash. Only when the disk takes longer than [`MAX_WAIT`] is it shown before.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::history::Place;
+use super::history::Position;
 use super::history_file::HistoryFile;
 use super::override_file::OverrideFile;
 use super::{History, Override, Record, StartError};
 
 /// How long the answer to a change waits for the disk.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// How often an override is tried again that could not be stored.
 const RETRY: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ struct Failure {
 /// A record that is not on the disk yet.
 #[derive(Debug)]
 struct Waiting {
-    place: Place,
+    position: Position,
     record: Record,
     /// The override that belongs to it.
     version: u64,
@@ -157,19 +157,19 @@ impl Storage {
 
     /// Stores a record after the override that was handed over last. The history shows it then, unless it does
     /// already.
-    pub(super) fn record(&self, place: Place, record: Record, is_shown: bool) -> Receipt {
+    pub(super) fn record(&self, position: Position, record: Record, is_shown: bool) -> Receipt {
         let mut queue = self.shared.lock();
         let now = Instant::now();
         // Whoever asks while the disk does not answer need not find out anew.
         let is_stuck = queue.is_stuck(now);
         let show_now = !is_shown && is_stuck;
         if show_now {
-            self.shared.history.show(place, record.clone());
+            self.shared.history.show(position, record.clone());
         }
         if queue.records.len() >= MOST_WAITING {
             drop(queue);
             if !is_shown && !show_now {
-                self.shared.history.show(place, record);
+                self.shared.history.show(position, record);
             }
             let lost = self.shared.history.count_unwritten(1);
             tracing::error!(
@@ -180,7 +180,7 @@ impl Storage {
         }
         let (reply, receipt) = oneshot::channel();
         let (version, is_shown) = (queue.newest, is_shown || is_stuck);
-        queue.records.push_back(Waiting { place, record, version, is_shown, since: now, reply });
+        queue.records.push_back(Waiting { position, record, version, is_shown, since: now, reply });
         drop(queue);
         self.shared.work.notify_one();
         Receipt((!is_stuck).then_some(receipt))
@@ -189,7 +189,7 @@ impl Storage {
     /// Waits until what was handed over is stored, but no longer than it is worth.
     pub(super) async fn wait(&self, receipt: Receipt) -> Stored {
         let Receipt(Some(receipt)) = receipt else { return Stored::NOTHING };
-        if let Ok(Ok(stored)) = tokio::time::timeout(PATIENCE, receipt).await {
+        if let Ok(Ok(stored)) = tokio::time::timeout(MAX_WAIT, receipt).await {
             return stored;
         }
         self.show_overdue();
@@ -201,9 +201,9 @@ impl Storage {
         let mut queue = self.shared.lock();
         let now = Instant::now();
         for waiting in &mut queue.records {
-            if !waiting.is_shown && now >= waiting.since + PATIENCE {
+            if !waiting.is_shown && now >= waiting.since + MAX_WAIT {
                 waiting.is_shown = true;
-                self.shared.history.show(waiting.place, waiting.record.clone());
+                self.shared.history.show(waiting.position, waiting.record.clone());
             }
         }
     }
@@ -237,12 +237,12 @@ impl Storage {
     }
 
     /// Waits until everything has been stored, or tried. Returns whether that is so in the end.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    pub(super) fn flush(&self, max_wait: Duration) -> bool {
         let queue = self.shared.lock();
         let (queue, _) = self
             .shared
             .idle
-            .wait_timeout_while(queue, patience, |queue| !queue.is_idle())
+            .wait_timeout_while(queue, max_wait, |queue| !queue.is_idle())
             .unwrap_or_else(PoisonError::into_inner);
         queue.is_idle()
     }
@@ -333,7 +333,7 @@ impl Shared {
         let stored = queue.stored;
         for (number, waiting) in queue.records.drain(..records).enumerate() {
             if !waiting.is_shown {
-                self.history.show(waiting.place, waiting.record);
+                self.history.show(waiting.position, waiting.record);
             }
             // Whoever asked may not have waited.
             waiting.reply.send(Stored { limit: stored >= waiting.version, record: number < written }).ok();
@@ -380,6 +380,6 @@ impl Queue {
     }
 
     fn is_stuck(&self, now: Instant) -> bool {
-        self.busy.is_some_and(|since| now >= since + PATIENCE)
+        self.busy.is_some_and(|since| now >= since + MAX_WAIT)
     }
 }

@@ -16,10 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::first::{self, within};
 use super::history_file::HistoryFile;
+use super::limit_state::LimitState;
 use super::override_file::OverrideFile;
 use super::refusals::{Counted, Like, Refusals};
-use super::standing::Standing;
-use super::storage::{PATIENCE, Receipt, Storage, Stored};
+use super::storage::{MAX_WAIT, Receipt, Storage, Stored};
 use super::{
     Actor, Amount, BaseSource, Ceiling, Change, Command, ConfigureOutcome, Configured, Door, History,
     LimitChange, LimitRefusal, LimitRequest, Outcome, Record, RefusedEdit, Reply, Reread, Settings,
@@ -35,7 +35,7 @@ pub(super) struct Worker {
     limiter: Limiter,
     ceiling: Ceiling,
     settings: Settings,
-    standing: watch::Sender<Standing>,
+    limit_state: watch::Sender<LimitState>,
     history: Arc<History>,
     storage: Storage,
     refusals: Refusals,
@@ -67,16 +67,17 @@ impl Worker {
         let override_file = OverrideFile::new(data_dir);
         let stored = first::stored(&override_file)?;
 
-        let mut standing = Standing::new(configured);
-        standing.revision = history.latest(1).first().map_or(0, |record| record.revision);
-        let base = standing.base;
-        standing.override_ = first::override_to_begin_with(stored.clone(), &standing, settings, ceiling);
-        let first = within(ceiling, standing.override_.as_ref().map_or(base, |stored| stored.limit));
+        let mut limit_state = LimitState::new(configured);
+        limit_state.revision = history.latest(1).first().map_or(0, |record| record.revision);
+        let base = limit_state.base;
+        limit_state.override_ =
+            first::override_to_begin_with(stored.clone(), &limit_state, settings, ceiling);
+        let first = within(ceiling, limit_state.override_.as_ref().map_or(base, |stored| stored.limit));
         let limiter =
             Limiter::new(first, ceiling.connections).expect("a limit within the ceiling is always possible");
 
         let editor = Actor::File(config_file.to_owned());
-        let actor = match (&standing.override_, standing.base_source) {
+        let actor = match (&limit_state.override_, limit_state.base_source) {
             (Some(_), _) => Actor::StoredOverride,
             (None, BaseSource::CommandLine) => Actor::CommandLine,
             (None, BaseSource::File) => editor.clone(),
@@ -87,7 +88,7 @@ impl Worker {
             limiter: limiter.clone(),
             ceiling,
             settings,
-            standing: watch::Sender::new(standing),
+            limit_state: watch::Sender::new(limit_state),
             history,
             storage,
             refusals: Refusals::default(),
@@ -99,13 +100,13 @@ impl Worker {
         let attempt = Attempt { door: Door::Startup, actor, wanted: Some(first.get().into()) };
         let applied = Applied { old: first.get(), new: first.get(), active: 0 };
         worker.applied(&attempt, None, applied, |_, _| {});
-        worker.storage.flush(PATIENCE);
+        worker.storage.flush(MAX_WAIT);
         worker.storage.show_overdue();
         Ok((worker, limiter))
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(super) fn subscribe(&self) -> watch::Receiver<LimitState> {
+        self.limit_state.subscribe()
     }
 
     pub(super) fn history(&self) -> Arc<History> {
@@ -141,7 +142,7 @@ impl Worker {
             self.write(counted);
         }
         self.storage.end();
-        if !self.storage.flush(PATIENCE) {
+        if !self.storage.flush(MAX_WAIT) {
             tracing::error!(
                 "the disk does not answer: what is in force and in the history may not be stored for the next start"
             );
@@ -166,7 +167,7 @@ impl Worker {
     }
 
     fn has_reason_to_look(&self) -> bool {
-        self.standing.borrow().waiting().is_some()
+        self.limit_state.borrow().waiting().is_some()
             || !self.refusals.is_empty()
             || self.is_stuck
             || self.storage.is_waiting()
@@ -201,10 +202,10 @@ impl Worker {
             Change::Set(limit) => limit,
             Change::Increase(amount) => limit.saturating_add_unsigned(by(amount)),
             Change::Decrease(amount) => limit.saturating_sub_unsigned(by(amount)),
-            Change::Reset => within(self.ceiling, self.standing.borrow().base).get().into(),
+            Change::Reset => within(self.ceiling, self.limit_state.borrow().base).get().into(),
         };
         let attempt = Attempt { door, actor, wanted: Some(wanted) };
-        let current = Tag { epoch: self.epoch, revision: self.standing.borrow().revision };
+        let current = Tag { epoch: self.epoch, revision: self.limit_state.borrow().revision };
         if let Some(expected) = if_revision.filter(|expected| !expected.contains(&current)) {
             let expected = expected.iter().map(Tag::to_string).collect::<Vec<_>>().join(" or ");
             let refusal = LimitRefusal::RevisionMismatch { expected, current };
@@ -219,12 +220,12 @@ impl Worker {
         match result {
             Ok(applied) => {
                 let (change, receipt) =
-                    self.applied(&attempt, Some(applied.old), applied, |standing, time| {
+                    self.applied(&attempt, Some(applied.old), applied, |limit_state, time| {
                         if change == Change::Reset {
-                            standing.settle_on_base();
+                            limit_state.settle_on_base();
                         } else {
                             let actor = attempt.actor.to_string();
-                            standing.set_at_run_time(applied.new, attempt.door, actor, time);
+                            limit_state.set_at_run_time(applied.new, attempt.door, actor, time);
                         }
                     });
                 (Ok(change), Some(receipt))
@@ -243,11 +244,11 @@ impl Worker {
         reread: Reread,
         actor: Actor,
     ) -> (ConfigureOutcome, Option<Receipt>) {
-        if !self.standing.borrow().is_news(file, reread) {
+        if !self.limit_state.borrow().is_news(file, reread) {
             return (ConfigureOutcome::Unchanged, None);
         }
-        self.standing.send_modify(|standing| standing.edit(file));
-        let base = self.standing.borrow().base;
+        self.limit_state.send_modify(|limit_state| limit_state.edit(file));
+        let base = self.limit_state.borrow().base;
         let attempt = Attempt { door: Door::Config, actor, wanted: Some(base.into()) };
         match self.limiter.set(base.into()) {
             Ok(applied) => {
@@ -258,8 +259,8 @@ impl Worker {
                 let refusal = self.refusal(reason);
                 let waits = refusal.may_pass();
                 let reason = in_few_words(&reason);
-                self.standing.send_modify(|standing| {
-                    standing.refused_edit = Some(RefusedEdit { wanted: base, reason, waits });
+                self.limit_state.send_modify(|limit_state| {
+                    limit_state.refused_edit = Some(RefusedEdit { wanted: base, reason, waits });
                 });
                 let receipt = self.refused(&attempt, &refusal);
                 (ConfigureOutcome::Refused { wanted: base, refusal }, receipt)
@@ -269,7 +270,7 @@ impl Worker {
 
     /// Applies an edit that was refused, if it can be had by now. As long as it cannot, that is no attempt.
     fn try_waiting_edit(&mut self) {
-        let Some(wanted) = self.standing.borrow().waiting() else { return };
+        let Some(wanted) = self.limit_state.borrow().waiting() else { return };
         if self.limiter.snapshot().active > wanted {
             return;
         }
@@ -286,7 +287,7 @@ impl Worker {
     }
 
     fn settled_on_base(&mut self, attempt: &Attempt, applied: Applied) -> (LimitChange, Receipt) {
-        self.applied(attempt, Some(applied.old), applied, |standing, _| standing.settle_on_base())
+        self.applied(attempt, Some(applied.old), applied, |limit_state, _| limit_state.settle_on_base())
     }
 
     fn apply_settings(&mut self, settings: Settings) -> Receipt {
@@ -304,19 +305,19 @@ impl Worker {
         attempt: &Attempt,
         old: Option<u32>,
         applied: Applied,
-        update: impl FnOnce(&mut Standing, Timestamp),
+        update: impl FnOnce(&mut LimitState, Timestamp),
     ) -> (LimitChange, Receipt) {
         let time = Timestamp::now();
-        self.standing.send_modify(|standing| {
-            standing.revision += 1;
-            update(standing, time);
+        self.limit_state.send_modify(|limit_state| {
+            limit_state.revision += 1;
+            update(limit_state, time);
         });
         self.store_override();
         let Applied { new, active, .. } = applied;
         let record = self.make_record(attempt, time, old, active, Outcome::Applied);
         let revision = record.revision;
         self.history.count(attempt.door, true);
-        let receipt = self.storage.record(self.history.place(), record, false);
+        let receipt = self.storage.record(self.history.position(), record, false);
         let Attempt { door, actor, .. } = attempt;
         let sentence = match old {
             Some(old) => format!("connection limit changed from {old} to {new} by {actor} through {door}"),
@@ -342,8 +343,8 @@ impl Worker {
         let revision = record.revision;
         self.history.count(attempt.door, false);
         let like = Like::new(attempt.door, &attempt.actor, refusal, revision);
-        let counted = self.refusals.count(like, record, Instant::now(), || self.history.place());
-        self.history.show(counted.place, counted.record.clone());
+        let counted = self.refusals.count(like, record, Instant::now(), || self.history.position());
+        self.history.show(counted.position, counted.record.clone());
         let receipt = counted.write.then(|| self.write(counted));
         let Attempt { door, actor, wanted } = attempt;
         let to = wanted.map(|wanted| format!(" to {wanted}")).unwrap_or_default();
@@ -363,7 +364,7 @@ impl Worker {
     ) -> Record {
         Record {
             time,
-            revision: self.standing.borrow().revision,
+            revision: self.limit_state.borrow().revision,
             door: attempt.door,
             actor: attempt.actor.to_string(),
             old,
@@ -376,13 +377,13 @@ impl Worker {
     }
 
     /// Has a record written that the history shows already.
-    fn write(&self, Counted { place, record, .. }: Counted) -> Receipt {
-        self.storage.record(place, record, true)
+    fn write(&self, Counted { position, record, .. }: Counted) -> Receipt {
+        self.storage.record(position, record, true)
     }
 
     /// Has the stored override brought in line with this one.
     fn store_override(&self) -> Receipt {
-        let override_ = self.standing.borrow().override_.clone().filter(|_| self.settings.persist);
+        let override_ = self.limit_state.borrow().override_.clone().filter(|_| self.settings.persist);
         self.storage.store(override_)
     }
 }

@@ -4,10 +4,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Does `work` on a thread of its own. `None` if it was not done within `patience`, or there is no thread for it: then
+/// Does `work` on a thread of its own. `None` if it was not done within `max_wait`, or there is no thread for it: then
 /// nobody waits for it any more, and it ends with the process.
 pub(super) fn within<T: Send + 'static>(
-    patience: Duration,
+    max_wait: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (done, result) = mpsc::channel();
@@ -16,7 +16,7 @@ pub(super) fn within<T: Send + 'static>(
         done.send(work()).ok();
     };
     thread::Builder::new().name("bounded".into()).spawn(work).ok()?;
-    result.recv_timeout(patience).ok()
+    result.recv_timeout(max_wait).ok()
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use super::settings::{self, CommandLine};
 use super::starting::{Stage, Starting};
 use super::trouble::Problems;
 use super::unix_socket::UnixSocket;
-use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, may_pass, modes, places};
+use super::{AdminPassword, DEFAULT_CONFIG, Options, RunError, files, may_pass, modes, paths};
 use crate::auth::{AccountError, Accounts, FirstAdminError, HashCost, PreparedAdmin};
 use crate::config::{self, Key, Parsed};
 use crate::control::{Configured, Control};
 use crate::limiter::Limiter;
 use crate::logging::Log;
-use crate::management::{Places, TokenError};
+use crate::management::{ConnectionSlots, TokenError};
 use crate::owner::{self, Foreign};
 use crate::private;
 use crate::series::{Sample, ring};
@@ -36,7 +36,7 @@ pub(super) struct Built {
     pub(super) log: Log,
     pub(super) listeners: Listeners,
     pub(super) management_socket: Option<UnixSocket>,
-    pub(super) management_places: Places,
+    pub(super) management_slots: ConnectionSlots,
     pub(super) store: Store,
     pub(super) accounts: Accounts,
     /// The account to be created, and where its password comes from.
@@ -59,7 +59,7 @@ pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathB
         ..CommandLine::default()
     };
     let loaded = load(command_line, &Stage::default())?;
-    Ok(places::data_dir(loaded.running.storage.path.as_deref())?)
+    Ok(paths::data_dir(loaded.running.storage.path.as_deref())?)
 }
 
 /// Everything that can fail, in the order in which a failure is cheapest.
@@ -72,11 +72,11 @@ pub(super) fn build(
 ) -> Result<(Built, JoinHandle<()>), RunError> {
     let Options { port, max_connections, config, data_dir, log_file, admin_password, .. } = options;
     let starting = Starting::begin(stage)?;
-    let socket = places::management_socket();
+    let socket = paths::management_socket();
     let mut loaded = load(CommandLine { port, max_connections, config, data_dir, log_file, socket }, stage)?;
     log.set_level(settings::level(&loaded.running));
-    let Shares { ceiling, management: management_places } = descriptors::shares();
-    let data_dir = places::data_dir(loaded.running.storage.path.as_deref())?;
+    let Shares { ceiling, management: management_slots } = descriptors::shares();
+    let data_dir = paths::data_dir(loaded.running.storage.path.as_deref())?;
     if !stage.opening(&data_dir) {
         return Err(RunError::ended("the start", "it was given up"));
     }
@@ -106,7 +106,7 @@ pub(super) fn build(
         log,
         listeners,
         management_socket,
-        management_places,
+        management_slots,
         store,
         accounts,
         first_admin,
@@ -169,7 +169,7 @@ fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError
         file,
         token,
         command_line,
-        default_data_dir: places::data_dir(None).ok(),
+        default_data_dir: paths::data_dir(None).ok(),
         path,
         text: Ok(text),
         last_reload: None,

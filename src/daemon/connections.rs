@@ -9,9 +9,9 @@ use crate::server::{ConnectionInfo, CountedPeer, Ended, Roster};
 
 /// The connections of a running server.
 #[derive(Debug)]
-pub(super) struct Served(pub(super) Roster);
+pub(super) struct RosterView(pub(super) Roster);
 
-impl Connections for Served {
+impl Connections for RosterView {
     fn list(&self) -> BoxFuture<'_, Vec<wire::Connection>> {
         async {
             let now = Timestamp::now();

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::control::Ceiling;
-use crate::management::Places;
+use crate::management::ConnectionSlots;
 use crate::server::{self, KEPT_FOR_REJECTIONS};
 use crate::store;
 
@@ -30,7 +30,7 @@ pub(crate) struct Shares {
     /// Of clients.
     pub(crate) ceiling: Ceiling,
     /// Of connections to the management API.
-    pub(crate) management: Places,
+    pub(crate) management: ConnectionSlots,
 }
 
 /// Raises the soft limit to the hard one, which stays as it is, and says what that makes possible.
@@ -59,11 +59,11 @@ pub(crate) fn shares() -> Shares {
 /// the process itself has open is counted before management.
 fn share_out(open_files: u64, own: usize) -> Shares {
     let usable = usize::try_from(open_files.min(HIGHEST)).unwrap_or(usize::MAX);
-    let reserve = (own + store::MOST_FILES + Places::default().all()).min(usable / 2);
+    let reserve = (own + store::MOST_FILES + ConnectionSlots::default().all()).min(usable / 2);
     let connections = u32::try_from(usable - reserve).ok().and_then(NonZeroU32::new);
     Shares {
         ceiling: Ceiling { connections: connections.unwrap_or(NonZeroU32::MIN), open_files },
-        management: Places::within(reserve.saturating_sub(own)),
+        management: ConnectionSlots::within(reserve.saturating_sub(own)),
     }
 }
 
@@ -104,9 +104,9 @@ mod tests {
     fn enough_is_the_usual_share_and_little_leaves_a_door_open() {
         let [own, _] = OWN;
         let usual = share_out(20_000, own);
-        assert_eq!((usual.ceiling.connections.get(), usual.management), (19_900, Places::default()));
-        assert_eq!(share_out(1, own).management, Places { tcp: 3, unix: 1 });
-        assert_eq!(share_out(64, own).management, Places { tcp: 3, unix: 1 });
-        assert_eq!(share_out(100, own).management, Places { tcp: 10, unix: 2 });
+        assert_eq!((usual.ceiling.connections.get(), usual.management), (19_900, ConnectionSlots::default()));
+        assert_eq!(share_out(1, own).management, ConnectionSlots { tcp: 3, unix: 1 });
+        assert_eq!(share_out(64, own).management, ConnectionSlots { tcp: 3, unix: 1 });
+        assert_eq!(share_out(100, own).management, ConnectionSlots { tcp: 10, unix: 2 });
     }
 }

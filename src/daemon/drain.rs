@@ -8,9 +8,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::arrivals::Arrivals;
 use super::reload::Loaded;
 use super::run::{ASK_FOR_TIME, MORE_TIME};
+use super::signal_queue::SignalQueue;
 use crate::awake::LAP;
 use crate::server::Server;
 use crate::systemd;
@@ -25,7 +25,7 @@ pub(super) struct Ended {
 pub(super) async fn drain(
     server: Server,
     settings: watch::Receiver<Loaded>,
-    arrivals: &mut Arrivals,
+    signal_queue: &mut SignalQueue,
     clients: &Handle,
 ) -> Ended {
     let mut more_time = tokio::time::interval(ASK_FOR_TIME);
@@ -45,7 +45,7 @@ pub(super) async fn drain(
                 return Ended { at_once: false };
             }
             _ = more_time.tick() => systemd::extend_timeout(MORE_TIME),
-            Some(actor) = arrivals.stop() => {
+            Some(actor) = signal_queue.stop() => {
                 tracing::warn!(%actor, "stopping at once, as asked by {actor}");
                 draining.abort();
                 return Ended { at_once: true };

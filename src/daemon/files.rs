@@ -11,13 +11,13 @@ use crate::management::{Token, TokenError};
 use crate::watch::{Follower, NotRead, Reading, Unfinished};
 
 /// How long a config file is left alone whose last line does not end: it may be in the middle of being written.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The same for a token, which people write without a line break, too.
-const TOKEN_PATIENCE: Duration = Duration::from_millis(500);
+const TOKEN_MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// The same for the config file at the start, which whoever starts the server waits for.
-const PATIENCE_AT_START: Duration = Duration::from_secs(2);
+const MAX_WAIT_AT_START: Duration = Duration::from_secs(2);
 
 /// How often it is looked at meanwhile.
 const LOOK_AT_START: Duration = Duration::from_millis(50);
@@ -55,14 +55,14 @@ impl Files {
     pub(super) fn follow(loaded: &Loaded) -> io::Result<Self> {
         let token_file = loaded.running.management.token_file.clone();
         let token = token_file.clone().map(|path| {
-            Follower::start("token file", path, TOKEN_PATIENCE, |path| match Token::read_whole(path) {
+            Follower::start("token file", path, TOKEN_MAX_WAIT, |path| match Token::read_whole(path) {
                 Ok((token, complete)) => Reading { value: Ok(token), complete },
                 // Nothing of it is taken over.
                 Err(error) => Reading { value: Err(error), complete: true },
             })
         });
         let read = move |path: &Path| read_config(path, token_file.as_deref());
-        let config = Follower::start("config file", loaded.path.clone(), PATIENCE, read)?;
+        let config = Follower::start("config file", loaded.path.clone(), MAX_WAIT, read)?;
         Ok(Self { config, token: token.transpose()? })
     }
 
@@ -94,7 +94,7 @@ impl Files {
         let token = self.token.as_mut()?;
         let mut result = token.read().await;
         if matches!(result, Err(NotRead::Unfinished(Unfinished::Incomplete))) {
-            tokio::time::sleep(TOKEN_PATIENCE).await;
+            tokio::time::sleep(TOKEN_MAX_WAIT).await;
             result = token.read().await;
         }
         Some(result.map_err(|why| not_read("token", "the token in force stays", path, why)))
@@ -141,8 +141,8 @@ pub(super) fn read_at_start(path: &Path) -> Result<Vec<u8>, LoadError> {
         let text = config::read(path)?;
         let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|modified| modified.elapsed().ok());
-        let is_old = age.is_none_or(|age| age >= PATIENCE_AT_START);
-        if is_complete(&text) || is_old || begun.elapsed() >= PATIENCE {
+        let is_old = age.is_none_or(|age| age >= MAX_WAIT_AT_START);
+        if is_complete(&text) || is_old || begun.elapsed() >= MAX_WAIT {
             return Ok(text);
         }
         std::thread::sleep(LOOK_AT_START);

@@ -8,7 +8,6 @@
 //! systemd starts it again.
 
 mod advice;
-mod arrivals;
 mod bind;
 mod bounded;
 mod build;
@@ -19,13 +18,14 @@ mod files;
 mod follow;
 mod memory;
 mod modes;
+mod paths;
 mod pid_file;
-mod places;
 mod published;
 mod reload;
 mod report;
 mod run;
 mod settings;
+mod signal_queue;
 mod starting;
 mod startup;
 mod store_state;
@@ -52,11 +52,11 @@ use crate::systemd::{self, InheritError, Inherited};
 
 pub use bind::{BindError, SetAside};
 pub use build::{data_dir_for, make_private_dir};
-pub use pid_file::{FindError, Running, path as pid_file_path};
-pub(crate) use places::make_users_runtime_dir;
-pub use places::{
+pub(crate) use paths::make_users_runtime_dir;
+pub use paths::{
     DEFAULT_CONFIG, MANAGEMENT_SOCKET, NoPlace, ROOT_RUNTIME_DIR, look_dirs, make_runtime_dir, runtime_dirs,
 };
+pub use pid_file::{FindError, Running, path as pid_file_path};
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]
@@ -212,19 +212,19 @@ fn run_with(options: Options, held: Held, log: Log, inherited: Vec<Inherited>) -
 }
 
 /// Sends and writes what is still to be told when the daemon ends, also in a panic, for as long as somebody
-/// listens, and for [`Self::PATIENCE`] if nobody does.
+/// listens, and for [`Self::MAX_WAIT`] if nobody does.
 struct LastWords(Option<Log>);
 
 impl LastWords {
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_WAIT: Duration = Duration::from_secs(2);
 }
 
 impl Drop for LastWords {
     fn drop(&mut self) {
         let begun = Instant::now();
-        systemd::flush(Self::PATIENCE);
+        systemd::flush(Self::MAX_WAIT);
         if let Some(log) = &self.0 {
-            log.flush(Self::PATIENCE.saturating_sub(begun.elapsed()));
+            log.flush(Self::MAX_WAIT.saturating_sub(begun.elapsed()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The PID file of what `start` has begun: `<port>.pid` in a [directory of the user's own](super::places::runtime_dirs).
+//! The PID file of what `start` has begun: `<port>.pid` in a [directory of the user's own](super::paths::runtime_dirs).
 //!
 //! The daemon holds a record lock on it for as long as it lives; the kernel drops the lock when the daemon ends,
 //! however it ends. Who holds the lock is asked of the kernel, in this process' own PID namespace. The number in the

@@ -55,7 +55,7 @@ pub(crate) enum ReloadError {
     /// It may be in the middle of being written. The watcher waits for the end of that.
     #[error(
         "{0}: may not be complete, since its last line does not end; it is read as soon as there is a line break at \
-         its end, or when it has not changed for {patience} seconds", patience = files::PATIENCE.as_secs()
+         its end, or when it has not changed for {max_wait} seconds", max_wait = files::MAX_WAIT.as_secs()
     )]
     Incomplete(PathBuf),
     /// Its file system hangs.
@@ -208,7 +208,7 @@ impl Reloader {
         // Also after a failure: systemd would wait for it otherwise.
         let told = match &result {
             Err(error) => Some(usage::problem(error)),
-            Ok(_) => self.control.standing().refused_edit.as_ref().map(usage::refused),
+            Ok(_) => self.control.limit_state().refused_edit.as_ref().map(usage::refused),
         };
         systemd::reloaded(told.as_deref());
         result

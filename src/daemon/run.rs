@@ -11,22 +11,22 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
-use super::arrivals::{self, Arrivals};
 use super::build::{Built, local};
-use super::connections::Served;
+use super::connections::RosterView;
 use super::drain::drain;
 use super::files::Files;
 use super::follow::follow;
 use super::pid_file::PidFile;
 use super::published::Published;
 use super::reload::{Loaded, Reloader};
+use super::signal_queue::{self, SignalQueue};
 use super::startup::{self, Start};
 use super::store_state::StoreWatch;
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
 use super::{Options, RunError, bounded, usage, watchdog};
 use crate::auth::{FirstAdmin, PreparedAdmin};
-use crate::control::{Override, Standing};
+use crate::control::{LimitState, Override};
 use crate::limiter::Limiter;
 use crate::logging::{AUDIT, Log};
 use crate::management::{self, Listener, Management, ReloadDoor};
@@ -67,12 +67,12 @@ pub(super) fn run(
     }
     let pid_file = options.pid_file.as_deref().map(take_pid_file).transpose()?;
     let clients = client_runtime()?;
-    let (mut arrivals, to_apply) = Arrivals::new(signals);
-    let start = startup::start((options, inherited), log, clients.handle().clone(), &mut arrivals);
+    let (mut signal_queue, to_apply) = SignalQueue::new(signals);
+    let start = startup::start((options, inherited), log, clients.handle().clone(), &mut signal_queue);
     let start = operators.block_on(start)?;
     let (result, control_thread) = match start {
         Start::Ready(built, control_thread) => {
-            let serving = serve(*built, arrivals, to_apply, clients.handle());
+            let serving = serve(*built, signal_queue, to_apply, clients.handle());
             (operators.block_on(serving), control_thread)
         }
         Start::NotWanted(built, control_thread) => {
@@ -98,7 +98,7 @@ pub(super) fn run(
 /// Serves until told to stop, or until a task ends that should not.
 async fn serve(
     built: Built,
-    mut arrivals: Arrivals,
+    mut signal_queue: SignalQueue,
     to_apply: UnboundedReceiver<Arrival>,
     clients: &Handle,
 ) -> Result<(), RunError> {
@@ -149,15 +149,15 @@ async fn serve(
         token: published.token.subscribe(),
         denials,
         metrics: Arc::new(metrics),
-        connections: Arc::new(Served(server.roster())),
+        connections: Arc::new(RosterView(server.roster())),
         series,
-        places: built.management_places,
+        slots: built.management_slots,
     };
     // The socket's file is removed when this function ends.
     let (listeners, _socket_file) = management_listeners(built.listeners.management, built.management_socket)
         .map_err(|error| RunError::System("serve management", error))?;
     tasks.spawn("reload", follow(reloader, files, asked, signalled, published));
-    tasks.spawn("signals", arrivals::apply(to_apply, built.control.clone(), reloads));
+    tasks.spawn("signals", signal_queue::apply(to_apply, built.control.clone(), reloads));
     tasks.spawn("first admin", first_admin_task(built.first_admin));
     tasks.spawn("management", management_task(listeners, api, over.clone()));
     let snapshot = built.limiter.snapshot();
@@ -174,7 +174,7 @@ async fn serve(
     );
     tasks.spawn("usage", usage);
 
-    let other_limit = other_limit(&built.control.standing(), &built.limiter, address.port());
+    let other_limit = other_limit(&built.control.limit_state(), &built.limiter, address.port());
     let (version, data_dir) = (env!("CARGO_PKG_VERSION"), built.data_dir.display());
     let why = other_limit.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     tracing::info!(%address, management = %management_address, limit = snapshot.limit, version,
@@ -187,7 +187,7 @@ async fn serve(
     let watchdog = watchdog::run(server.prober());
     let result = tokio::select! {
         () = watchdog => Err(RunError::ended("watchdog", "it returned")),
-        asked = arrivals.stop() => match asked {
+        asked = signal_queue.stop() => match asked {
             Some(actor) => {
                 tracing::info!(%actor, "stopping, as asked by {actor}");
                 Ok(())
@@ -199,8 +199,8 @@ async fn serve(
     };
     draining.cancel();
     systemd::stopping(&usage::draining(built.limiter.snapshot()));
-    let drained = drain(server, settings, &mut arrivals, clients).await;
-    drop(arrivals);
+    let drained = drain(server, settings, &mut signal_queue, clients).await;
+    drop(signal_queue);
     over.cancel();
     tasks.end().await;
     if bounded::within(SERIES_GRACE, move || keeper.end()).is_none() {
@@ -221,12 +221,12 @@ fn settings_from(loaded: &Loaded) -> String {
 }
 
 /// Why the limit is not the configured one, in words; `None` if it is.
-fn other_limit(standing: &Standing, limiter: &Limiter, port: u16) -> Option<String> {
-    let (base, limit) = (standing.base, limiter.snapshot().limit);
+fn other_limit(limit_state: &LimitState, limiter: &Limiter, port: u16) -> Option<String> {
+    let (base, limit) = (limit_state.base, limiter.snapshot().limit);
     if base == limit {
         return None;
     }
-    Some(match &standing.override_ {
+    Some(match &limit_state.override_ {
         Some(Override { limit: set, actor, door, .. }) if *set != limit => format!(
             "{set} was set by {actor} through {door} before this start, in place of the configured {base}, and this \
              process can hold at most {limit}"

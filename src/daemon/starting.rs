@@ -16,7 +16,7 @@ use bytesize::ByteSize;
 
 use super::RunError;
 use super::run::{ASK_FOR_TIME, MORE_TIME};
-use crate::store::Weight;
+use crate::store::OnDiskSize;
 use crate::systemd;
 
 /// How often systemd hears of it. What is done sooner needs no word.
@@ -110,7 +110,7 @@ impl Drop for Starting {
 }
 
 fn tell(stage: &Stage, begun: Instant, io: &Io, mut pace: Pace, over: &Receiver<()>) {
-    let mut weight = None;
+    let mut size = None;
     while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         let at = stage.lock().clone();
         let count = io.count();
@@ -124,9 +124,9 @@ fn tell(stage: &Stage, begun: Instant, io: &Io, mut pace: Pace, over: &Receiver<
                 )
             }
             At::Opening { data_dir, begun, first } => {
-                let weight = *weight.get_or_insert_with(|| Weight::of(&data_dir).unwrap_or_default());
+                let size = *size.get_or_insert_with(|| OnDiskSize::of(&data_dir).unwrap_or_default());
                 let read = count.zip(first).map(|(count, first)| count.read - first.read);
-                words(weight, read, begun.elapsed())
+                words(size, read, begun.elapsed())
             }
         };
         let Due { line, more_time } = pace.look(begun.elapsed(), count);
@@ -137,7 +137,7 @@ fn tell(stage: &Stage, begun: Instant, io: &Io, mut pace: Pace, over: &Receiver<
     }
 }
 
-fn words(Weight { journals, tables }: Weight, read: Option<u64>, elapsed: Duration) -> String {
+fn words(OnDiskSize { journals, tables }: OnDiskSize, read: Option<u64>, elapsed: Duration) -> String {
     let size = |bytes| ByteSize::b(bytes).display().iec();
     let plural = if tables == 1 { "" } else { "s" };
     let seconds = elapsed.as_secs();
@@ -245,13 +245,13 @@ mod tests {
 
     #[test]
     fn the_words_name_what_there_is_to_read() {
-        let weight = Weight { journals: 64 << 20, tables: 1 };
+        let size = OnDiskSize { journals: 64 << 20, tables: 1 };
         assert_eq!(
-            words(weight, Some(3 << 19), Duration::from_millis(12_345)),
+            words(size, Some(3 << 19), Duration::from_millis(12_345)),
             "starting: opening the store, 64.0 MiB of journals and 1 table; 1.5 MiB read in 12 s"
         );
         assert_eq!(
-            words(Weight::default(), None, Duration::from_secs(1)),
+            words(OnDiskSize::default(), None, Duration::from_secs(1)),
             "starting: opening the store, 0 B of journals and 0 tables, for 1 s"
         );
     }

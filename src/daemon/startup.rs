@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::arrivals::Arrivals;
 use super::build::{self, Built};
+use super::signal_queue::SignalQueue;
 use super::starting::Stage;
 use super::{Options, RunError};
 use crate::logging::Log;
@@ -29,7 +29,7 @@ pub(super) async fn start(
     (options, inherited): (Options, Vec<Inherited>),
     log: Log,
     clients: Handle,
-    arrivals: &mut Arrivals,
+    signal_queue: &mut SignalQueue,
 ) -> Result<Start, RunError> {
     let (done, mut result) = oneshot::channel();
     let stage = Stage::default();
@@ -53,7 +53,7 @@ pub(super) async fn start(
                 let built = Box::new(built);
                 return Ok(if wanted { Start::Ready(built, control) } else { Start::NotWanted(built, control) });
             }
-            Some(actor) = arrivals.stop() => if let Some(waited_for) = stage.give_up() {
+            Some(actor) = signal_queue.stop() => if let Some(waited_for) = stage.give_up() {
                 tracing::info!(%actor, "stopping, as asked by {actor}; the start was still waiting for {waited_for}");
                 return Ok(Start::GivenUp);
             } else if wanted {

@@ -111,12 +111,12 @@ pub(crate) async fn watch(
         ticks.tick().await;
         series.record(Sample::take(&limiter, Timestamp::now()));
         let snapshot = limiter.snapshot();
-        let standing = control.standing();
+        let limit_state = control.limit_state();
         let (threshold, last_reload, troubled) = {
             let loaded = loaded.borrow();
             let problem = |(path, problem): (&Path, Problem)| format!("{}: {}", path.display(), problem.what);
             let troubled = loaded.troubled_files().into_iter().map(problem);
-            let troubled = troubled.chain(standing.refused_edit.as_ref().map(refused));
+            let troubled = troubled.chain(limit_state.refused_edit.as_ref().map(refused));
             let waiting = waiting(&Difference::between(&loaded.running, &loaded.wanted).restart);
             let troubled: Vec<_> = troubled.chain(waiting).collect();
             (loaded.running.limits.warn_percent, loaded.last_reload.clone(), troubled)

@@ -20,11 +20,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Probes for as long as the daemon runs; for ever at rest if systemd does not ask for it.
 pub(super) async fn run(prober: Prober) {
-    let Some(patience) = systemd::watchdog_interval() else { return std::future::pending().await };
-    let half = patience / 2;
-    let mut ticks = interval(pause(patience));
+    let Some(max_wait) = systemd::watchdog_interval() else { return std::future::pending().await };
+    let half = max_wait / 2;
+    let mut ticks = interval(pause(max_wait));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut witness = Witness { prober, patience: half, cannot_ask: false };
+    let mut witness = Witness { prober, max_wait: half, cannot_ask: false };
     loop {
         ticks.tick().await;
         match timeout(half, witness.look()).await {
@@ -36,21 +36,21 @@ pub(super) async fn run(prober: Prober) {
 }
 
 /// Between two probes: after one that takes as long as it may, there is still time to send word.
-fn pause(patience: Duration) -> Duration {
-    (patience / 4).max(SHORTEST_PAUSE)
+fn pause(max_wait: Duration) -> Duration {
+    (max_wait / 4).max(SHORTEST_PAUSE)
 }
 
 /// Looks whether the server serves.
 struct Witness {
     prober: Prober,
-    patience: Duration,
+    max_wait: Duration,
     /// The last probe could not connect.
     cannot_ask: bool,
 }
 
 impl Witness {
     async fn look(&mut self) -> Result<(), ProbeError> {
-        match self.prober.probe(self.patience / 2).await {
+        match self.prober.probe(self.max_wait / 2).await {
             Err(ProbeError::CannotAsk(error)) => {
                 if !std::mem::replace(&mut self.cannot_ask, true) {
                     tracing::warn!(%error,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a caller waits for the answer.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// The most waiting questions. Further ones get no answer.
 const QUEUE: usize = 64;
@@ -39,7 +39,7 @@ impl<K: Send + 'static, V: Send + 'static> Lookup<K, V> {
         let (reply, answer) = oneshot::channel();
         let questions = self.questions.get_or_init(|| self.begin()).as_ref()?;
         questions.try_send(Question { key, reply }).ok()?;
-        timeout(PATIENCE, answer).await.ok()?.ok()?
+        timeout(MAX_WAIT, answer).await.ok()?.ok()?
     }
 
     fn begin(&self) -> Option<SyncSender<Question<K, V>>> {

@@ -13,7 +13,7 @@ use super::sink::Sink;
 const NAME: &str = "log";
 
 /// The longest that a start waits for the journal. One that is not read takes the lines later.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Starts it. It ends with the process.
 pub(super) fn spawn(queue: Arc<Queue>, sink: Sink) -> io::Result<()> {
@@ -35,7 +35,7 @@ pub(super) fn spawn_for_journal(queue: Arc<Queue>) -> io::Result<()> {
         // There is another sink, and another thread for it.
         Err(error) => drop(tell.send(Err(error))),
     })?;
-    match told.recv_timeout(PATIENCE) {
+    match told.recv_timeout(MAX_WAIT) {
         Ok(connected) => connected,
         // Somebody listens, and does not read for now.
         Err(RecvTimeoutError::Timeout) => Ok(()),

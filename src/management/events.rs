@@ -9,7 +9,7 @@
 //!
 //! Whoever subscribes first and reads `/series`, `/history` and `/config` then misses nothing. Nothing is
 //! kept for a slow client but a few dozen changes and the newest sample; one that takes nothing at all is
-//! cut off by [`super::patience`].
+//! cut off by [`super::write_timeout`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use super::reports::entry;
 use super::series::sample;
 use super::streams::{Streaming, Streams};
 use super::{Management, Token, wire};
-use crate::control::{Control, Following, News};
+use crate::control::{self, Control, Subscription};
 use crate::series::Sample;
 
 /// All that one client is told of.
 struct Feed {
     streaming: Streaming,
     control: Control,
-    following: Following,
+    subscription: Subscription,
     samples: watch::Receiver<Option<Sample>>,
     config: watch::Receiver<Arc<wire::LoadedConfig>>,
     store: watch::Receiver<wire::StoreReport>,
@@ -78,7 +78,7 @@ impl Feed {
         let token = tokens.borrow_and_update().clone();
         let mut samples = series.latest();
         samples.mark_changed();
-        Self { streaming, following: control.follow(), control, samples, config, store, tokens, token }
+        Self { streaming, subscription: control.follow(), control, samples, config, store, tokens, token }
     }
 
     /// The next event; `None` when there is to be no other.
@@ -94,10 +94,10 @@ impl Feed {
                         return None;
                     }
                 }
-                news = self.following.next() => return match news? {
-                    News::Attempt(record) => event("change", &entry(record)),
-                    News::Missed(changes) => event("missed", &wire::Missed { changes }),
-                    News::Standing => self.config_event(),
+                news = self.subscription.next() => return match news? {
+                    control::Event::Attempt(record) => event("change", &entry(record)),
+                    control::Event::Missed(changes) => event("missed", &wire::Missed { changes }),
+                    control::Event::LimitState => self.config_event(),
                 },
                 changed = self.config.changed() => {
                     changed.ok()?;

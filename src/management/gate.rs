@@ -37,7 +37,7 @@ use tokio::time::sleep;
 use super::caller::Caller;
 use super::denials::{Denials, Reason};
 use super::failure::ApiError;
-use super::listener::Places;
+use super::listener::ConnectionSlots;
 use super::names::{Names, check_host};
 use super::page;
 use super::token::Token;
@@ -106,9 +106,9 @@ impl Gate {
         names: Names,
         token: watch::Receiver<Option<Token>>,
         denials: Arc<Denials>,
-        places: Places,
+        slots: ConnectionSlots,
     ) -> Self {
-        let delays = Semaphore::new((places.tcp / PLACES_TO_ONE_DELAY).max(1));
+        let delays = Semaphore::new((slots.tcp / PLACES_TO_ONE_DELAY).max(1));
         Self { names, token, denials, delays }
     }
 

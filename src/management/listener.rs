@@ -16,7 +16,7 @@ const GONE_AFTER: u32 = 90_000;
 /// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
 /// descriptor that the ceiling of client connections has to leave free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
+pub struct ConnectionSlots {
     /// On the TCP port.
     pub tcp: usize,
     /// On the Unix socket. It has places of its own, so that whoever may use it gets in while others
@@ -42,7 +42,7 @@ pub(super) enum Accepted {
 /// What is read and written.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-impl Places {
+impl ConnectionSlots {
     /// As many as there are descriptors for, up to the usual number. Somebody can get in however few
     /// there are: without that, nobody could do anything about it.
     pub fn within(descriptors: usize) -> Self {
@@ -57,7 +57,7 @@ impl Places {
     }
 }
 
-impl Default for Places {
+impl Default for ConnectionSlots {
     fn default() -> Self {
         Self { tcp: 30, unix: 5 }
     }
@@ -73,10 +73,10 @@ impl Listener {
     }
 
     /// How many of its connections may be open at once.
-    pub(super) fn connections(&self, places: Places) -> usize {
+    pub(super) fn connections(&self, slots: ConnectionSlots) -> usize {
         match self {
-            Self::Tcp(_) => places.tcp,
-            Self::Unix(_) => places.unix,
+            Self::Tcp(_) => slots.tcp,
+            Self::Unix(_) => slots.unix,
         }
     }
 }

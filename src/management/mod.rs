@@ -32,19 +32,18 @@
 pub mod body;
 mod caller;
 mod connections;
-mod courtesy;
 mod denials;
 mod door;
 mod events;
 mod failure;
 mod gate;
+mod http_error_body;
 mod limit;
 mod listener;
 mod metrics;
 mod names;
 mod openapi;
 mod page;
-mod patience;
 mod query;
 mod reload;
 mod reports;
@@ -54,6 +53,7 @@ mod serve;
 mod streams;
 mod token;
 pub mod wire;
+mod write_timeout;
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ use openapi::Document;
 pub use connections::Connections;
 pub use denials::{Denials, Denied, Reason};
 pub use failure::ApiError;
-pub use listener::{Listener, Places};
+pub use listener::{ConnectionSlots, Listener};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
 pub use serve::{FAREWELL, serve};
 pub use token::{Token, TokenError};
@@ -107,12 +107,12 @@ pub struct Management {
     /// The last hour.
     pub series: Series,
     /// How many connections may be open at once.
-    pub places: Places,
+    pub slots: ConnectionSlots,
 }
 
 /// Every endpoint, behind the checks that every request has to pass.
 fn router(api: Management, names: Names) -> Router {
-    let gate = Gate::new(names, api.token.clone(), Arc::clone(&api.denials), api.places);
+    let gate = Gate::new(names, api.token.clone(), Arc::clone(&api.denials), api.slots);
     let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(reports::health))
         .routes(routes!(reports::stats))

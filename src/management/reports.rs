@@ -10,7 +10,7 @@ use super::wire::{
     LONGEST_HISTORY, LimitReport, Outcome, Override, RefusedEdit, SERVICE, Source, Stats,
 };
 use super::{Management, wire};
-use crate::control::{self, BaseSource, Record, Standing};
+use crate::control::{self, BaseSource, LimitState, Record};
 
 /// Whether the server is healthy. Needs no token.
 #[utoipa::path(
@@ -68,8 +68,8 @@ pub(super) async fn history(
     responses((status = 200, description = "As it is in force.", body = ConfigReport))
 )]
 pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> {
-    let standing = api.control.standing();
-    let limit = limit_report(standing, &api);
+    let limit_state = api.control.limit_state();
+    let limit = limit_report(limit_state, &api);
     let loaded = api.config.borrow().clone();
     let mut settings = loaded.settings.clone();
     if let Some(setting) = settings.iter_mut().find(|setting| setting.key == LIMIT_KEY) {
@@ -111,28 +111,28 @@ pub(super) fn entry(record: Record) -> HistoryEntry {
     }
 }
 
-fn limit_report(standing: Standing, api: &Management) -> LimitReport {
+fn limit_report(limit_state: LimitState, api: &Management) -> LimitReport {
     let ceiling = api.limiter.ceiling();
     LimitReport {
-        waiting: standing.waiting(),
+        waiting: limit_state.waiting(),
         not_stored: api.control.not_stored(),
         current: api.limiter.snapshot().limit,
-        base: standing.base,
-        base_source: match standing.base_source {
+        base: limit_state.base,
+        base_source: match limit_state.base_source {
             BaseSource::CommandLine => Source::CommandLine,
             BaseSource::File => Source::File,
             BaseSource::Default => Source::Default,
         },
         ceiling,
-        revision: standing.revision,
-        override_: standing.override_.map(|override_| Override {
+        revision: limit_state.revision,
+        override_: limit_state.override_.map(|override_| Override {
             limit: override_.limit,
             door: override_.door.to_string(),
             actor: override_.actor,
             time: override_.time,
             clamped_to: (override_.limit > ceiling).then_some(ceiling),
         }),
-        refused: standing.refused_edit.map(|edit| RefusedEdit { limit: edit.wanted, reason: edit.reason }),
+        refused: limit_state.refused_edit.map(|edit| RefusedEdit { limit: edit.wanted, reason: edit.reason }),
         unwritten_records: api.control.history().unwritten(),
     }
 }

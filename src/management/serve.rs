@@ -25,11 +25,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use super::courtesy::Courtesy;
+use super::http_error_body::HttpErrorBody;
 use super::listener::Accepted;
 use super::names::Names;
-use super::patience::Patience;
 use super::streams::Streams;
+use super::write_timeout::WriteTimeout;
 use super::{Listener, Management, router};
 use crate::awake::{AwakeTimer, timeout};
 
@@ -62,9 +62,9 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let listener = listener.into();
-    let places = listener.connections(api.places);
+    let slots = listener.connections(api.slots);
     let denials = Arc::clone(&api.denials);
-    let streams = Streams::among(places, shutdown.clone());
+    let streams = Streams::among(slots, shutdown.clone());
     let router = router(api, Names::of_this_machine());
     let mut log = pin!(denials.log());
     let mut connections = JoinSet::new();
@@ -74,7 +74,7 @@ pub async fn serve(
             () = shutdown.cancelled() => break Ok(()),
             Some(ended) = connections.join_next() => report(ended),
             never = log.as_mut() => match never {},
-            accepted = listener.accept(), if connections.len() < places => match accepted {
+            accepted = listener.accept(), if connections.len() < slots => match accepted {
                 Ok(accepted) => {
                     short = false;
                     connections.spawn(converse(accepted, router.clone(), streams.of_connection(), shutdown.clone()));
@@ -111,7 +111,7 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
         Err(error) => return tracing::debug!(%error, "a management connection was gone at once: {error}"),
     };
     let begun = Arc::new(Notify::new());
-    let stream = Courtesy::new(Patience::new(stream, REQUEST_TIME));
+    let stream = HttpErrorBody::new(WriteTimeout::new(stream, REQUEST_TIME));
     let service = service(router, caller.clone(), streams.clone(), Arc::clone(&begun));
     let connection = http1::Builder::new()
         .timer(AwakeTimer)
@@ -177,7 +177,7 @@ fn head_length(request: &hyper::Request<Incoming>) -> usize {
     line + fields.sum::<usize>() + LINE_BREAK
 }
 
-/// As hyper answers a head that is too long for its buffer; the [courtesy](super::courtesy) gives both their words.
+/// As hyper answers a head that is too long for its buffer; the [`http_error_body`](super::http_error_body) gives both their words.
 fn head_too_long() -> Response {
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, [(CONNECTION, "close")]).into_response()
 }

@@ -125,7 +125,7 @@ pub struct Stats {
     pub max_connections: u32,
     /// Share of the limit in use, in percent.
     pub usage_percentage: f64,
-    /// Places free.
+    /// ConnectionSlots free.
     pub available_slots: u32,
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 use tokio::sync::watch;
 
 use super::{ConfigState, counter, gauge, seconds};
-use crate::control::{Attempts, Control, Standing};
+use crate::control::{Attempts, Control, LimitState};
 use crate::limiter::Limiter;
 
 #[derive(Debug)]
@@ -70,9 +70,9 @@ impl Collector for Changes {
         let unwritten = "Attempts that could not be written to the history file";
         let count = self.control.history().unwritten();
         counter(&mut encoder, "limit_changes_unwritten", None, unwritten, count)?;
-        let standing = self.control.standing();
-        let edit_refused = standing.refused_edit.is_some();
-        encode_standing(standing, &mut encoder)?;
+        let limit_state = self.control.limit_state();
+        let edit_refused = limit_state.refused_edit.is_some();
+        encode_standing(limit_state, &mut encoder)?;
         self.encode_config(edit_refused, &mut encoder)
     }
 }
@@ -94,10 +94,10 @@ impl Changes {
     }
 }
 
-fn encode_standing(standing: Standing, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_standing(limit_state: LimitState, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let configured = "The limit that the command line or the config file asks for";
-    gauge(encoder, "connections_limit_configured", None, configured, standing.base)?;
-    let is_active = u32::from(standing.override_.is_some());
+    gauge(encoder, "connections_limit_configured", None, configured, limit_state.base)?;
+    let is_active = u32::from(limit_state.override_.is_some());
     let active = "1 while a limit set at run time is in force instead of the configured one";
     gauge(encoder, "limit_override_active", None, active, is_active)?;
     // Without an override there is no time that would not be misleading.
@@ -108,5 +108,5 @@ fn encode_standing(standing: Standing, encoder: &mut DescriptorEncoder<'_>) -> f
         Some(&Unit::Seconds),
         MetricType::Gauge,
     )?;
-    standing.override_.map_or(Ok(()), |override_| metric.encode_gauge(&seconds(override_.time)))
+    limit_state.override_.map_or(Ok(()), |override_| metric.encode_gauge(&seconds(override_.time)))
 }

@@ -83,7 +83,7 @@ pub(super) struct Acceptor {
 
 /// A connection that was admitted.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct Admitted {
     pub(super) id: u64,
     pub(super) socket: OwnedFd,
     pub(super) peer: SocketAddr,
@@ -94,7 +94,7 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A client, with a permit.
-    Client(Arrival),
+    Client(Admitted),
     /// This process itself, asking whether it serves.
     Probe(OwnedFd),
     /// Somebody who was turned away, or is gone.
@@ -219,7 +219,7 @@ impl Acceptor {
         if self.undecided.is_empty()
             && let Ok(permit) = shared.services.limiter.attempt()
         {
-            return Accepted::Client(Arrival::new(shared, socket, peer, permit));
+            return Accepted::Client(Admitted::new(shared, socket, peer, permit));
         }
         self.undecided.push(socket, peer, now);
         Accepted::Other
@@ -233,7 +233,7 @@ impl Acceptor {
         linger: &mut Linger,
         now: Instant,
         last_chance: bool,
-    ) -> Vec<Arrival> {
+    ) -> Vec<Admitted> {
         let limiter = &shared.services.limiter;
         let mut arrivals = Vec::new();
         while let Some(client) = self.undecided.next(now, last_chance) {
@@ -241,7 +241,7 @@ impl Acceptor {
             self.paused_until = self.paused_until.map(|until| until.min(now));
             let full = match limiter.attempt() {
                 Ok(permit) => {
-                    arrivals.push(Arrival::new(shared, client.socket, client.peer, permit));
+                    arrivals.push(Admitted::new(shared, client.socket, client.peer, permit));
                     continue;
                 }
                 Err(full) => full,
@@ -291,7 +291,7 @@ impl Acceptor {
     }
 }
 
-impl Arrival {
+impl Admitted {
     fn new(shared: &Shared, socket: OwnedFd, peer: SocketAddr, permit: Permit) -> Self {
         Self { id: shared.ids.fetch_add(1, Ordering::Relaxed), socket, peer, permit }
     }

@@ -8,7 +8,7 @@
 //! - Clients that have not logged in have a small share of their own.
 //! - A request that has come in whole and fits into one read is served all the same, from a reserve that the
 //!   beginnings of requests cannot take. One connection at a time may complete a larger one that it has begun;
-//!   that favour is for one request.
+//!   that overdraft is for one request.
 //! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ pub(super) struct Budget {
     users: AtomicUsize,
     guests: AtomicUsize,
     /// The connection that may go on when all is spent, or 0.
-    favoured: AtomicU64,
+    overdrawn: AtomicU64,
     /// Connections that wait for memory.
     waiting: AtomicUsize,
     /// How often reading has paused.
@@ -80,7 +80,7 @@ impl Budget {
 
     /// What a connection may read.
     pub(super) fn grant(&self, room: Room, connection: u64, is_guest: bool, has_begun: bool) -> Grant {
-        if self.has_room(room, is_guest) || (!is_guest && has_begun && self.favour(connection)) {
+        if self.has_room(room, is_guest) || (!is_guest && has_begun && self.grant_overdraft(connection)) {
             Grant::All
         } else if is_guest || self.users.load(Ordering::Relaxed) < room.with_reserve {
             Grant::Lines
@@ -103,22 +103,22 @@ impl Budget {
         self.users.load(Ordering::Relaxed) >= room.with_reserve
     }
 
-    /// Whether the next that has begun a request will be favoured.
-    pub(super) fn favours_nobody(&self) -> bool {
-        self.favoured.load(Ordering::Relaxed) == 0
+    /// Whether the next that has begun a request will be overdrawn.
+    pub(super) fn has_no_overdraft(&self) -> bool {
+        self.overdrawn.load(Ordering::Relaxed) == 0
     }
 
-    pub(super) fn favours(&self, connection: u64) -> bool {
-        self.favoured.load(Ordering::Relaxed) == connection
+    pub(super) fn has_overdraft(&self, connection: u64) -> bool {
+        self.overdrawn.load(Ordering::Relaxed) == connection
     }
 
-    /// Ends the favour, if it is this connection's. Whether it was.
-    pub(super) fn unfavour(&self, connection: u64) -> bool {
-        let favoured = self.favours(connection);
-        if favoured {
-            self.favoured.store(0, Ordering::Relaxed);
+    /// Ends the overdraft, if it is this connection's. Whether it was.
+    pub(super) fn end_overdraft(&self, connection: u64) -> bool {
+        let overdrawn = self.has_overdraft(connection);
+        if overdrawn {
+            self.overdrawn.store(0, Ordering::Relaxed);
         }
-        favoured
+        overdrawn
     }
 
     /// A connection begins to wait for memory.
@@ -174,10 +174,10 @@ impl Budget {
         }
     }
 
-    fn favour(&self, connection: u64) -> bool {
-        match self.favoured.compare_exchange(0, connection, Ordering::Relaxed, Ordering::Relaxed) {
+    fn grant_overdraft(&self, connection: u64) -> bool {
+        match self.overdrawn.compare_exchange(0, connection, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => true,
-            Err(favoured) => favoured == connection,
+            Err(overdrawn) => overdrawn == connection,
         }
     }
 
@@ -213,9 +213,9 @@ mod tests {
         assert_eq!(grant(1, false), Grant::Lines, "nobody begins");
         assert_eq!((grant(2, true), grant(2, true)), (Grant::All, Grant::All));
         assert_eq!(grant(3, true), Grant::Lines);
-        assert!(!budget.unfavour(3));
+        assert!(!budget.end_overdraft(3));
         assert_eq!(grant(3, true), Grant::Lines, "it was not its own");
-        assert!(budget.unfavour(2));
+        assert!(budget.end_overdraft(2));
         assert_eq!(grant(3, true), Grant::All);
         budget.recharge(Charge::user(100), Charge::user(120));
         assert_eq!((grant(1, false), grant(2, true)), (Grant::Nothing, Grant::Nothing));
@@ -230,7 +230,7 @@ mod tests {
         let guest = Charge { bytes: 1000, is_guest: true };
         budget.recharge(Charge::default(), guest);
         assert_eq!(budget.grant(ROOM, 1, true, false), Grant::Lines);
-        assert_eq!(budget.grant(ROOM, 1, true, true), Grant::Lines, "no favours");
+        assert_eq!(budget.grant(ROOM, 1, true, true), Grant::Lines, "no has_overdraft");
         assert_eq!(budget.grant(ROOM, 2, false, false), Grant::All);
         budget.recharge(guest, Charge::user(50));
         assert_eq!(budget.grant(ROOM, 1, true, false), Grant::All);

@@ -5,7 +5,7 @@
 //! waiting, and says what the connection then waits for. In between it is a few words in the worker's
 //! slab: no task, no timer, and no buffer unless it has begun a request.
 
-mod errands;
+mod offload;
 mod parting;
 
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use crate::auth::Account;
 use crate::limiter::Permit;
 
-use super::accept::Arrival;
+use super::accept::Admitted;
 use super::audit::Attempts;
 use super::budget::{Budget, Charge, Grant, Room};
 use super::buffers::{Fill, Pool, Work};
@@ -29,10 +29,10 @@ use super::counters::{LoginOutcome, Recorder};
 use super::endings::Ending;
 use super::linger::LONGEST;
 use super::mailbox::{Mailbox, Token};
+use super::memory_waiters::WaiterKind;
 use super::readiness::Readiness;
 use super::requests::{Audit, Client, Step};
 use super::roster::ConnectionInfo;
-use super::starved::Hunger;
 use super::ticks::Ticks;
 use super::{ClientSettings, Services};
 
@@ -51,7 +51,7 @@ const WATCHED_BRIEFLY: Duration = Duration::from_millis(500);
 const PLENTY: usize = 4096;
 /// How long the store or an administrator's request may take until the client is told that there is no answer:
 /// longer than any disk that comes back.
-const LONGEST_ERRAND: Duration = Duration::from_secs(120);
+const LONGEST_OFFLOAD: Duration = Duration::from_secs(120);
 
 /// One client's connection.
 #[derive(Debug)]
@@ -67,10 +67,10 @@ pub(super) struct Connection {
     /// It will get a turn without being noticed: there is more to read.
     queued: bool,
     /// It waits in the queue of those that there is no memory for.
-    starved: bool,
+    waits_for_memory: bool,
     /// The beginning of a request was seen, for which there was no memory.
     kept_waiting: bool,
-    /// It has completed a request since it has last read. If it was favoured for that, others come first now.
+    /// It has completed a request since it has last read. If it was granted an overdraft for that, others come first now.
     has_completed: bool,
     /// Whether room to send is watched for as well.
     watched_for_room: bool,
@@ -102,7 +102,7 @@ enum State {
 }
 
 /// What a connection works with when it has its turn.
-pub(super) struct Desk<'a> {
+pub(super) struct TurnContext<'a> {
     pub(super) services: &'a Services,
     pub(super) attempts: &'a Attempts,
     pub(super) budget: &'a Budget,
@@ -129,7 +129,7 @@ pub(super) enum Turn {
     /// There may be more to read, but others come first.
     Again,
     /// There is no memory for what the client wants to say.
-    Starved(Hunger),
+    NeedsMemory(WaiterKind),
     /// The client has ended its side, and all that it still waits for is an answer. It needs no place for that.
     Parts,
     /// It is over.
@@ -137,8 +137,8 @@ pub(super) enum Turn {
 }
 
 impl Connection {
-    pub(super) fn new(arrival: Arrival, settings: &ClientSettings, now: Ticks) -> Self {
-        let Arrival { id, socket, peer, permit } = arrival;
+    pub(super) fn new(arrival: Admitted, settings: &ClientSettings, now: Ticks) -> Self {
+        let Admitted { id, socket, peer, permit } = arrival;
         Self {
             socket,
             state: State::Listening,
@@ -146,7 +146,7 @@ impl Connection {
             hung_up: false,
             ending: false,
             queued: false,
-            starved: false,
+            waits_for_memory: false,
             kept_waiting: false,
             has_completed: false,
             watched_for_room: false,
@@ -192,34 +192,34 @@ impl Connection {
     }
 
     /// Whether it is in the queue of those that there is no memory for.
-    pub(super) fn is_starved(&self) -> bool {
-        self.starved
+    pub(super) fn waits_for_memory(&self) -> bool {
+        self.waits_for_memory
     }
 
     /// It was taken out of that queue.
-    pub(super) fn is_fed(&mut self, budget: &Budget) {
-        if std::mem::take(&mut self.starved) {
+    pub(super) fn stops_waiting(&mut self, budget: &Budget) {
+        if std::mem::take(&mut self.waits_for_memory) {
             budget.stop_waiting();
         }
     }
 
     /// Goes as far as it can without waiting.
-    pub(super) fn turn(&mut self, token: Token, desk: &mut Desk<'_>) -> Turn {
-        let mut turn = self.go_on(token, desk).unwrap_or_else(Turn::Over);
+    pub(super) fn turn(&mut self, token: Token, context: &mut TurnContext<'_>) -> Turn {
+        let mut turn = self.go_on(token, context).unwrap_or_else(Turn::Over);
         self.queued = turn == Turn::Again;
-        if let Turn::Starved(_) = turn {
-            if self.starved {
+        if let Turn::NeedsMemory(_) = turn {
+            if self.waits_for_memory {
                 // It has its place in the queue.
                 turn = Turn::Waits;
             } else {
-                self.starved = true;
-                desk.budget.wait(desk.room);
+                self.waits_for_memory = true;
+                context.budget.wait(context.room);
             }
         }
         let is_guest = self.is_guest();
         if let Some(work) = &mut self.work {
             let held = Charge { bytes: work.held(), is_guest };
-            desk.budget.recharge(std::mem::replace(&mut work.charged, held), held);
+            context.budget.recharge(std::mem::replace(&mut work.charged, held), held);
         }
         turn
     }
@@ -255,7 +255,7 @@ impl Connection {
                 let late = now.since(self.connected) > Ticks::count(settings.login_timeout);
                 return late.then_some(Ending::LoginTimeout);
             }
-            State::Awaiting => (Some(LONGEST_ERRAND), Ending::NoAnswer),
+            State::Awaiting => (Some(LONGEST_OFFLOAD), Ending::NoAnswer),
             State::Sending => (Some(STALLED), Ending::NotReading),
             State::Listening if self.is_guest() => (Some(settings.login_timeout), Ending::LoginTimeout),
             State::Listening if self.has_begun() || self.kept_waiting => {
@@ -316,59 +316,59 @@ impl Connection {
 
     /// Gives back what it holds, frees its place, and hands over the socket.
     pub(super) fn close(self, budget: &Budget, pool: &mut Pool) -> OwnedFd {
-        let Self { socket, work, permit, id, starved, .. } = self;
-        if starved {
+        let Self { socket, work, permit, id, waits_for_memory, .. } = self;
+        if waits_for_memory {
             budget.stop_waiting();
         }
         if let Some(work) = work {
             budget.recharge(work.charged, Charge::default());
             pool.give(work);
         }
-        budget.unfavour(id);
+        budget.end_overdraft(id);
         drop(permit);
         socket
     }
 
-    fn go_on(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<Turn, Ending> {
+    fn go_on(&mut self, token: Token, context: &mut TurnContext<'_>) -> Result<Turn, Ending> {
         if self.state == State::Awaiting {
             return self.wait();
         }
         if self.state == State::Sending {
-            if !self.send(token, desk)? {
+            if !self.send(token, context)? {
                 return Ok(Turn::Waits);
             }
             // What came in behind those answers has waited for the client to read.
             if let Some(work) = &mut self.work {
-                work.tally.begin(desk.woken);
+                work.tally.begin(context.woken);
             }
         }
         let mut has_read = false;
-        let audit = Audit { attempts: desk.attempts, peer: self.peer };
+        let audit = Audit { attempts: context.attempts, peer: self.peer };
         loop {
             // First what is there, then what may come.
             while let Some(work) = &mut self.work {
-                let (step, handled) = self.client.advance(work, desk.services, audit);
+                let (step, handled) = self.client.advance(work, context.services, audit);
                 self.requests += handled as u64;
                 if handled > 0 {
-                    self.since = desk.now;
+                    self.since = context.now;
                     self.has_completed = true;
                 }
                 let reads_on = matches!(step, Step::Read);
                 match step {
                     Step::Commit => {
-                        self.commit(token, desk);
+                        self.commit(token, context);
                         return self.wait();
                     }
                     Step::Fetch => {
-                        self.fetch(token, desk);
+                        self.fetch(token, context);
                         return self.wait();
                     }
                     Step::Administer(request) => {
-                        self.administer(*request, token, desk);
+                        self.administer(*request, token, context);
                         return self.wait();
                     }
                     Step::LogIn(login) => {
-                        if !self.log_in(login, token, desk) {
+                        if !self.log_in(login, token, context) {
                             return self.wait();
                         }
                         continue;
@@ -377,11 +377,11 @@ impl Connection {
                     Step::Close(ending) => {
                         work.last = Some(ending);
                         if self.client.account().is_none() {
-                            desk.recorder.login(LoginOutcome::Denied);
+                            context.recorder.login(LoginOutcome::Denied);
                         }
                     }
                 }
-                if !self.send(token, desk)? {
+                if !self.send(token, context)? {
                     return Ok(Turn::Waits);
                 }
                 if reads_on {
@@ -391,11 +391,11 @@ impl Connection {
             if self.ending {
                 return Err(Ending::Killed);
             }
-            if desk.draining {
+            if context.draining {
                 return Err(Ending::Drained);
             }
             if !self.readable {
-                self.rest(desk);
+                self.rest(context);
                 return Ok(Turn::Waits);
             }
             if has_read {
@@ -403,24 +403,24 @@ impl Connection {
             }
             let has_begun = self.has_begun();
             // Only now, when the request that it was for is answered, and holds no memory any more.
-            let was_favoured = self.give_favour_back(desk.budget);
+            let had_overdraft = self.return_overdraft(context.budget);
             let is_guest = self.is_guest();
-            let grant = desk.budget.grant(desk.room, self.id, is_guest, has_begun && !was_favoured);
+            let grant = context.budget.grant(context.room, self.id, is_guest, has_begun && !had_overdraft);
             // A client that is gone holds no place: that much is read to find out.
             let grant = if grant == Grant::Nothing && self.hung_up { Grant::Lines } else { grant };
-            if grant == Grant::Nothing || !self.read(grant, desk)? {
-                // What it holds without need, the favour among it, is what others may be waiting for.
-                self.rest(desk);
+            if grant == Grant::Nothing || !self.read(grant, context)? {
+                // What it holds without need, the overdraft among it, is what others may be waiting for.
+                self.rest(context);
                 if !has_begun && !self.kept_waiting {
                     self.kept_waiting = true;
                     if !is_guest {
-                        self.since = desk.now;
+                        self.since = context.now;
                     }
                 }
-                return Ok(Turn::Starved(match (is_guest, has_begun) {
-                    (true, _) => Hunger::Guest,
-                    (false, true) => Hunger::Begun,
-                    (false, false) => Hunger::Other,
+                return Ok(Turn::NeedsMemory(match (is_guest, has_begun) {
+                    (true, _) => WaiterKind::Guest,
+                    (false, true) => WaiterKind::Begun,
+                    (false, false) => WaiterKind::Other,
                 }));
             }
             has_read = true;
@@ -428,9 +428,9 @@ impl Connection {
     }
 
     /// Reads once. `false` if there is no memory for what is there.
-    fn read(&mut self, grant: Grant, desk: &mut Desk<'_>) -> Result<bool, Ending> {
+    fn read(&mut self, grant: Grant, context: &mut TurnContext<'_>) -> Result<bool, Ending> {
         let is_guest = self.is_guest();
-        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let work = self.work.get_or_insert_with(|| context.pool.take());
         let before = work.input.len();
         let filled = match grant {
             Grant::All => work.input.fill(&self.socket),
@@ -449,12 +449,12 @@ impl Connection {
             }
             Fill::Closed(ending) => return Err(ending),
         }
-        work.tally.begin(desk.woken);
+        work.tally.begin(context.woken);
         let read = work.input.len() - before;
         self.bytes_in += read as u64;
         // Whoever sends its login or a request byte by byte gains no time by that.
         if before == 0 && !is_guest && !self.kept_waiting {
-            self.since = desk.now;
+            self.since = context.now;
         }
         if read > 0 {
             self.kept_waiting = false;
@@ -463,37 +463,37 @@ impl Connection {
     }
 
     /// Keeps nothing that is not needed while the client is silent.
-    fn rest(&mut self, desk: &mut Desk<'_>) {
+    fn rest(&mut self, context: &mut TurnContext<'_>) {
         match &mut self.work {
             Some(work) if !work.input.is_empty() => {
                 work.compact();
-                self.give_favour_back(desk.budget);
+                self.return_overdraft(context.budget);
             }
             _ => {
                 if let Some(work) = self.work.take() {
-                    desk.budget.recharge(work.charged, Charge::default());
-                    desk.budget.unfavour(self.id);
-                    desk.pool.give(work);
+                    context.budget.recharge(work.charged, Charge::default());
+                    context.budget.end_overdraft(self.id);
+                    context.pool.give(work);
                 }
             }
         }
     }
 
-    /// Ends the favour if the request that it was for is completed. Whether it did.
-    fn give_favour_back(&mut self, budget: &Budget) -> bool {
-        std::mem::take(&mut self.has_completed) && budget.unfavour(self.id)
+    /// Ends the overdraft if the request that it was for is completed. Whether it did.
+    fn return_overdraft(&mut self, budget: &Budget) -> bool {
+        std::mem::take(&mut self.has_completed) && budget.end_overdraft(self.id)
     }
 
     /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.
-    fn send(&mut self, token: Token, desk: &mut Desk<'_>) -> Result<bool, Ending> {
-        let sent = self.send_what_fits(token, desk);
+    fn send(&mut self, token: Token, context: &mut TurnContext<'_>) -> Result<bool, Ending> {
+        let sent = self.send_what_fits(token, context);
         if let Some(work) = &mut self.work {
-            work.tally.count(desk.recorder);
+            work.tally.count(context.recorder);
         }
         sent
     }
 
-    fn send_what_fits(&mut self, token: Token, desk: &Desk<'_>) -> Result<bool, Ending> {
+    fn send_what_fits(&mut self, token: Token, context: &TurnContext<'_>) -> Result<bool, Ending> {
         let Some(work) = &mut self.work else { return Ok(true) };
         // Announcing more makes the last line and the end of file travel in one segment.
         let flags =
@@ -503,15 +503,16 @@ impl Connection {
                 Ok(sent) => {
                     work.sent += sent;
                     self.bytes_out += sent as u64;
-                    self.since = desk.now;
+                    self.since = context.now;
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     if self.state != State::Sending {
-                        (self.state, self.since) = (State::Sending, desk.now);
+                        (self.state, self.since) = (State::Sending, context.now);
                     }
                     if !self.watched_for_room {
-                        desk.readiness
+                        context
+                            .readiness
                             .watch_for_room(&self.socket, token.key())
                             .map_err(|_| Ending::Failed)?;
                         self.watched_for_room = true;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::auth::{Account, LoginError};
 use crate::store::{Fetched, Read};
 
-use super::accept::Arrival;
+use super::accept::Admitted;
 use super::commits::Committed;
 use super::counters::RequestOutcome;
 use super::probe::Probe;
@@ -30,7 +30,7 @@ pub(super) struct Token {
 /// What a worker may find in its mailbox.
 pub(super) enum Message {
     /// A connection to look after.
-    Welcome(Arrival),
+    Welcome(Admitted),
     /// What became of the writes of one turn.
     Committed(Committed),
     /// What a connection has waited for.

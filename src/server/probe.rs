@@ -161,7 +161,7 @@ impl Drop for Announced<'_> {
 }
 
 /// How long the committer may be in one call to the disk before the probe stops waiting for it.
-const DISK_PATIENCE: Duration = Duration::from_millis(500);
+const DISK_MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// How often that is looked at.
 const DISK_LOOK: Duration = Duration::from_millis(100);
@@ -176,7 +176,7 @@ async fn works(store: &Store) -> bool {
     loop {
         match timeout(DISK_LOOK, &mut commit).await {
             Ok(committed) => return !matches!(committed, Err(StoreError::Closed)),
-            Err(_) if store.waits_for_disk().is_some_and(|waits| waits >= DISK_PATIENCE) => return true,
+            Err(_) if store.waits_for_disk().is_some_and(|waits| waits >= DISK_MAX_WAIT) => return true,
             Err(_) => {}
         }
     }

@@ -16,7 +16,7 @@ use crate::store::Durability;
 pub(super) const FATAL: &[u8] = b"panic";
 
 /// Longer than anything here takes on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// A server for `limit` clients, with an admin whose password is `secret`.
 async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
@@ -53,7 +53,7 @@ async fn serve_before_its_admin(
 
 fn login(server: &Server) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut stream = BufReader::new(stream);
     stream.get_mut().write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
     let answer = answer(&mut stream);
@@ -70,7 +70,7 @@ fn answer(stream: &mut BufReader<TcpStream>) -> String {
 async fn wait_until(server: &Server, what: &str, condition: impl Fn(&[ConnectionInfo]) -> bool) {
     let start = Instant::now();
     while !condition(&server.roster().connections().await) {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < MAX_WAIT, "waited in vain until {what}");
         tokio::task::yield_now().await;
     }
 }
@@ -102,11 +102,11 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
         let stayed = roster.connections().await;
         assert_eq!(stayed.len(), 1, "the other worker's");
         assert_eq!(roster.end(0).await, None);
-        assert!(server.prober().probe(PATIENCE).await.is_err());
+        assert!(server.prober().probe(MAX_WAIT).await.is_err());
         assert_eq!(server.shared.services.limiter.snapshot().active, 1);
-        server.drain(tokio::time::sleep(PATIENCE)).await
+        server.drain(tokio::time::sleep(MAX_WAIT)).await
     };
-    let drained = tokio::time::timeout(2 * PATIENCE, all).await.expect("nothing waits for ever");
+    let drained = tokio::time::timeout(2 * MAX_WAIT, all).await.expect("nothing waits for ever");
     assert_eq!(drained, Drained { cut: 0 });
     for mut client in [first, second] {
         assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
@@ -119,7 +119,7 @@ async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
     let clients = [login(&server), login(&server)];
     server.shared.mailboxes[0].send(Message::Stop);
     assert!(matches!(server.failure().await, ServeError::Ended));
-    let drained = tokio::time::timeout(2 * PATIENCE, server.drain(tokio::time::sleep(PATIENCE))).await;
+    let drained = tokio::time::timeout(2 * MAX_WAIT, server.drain(tokio::time::sleep(MAX_WAIT))).await;
     assert_eq!(drained.expect("it does not wait for ever"), Drained { cut: 0 });
     for mut client in clients {
         assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
@@ -128,7 +128,7 @@ async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
 
 fn begin_login(server: &Server) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     stream.write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
     BufReader::new(stream)
 }

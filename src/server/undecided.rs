@@ -3,7 +3,7 @@
 //! Before a client is turned away, each worker has to have looked at its sockets after the client was accepted:
 //! the worker that accepts with its next wait, which costs nothing, and the others in a round of messages. All who
 //! come meanwhile are decided together, and rounds have a distance, so that a storm of rejections costs
-//! the workers little. No round is waited for longer than [`PATIENCE`]: a worker that is busy for that long is
+//! the workers little. No round is waited for longer than [`MAX_WAIT`]: a worker that is busy for that long is
 //! no reason to leave clients without an answer.
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use rustix::net::{RecvFlags, recv};
 const MOST: usize = 256;
 
 /// How long a round may take; and how long a client may wait in all.
-const PATIENCE: Duration = Duration::from_millis(5);
+const MAX_WAIT: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(20);
 
 /// The shortest time from the beginning of a round to that of the next.
@@ -156,7 +156,7 @@ impl Rounds {
 
     /// When the one that is under way is not waited for any longer.
     fn over_at(&self, now: Instant) -> Instant {
-        self.at.map_or(now, |at| at + PATIENCE)
+        self.at.map_or(now, |at| at + MAX_WAIT)
     }
 
     /// When the next may begin.
@@ -235,8 +235,8 @@ mod tests {
         undecided.taken(1);
         undecided.taken(2);
         assert!(undecided.next(now, false).is_none());
-        assert_eq!(undecided.pause(now), Some(PATIENCE));
-        assert!(undecided.next(now + PATIENCE, false).is_some(), "the other is not waited for any longer");
+        assert_eq!(undecided.pause(now), Some(MAX_WAIT));
+        assert!(undecided.next(now + MAX_WAIT, false).is_some(), "the other is not waited for any longer");
 
         undecided.push(sockets.next().unwrap(), peer, now);
         assert!(undecided.next(now, false).is_none() && undecided.next(now, true).is_some());

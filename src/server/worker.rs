@@ -24,13 +24,13 @@ use super::accept::Acceptor;
 use super::budget::Room;
 use super::buffers::Pool;
 use super::commits::Commits;
-use super::connection::{Connection, Desk, Turn};
+use super::connection::{Connection, Turn, TurnContext};
 use super::counters::Recorder;
 use super::endings::{self, Ending, Manner};
 use super::linger::{BUSY_PAUSE, Linger, MAX_LINGERING};
 use super::mailbox::{Finished, Mailbox, Token};
+use super::memory_waiters::MemoryWaiters;
 use super::readiness::{Event, Events, Readiness};
-use super::starved::Starved;
 use super::ticks::{Clock, Ticks};
 use super::{ClientSettings, Shared};
 
@@ -47,7 +47,7 @@ const TICKS_A_SUMMARY: u32 = 4;
 const TICKS_TO_ENDINGS: u32 = (endings::INTERVAL.as_millis() / TICK.as_millis()) as u32;
 
 /// Until it is looked again whether there is memory for those that wait: other workers give some back, too.
-const STARVED_PAUSE: Duration = Duration::from_millis(5);
+const MEMORY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The same for sockets that linger when the thread is to end.
 const STOPPING_PAUSE: Duration = Duration::from_millis(10);
@@ -76,7 +76,7 @@ pub(super) struct Worker {
     /// Connections that have more to read.
     again: VecDeque<Token>,
     /// Connections that there was no memory for.
-    starved: Starved,
+    memory_waiters: MemoryWaiters,
     /// How many connections there were, and how much room, after room was last given back.
     gave_back: (usize, usize),
     next_tick: Instant,
@@ -86,7 +86,7 @@ pub(super) struct Worker {
     /// The same, by the system's clock.
     woken: Instant,
     clock: Clock,
-    look: Look,
+    scan: Scan,
     orders: Option<Orders>,
     draining: Option<oneshot::Sender<()>>,
     drains: bool,
@@ -107,12 +107,12 @@ struct Orders {
 
 /// Whether all sockets that had something to say have been looked at.
 #[derive(Debug, Default)]
-struct Look {
+struct Scan {
     /// Waits in a row that may have left some out.
     incomplete: usize,
 }
 
-impl Look {
+impl Scan {
     /// Notes what a wait has returned. Those that are ready take turns, so that no more waits are needed than
     /// it takes to return all connections.
     fn has_seen_all(&mut self, events: &Events, connections: usize) -> bool {
@@ -153,14 +153,14 @@ impl Worker {
             commits: Commits::default(),
             recorder: shared.counters.recorder(),
             again: VecDeque::new(),
-            starved: Starved::default(),
+            memory_waiters: MemoryWaiters::default(),
             gave_back: (0, 0),
             next_tick: now + TICK,
             ticks: 0,
             now,
             woken: now,
             clock: Clock::new(now),
-            look: Look::default(),
+            scan: Scan::default(),
             orders: None,
             draining: None,
             drains: false,
@@ -208,7 +208,7 @@ impl Worker {
                 self.begin_round();
             }
             self.resume_accepting()?;
-            if is_due && self.look.has_seen_all(&events, self.connections.len()) {
+            if is_due && self.scan.has_seen_all(&events, self.connections.len()) {
                 self.judge(asked);
             } else if self.stopping.is_some() {
                 self.linger.sweep(self.now);
@@ -233,7 +233,7 @@ impl Worker {
         let undecided = self.acceptor.as_mut().and_then(|acceptor| acceptor.undecided().pause(self.now));
         let until = |then: Instant| then.saturating_duration_since(self.now);
         let pause = self.acceptor.as_ref().and_then(Acceptor::paused_until).map(until);
-        let starved = (!self.starved.is_empty()).then_some(STARVED_PAUSE);
+        let memory_waiters = (!self.memory_waiters.is_empty()).then_some(MEMORY_PAUSE);
         let stopping = self.stopping.map(|_| STOPPING_PAUSE);
         let busy = self.linger.is_busy().then_some(BUSY_PAUSE);
         let ticks = !self.connections.is_empty()
@@ -245,7 +245,7 @@ impl Worker {
             || self.shared.attempts.is_going_on()
             || (self.number == 0 && self.shared.budget.is_paused());
         let tick = ticks.then(|| until(self.next_tick));
-        [undecided, pause, starved, stopping, busy, tick].into_iter().flatten().min()
+        [undecided, pause, memory_waiters, stopping, busy, tick].into_iter().flatten().min()
     }
 
     /// Notes what has happened. Whether somebody waits to be accepted.
@@ -277,11 +277,11 @@ impl Worker {
     }
 
     fn committed(&mut self, token: Token, outcomes: Result<&[Outcome], &StoreError>) {
-        self.give_turn(token, |connection, token, desk| connection.committed(outcomes, token, desk));
+        self.give_turn(token, |connection, token, context| connection.committed(outcomes, token, context));
     }
 
     fn finished(&mut self, token: Token, finished: Finished) {
-        self.give_turn(token, |connection, token, desk| connection.finished(finished, token, desk));
+        self.give_turn(token, |connection, token, context| connection.finished(finished, token, context));
     }
 
     /// Those that have more to read, and those that there is memory for by now. None of them twice.
@@ -291,20 +291,24 @@ impl Worker {
                 self.give_turn(token, Connection::turn);
             }
         }
-        for _ in 0..self.starved.len() {
-            let Some(token) = self.starved.next(&self.shared.budget, self.room()) else { break };
+        for _ in 0..self.memory_waiters.len() {
+            let Some(token) = self.memory_waiters.next(&self.shared.budget, self.room()) else { break };
             if let Some(connection) = find(&mut self.connections, token) {
-                connection.is_fed(&self.shared.budget);
+                connection.stops_waiting(&self.shared.budget);
                 self.give_turn(token, Connection::turn);
             }
         }
     }
 
     /// Gives a connection its turn. A panic ends this connection and nothing else.
-    fn give_turn(&mut self, token: Token, turn: impl FnOnce(&mut Connection, Token, &mut Desk<'_>) -> Turn) {
+    fn give_turn(
+        &mut self,
+        token: Token,
+        turn: impl FnOnce(&mut Connection, Token, &mut TurnContext<'_>) -> Turn,
+    ) {
         let (now, room) = (self.coarse_now(), self.room());
         let Some(connection) = find(&mut self.connections, token) else { return };
-        let mut desk = Desk {
+        let mut context = TurnContext {
             services: &self.shared.services,
             attempts: &self.shared.attempts,
             budget: &self.shared.budget,
@@ -321,11 +325,11 @@ impl Worker {
         };
         // Sound: after a panic nothing of the connection is looked at again but its socket, permit and
         // buffers, and what it shares with others is left whole.
-        let turn = catch_unwind(AssertUnwindSafe(|| turn(connection, token, &mut desk)));
+        let turn = catch_unwind(AssertUnwindSafe(|| turn(connection, token, &mut context)));
         match turn {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
-            Ok(Turn::Starved(hunger)) => self.starved.push(token, hunger),
+            Ok(Turn::NeedsMemory(kind)) => self.memory_waiters.push(token, kind),
             Ok(Turn::Parts) => self.part(token),
             Ok(Turn::Over(ending)) => self.remove(token.index as usize, ending),
             Err(_) => self.remove(token.index as usize, Ending::Failed),
@@ -366,9 +370,9 @@ impl Worker {
         let Some(connection) = self.connections.try_remove(index) else { return };
         let has_parted = connection.has_parted();
         let (peer, is_quiet) = (connection.peer(), connection.is_quiet(self.coarse_now()));
-        if connection.is_starved() {
+        if connection.waits_for_memory() {
             let connections = &self.connections;
-            self.starved.forget(|token| {
+            self.memory_waiters.forget(|token| {
                 connections.get(token.index as usize).is_some_and(|connection| {
                     Token::new(token.index as usize, connection.id()) == Some(token)
                 })
@@ -428,7 +432,7 @@ impl Worker {
             })
             .collect();
         for (token, ending) in late {
-            self.give_turn(token, |connection, token, desk| connection.give_up(ending, token, desk));
+            self.give_turn(token, |connection, token, context| connection.give_up(ending, token, context));
         }
         if self.shared.budget.waiting() > 0 {
             self.make_room(now);
@@ -467,10 +471,10 @@ impl Worker {
             .iter_mut()
             .filter_map(|(index, connection)| {
                 let (ending, held) = connection.gives_way(is_exhausted, now)?;
-                Some((budget.favours(connection.id()), held.bytes, held.is_guest, index, ending))
+                Some((budget.has_overdraft(connection.id()), held.bytes, held.is_guest, index, ending))
             })
             .collect();
-        slow.sort_unstable_by_key(|&(is_favoured, held, ..)| std::cmp::Reverse((is_favoured, held)));
+        slow.sort_unstable_by_key(|&(has_overdraft, held, ..)| std::cmp::Reverse((has_overdraft, held)));
         // A part of it, so that this is not for one request only.
         let wanted = Room { free: room.free - room.free / 8, guests: room.guests - room.guests / 8, ..room };
         for (.., is_guest, index, ending) in slow {

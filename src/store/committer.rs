@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 
 use super::engine::{self, Changes, Engine, Opened};
 use super::group::Group;
+use super::journal_prealloc::JournalPrealloc;
 use super::layout::{self, Catalogue};
 use super::queue::{Command, Taken};
-use super::runway::Runway;
 use super::shared::{Shared, Slot};
 use super::space::Space;
 use super::{Durability, SpaceError, StoreError};
@@ -44,7 +44,7 @@ pub(super) struct Committer {
     /// Something that was committed is not synced. The next commit says so, for whoever has to make
     /// sense of the journal after a power failure.
     unsynced: bool,
-    runway: Runway,
+    prealloc: JournalPrealloc,
     failure: Option<Failure>,
     /// What marks the commits of this store.
     secret: fjall::Slice,
@@ -76,7 +76,7 @@ impl Committer {
         durability: Durability,
         next_id: u64,
     ) -> io::Result<JoinHandle<()>> {
-        let runway = Runway::new(engine::folder(&shared.dir));
+        let prealloc = JournalPrealloc::new(engine::folder(&shared.dir));
         let secret = shared.manifest.facts().secret.into();
         let mut committer = Self {
             shared,
@@ -84,7 +84,7 @@ impl Committer {
             next_id,
             sync_due: None,
             unsynced: false,
-            runway,
+            prealloc,
             failure: None,
             secret,
         };
@@ -200,7 +200,7 @@ impl Committer {
         changes.insert(0, self.mark(self.unsynced));
         let on_disk = self.shared.disk_wait.call();
         if sync {
-            self.runway.make_room_for(&changes);
+            self.prealloc.make_room_for(&changes);
         }
         let result = self.shared.with_engine(|engine| {
             let mut changing = self.shared.cache.begin(&changes);

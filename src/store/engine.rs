@@ -104,7 +104,7 @@ impl Engine {
     /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
     ///
     /// Without the journal, which holds nothing yet. The engine makes another when it opens the store, and
-    /// one that it has made itself has [room behind its end](super::runway), which one that it finds has not.
+    /// one that it has made itself has [room behind its end](super::journal_prealloc), which one that it finds has not.
     fn make(dir: &Path, deleted: &Arc<Deleted>) -> Result<(), fjall::Error> {
         let being_made = dir.join(FOLDER_BEING_MADE);
         match fs::remove_dir_all(&being_made) {

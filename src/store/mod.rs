@@ -48,16 +48,16 @@ mod error;
 mod fetch;
 mod group;
 mod journal;
+mod journal_prealloc;
 mod layout;
 mod lock;
 mod manifest;
+mod on_disk_size;
 mod queue;
 mod reclaim;
-mod runway;
 mod shared;
 mod space;
 mod stats;
-mod weight;
 mod whole;
 
 use std::fmt;
@@ -73,9 +73,9 @@ use tokio::sync::oneshot;
 pub use error::{OpenError, SpaceError, StoreError};
 pub use fetch::{Fetch, Fetched, Found, Read};
 pub use journal::reading as journal_reading;
+pub use on_disk_size::OnDiskSize;
 pub use space::{Space, check_name};
 pub use stats::{Contents, Disk, Stats, Trouble};
-pub use weight::Weight;
 
 pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
 

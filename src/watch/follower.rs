@@ -61,14 +61,14 @@ struct Since {
 
 impl<T: Send + 'static> Follower<T> {
     /// Follows the file at `path`, which is absolute and need not exist, and has it read by `read` whenever it may
-    /// have changed; the rest of an incomplete text is waited for as long as `patience`.
+    /// have changed; the rest of an incomplete text is waited for as long as `max_wait`.
     ///
     /// # Errors
     /// What the system says if there can be no thread.
     pub fn start(
         thread_name: &str,
         path: PathBuf,
-        patience: Duration,
+        max_wait: Duration,
         read: impl Fn(&Path) -> Reading<T> + Send + 'static,
     ) -> io::Result<Self> {
         let (asks, asked) = mpsc::channel(1);
@@ -77,7 +77,7 @@ impl<T: Send + 'static> Follower<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let work = {
             let at_work = Arc::clone(&at_work);
-            move || runtime.block_on(at_work.of(follow(path, patience, read, asked, finds)))
+            move || runtime.block_on(at_work.of(follow(path, max_wait, read, asked, finds)))
         };
         thread::Builder::new().name(thread_name.into()).spawn(work)?;
         Ok(Self { asks, found, kept: None, at_work, looked_at: None, silent: None })
@@ -165,12 +165,12 @@ impl AtWork {
 /// What the thread does.
 async fn follow<T>(
     path: PathBuf,
-    patience: Duration,
+    max_wait: Duration,
     read: impl Fn(&Path) -> Reading<T>,
     mut asked: mpsc::Receiver<oneshot::Sender<Result<T, Unfinished>>>,
     finds: mpsc::Sender<T>,
 ) {
-    let mut watcher = Watcher::new(path, patience);
+    let mut watcher = Watcher::new(path, max_wait);
     loop {
         let reply = tokio::select! {
             reply = asked.recv() => match reply {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::look::{Identity, Look};
+use super::file_stamp::{FileStamp, Identity};
 
 /// How long a writer may be silent before its work so far is read all the same.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The same when somebody closed the file who may be another than the writer: the kernel does not tell who.
 const UNCLEAR: Duration = Duration::from_secs(5);
@@ -36,14 +36,14 @@ pub(super) struct Writing {
 impl Writing {
     /// On the file that this look shows, by a writer who may have been at it `before`. Of anything but a regular
     /// file no end would ever be told.
-    pub(super) fn written(seen: Look, before: Option<Self>) -> Option<Self> {
+    pub(super) fn written(seen: FileStamp, before: Option<Self>) -> Option<Self> {
         let others = before.filter(|before| before.is_on(seen.ok().map(Identity::file)));
         let others = others.map_or(0, |before| before.others);
         Self::made(seen).map(|writing| Self { written: true, others, ..writing })
     }
 
     /// By a writer who has made the file that this look shows, and is about to open it.
-    pub(super) fn made(seen: Look) -> Option<Self> {
+    pub(super) fn made(seen: FileStamp) -> Option<Self> {
         let file = seen.ok().map(Identity::file);
         let regular = seen.is_ok_and(|seen| seen.regular);
         (regular || file.is_none()).then(|| Self {
@@ -78,7 +78,7 @@ impl Writing {
             + match (in_doubt, self.unclear) {
                 (true, _) => DOUBT,
                 (false, true) => UNCLEAR,
-                (false, false) => PATIENCE,
+                (false, false) => MAX_WAIT,
             }
     }
 }

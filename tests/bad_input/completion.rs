@@ -1,7 +1,7 @@
 //! What the shells offer: commands before options, and the ports of servers that run.
 
+use crate::harness::sandbox::enter;
 use crate::harness::shibudb;
-use crate::harness::world::enter;
 
 /// What is offered for the last of these words.
 fn offered(home: &std::path::Path, words: &[&str]) -> Vec<String> {
@@ -31,25 +31,25 @@ fn commands_come_before_options() {
 
 #[test]
 fn ports_of_running_servers_are_offered() {
-    enter(|world| {
+    enter(|sandbox| {
         let offered = |words: &str| {
             let ask = "SHIBUDB_COMPLETE=bash _CLAP_IFS=$'\\n' _CLAP_COMPLETE_INDEX=2 shibudb --";
-            world
+            sandbox
                 .run(&format!("{ask} shibudb {words} ''"))
                 .lines()
                 .map(|line| line.trim().to_owned())
                 .collect::<Vec<_>>()
         };
-        world.run("shibudb start 9191");
+        sandbox.run("shibudb start 9191");
         for command in ["manager", "connect", "stop"] {
             let offered = offered(command);
             assert!(offered.contains(&"9191".to_owned()), "{command}: {offered:?}");
             assert!(!offered.contains(&"9090".to_owned()), "{command}: {offered:?}");
         }
-        world.run("shibudb stop");
+        sandbox.run("shibudb stop");
         assert!(!offered("manager").contains(&"9191".to_owned()));
         // As the service does, without a PID file.
-        world.run("shibudb run 9090 > log 2>&1 & until shibudb manager 9090 health > /dev/null 2>&1; do /bin/sleep 0.1; done");
+        sandbox.run("shibudb run 9090 > log 2>&1 & until shibudb manager 9090 health > /dev/null 2>&1; do /bin/sleep 0.1; done");
         assert!(offered("manager").contains(&"9090".to_owned()));
         assert!(!offered("stop").contains(&"9090".to_owned()));
     });

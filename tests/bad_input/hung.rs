@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::world::enter;
+use crate::harness::sandbox::enter;
 use crate::harness::{Client, Log, PASSWORD, Setup, Signal, refused, shibudb};
 
 #[test]
@@ -69,10 +69,10 @@ fn a_client_is_told_of_a_server_that_hangs() {
 
 #[test]
 fn stop_gives_up_on_a_server_that_hangs_and_force_kills_it() {
-    enter(|world| {
-        let pid = world.start(100);
-        world.run(&format!("kill -STOP {pid}"));
-        let output = world.bash("shibudb stop 9090 --timeout 0.7").output().unwrap();
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
+        sandbox.run(&format!("kill -STOP {pid}"));
+        let output = sandbox.bash("shibudb stop 9090 --timeout 0.7").output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
         for part in [
@@ -83,21 +83,21 @@ fn stop_gives_up_on_a_server_that_hangs_and_force_kills_it() {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert_eq!(
-            world.run("shibudb stop --force"),
+            sandbox.run("shibudb stop --force"),
             format!("Killing shibudb on port 9090 (PID {pid})\nStopped\n")
         );
-        world.fails("shibudb stop 9090 --force", 1);
+        sandbox.fails("shibudb stop 9090 --force", 1);
         // What was stored is there, and nothing is in the way of the next start.
-        let next = world.start(100);
+        let next = sandbox.start(100);
         assert_ne!(next, pid);
-        world.run("shibudb stop");
+        sandbox.run("shibudb stop");
     });
 }
 
 #[test]
 fn stop_says_what_it_waits_for_and_for_how_long() {
-    enter(|world| {
-        let pid = world.start(100);
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
         let mut client = Client::connect(([127, 0, 0, 1], 9090).into());
         client.login("admin", PASSWORD);
         client.expect_ok(
@@ -108,14 +108,14 @@ fn stop_says_what_it_waits_for_and_for_how_long() {
             .expect_ok(&json!({"type": "PUT", "space": "s", "key": "k", "value": "x".repeat(500_000)}), "OK");
         // It does not take its answers: one without any under way would be let go at once.
         client.send("{\"type\":\"GET\",\"space\":\"s\",\"key\":\"k\"}\n".repeat(60));
-        let mut stop = world.bash("exec shibudb stop 9090").stderr(Stdio::piped()).spawn().unwrap();
+        let mut stop = sandbox.bash("exec shibudb stop 9090").stderr(Stdio::piped()).spawn().unwrap();
         let said = Log::of(stop.stderr.take().unwrap());
         said.wait_for(&format!(
             "waiting for the server on port 9090 to end (PID {pid}): 1 connection is still open (drain_timeout is 30 s); \
              a second `shibudb stop` ends it at once, `shibudb stop --force` kills it"
         ));
         // The second one ends both.
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
         assert!(stop.wait().unwrap().success());
         drop(client);
     });

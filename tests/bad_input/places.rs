@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::world::enter;
+use crate::harness::sandbox::enter;
 use crate::harness::{Setup, refused, shibudb};
 use crate::owners::program_in;
 
@@ -25,18 +25,18 @@ fn a_data_directory_below_a_file() {
 
 #[test]
 fn a_data_directory_on_a_disk_that_is_read_only() {
-    enter(|world| {
-        world.run("mkdir /run/data && mount -t tmpfs -o ro tmpfs /run/data");
+    enter(|sandbox| {
+        sandbox.run("mkdir /run/data && mount -t tmpfs -o ro tmpfs /run/data");
         assert_eq!(
-            world.fails("shibudb run 9090 --data-dir /run/data", 1),
+            sandbox.fails("shibudb run 9090 --data-dir /run/data", 1),
             "Error: data directory /run/data is not usable: Read-only file system (os error 30)\n"
         );
         assert_eq!(
-            world.fails("shibudb run 9090 --data-dir /run/data/new", 1),
+            sandbox.fails("shibudb run 9090 --data-dir /run/data/new", 1),
             "Error: cannot create /run/data/new: Read-only file system (os error 30)\n"
         );
         assert_eq!(
-            world.fails("shibudb start 9090 --data-dir /run/data", 1),
+            sandbox.fails("shibudb start 9090 --data-dir /run/data", 1),
             "Error: cannot write /run/data/shibudb.log: Read-only file system (os error 30)\n"
         );
     });
@@ -90,27 +90,27 @@ fn a_data_directory_that_a_running_server_has() {
 
 #[test]
 fn a_config_file_that_is_wrong_or_missing() {
-    enter(|world| {
-        fs::write(world.home().join("bad.toml"), "port = 9090\nmax_conections = 5\n").unwrap();
-        let bad = world.home().join("bad.toml");
+    enter(|sandbox| {
+        fs::write(sandbox.home().join("bad.toml"), "port = 9090\nmax_conections = 5\n").unwrap();
+        let bad = sandbox.home().join("bad.toml");
         let wrong = format!(
             "Error: {}:2:1: unknown key \"max_conections\"; did you mean \"max_connections\"?\n",
             bad.display()
         );
         for command in ["run", "start 9090", "check"] {
             assert_eq!(
-                world.fails(&format!("shibudb {command} --config $HOME/bad.toml"), 78),
+                sandbox.fails(&format!("shibudb {command} --config $HOME/bad.toml"), 78),
                 wrong,
                 "{command}"
             );
         }
         let missing = format!(
             "Error: {}: cannot be read: No such file or directory (os error 2)\n",
-            world.home().join("none.toml").display()
+            sandbox.home().join("none.toml").display()
         );
         for command in ["run", "start 9090", "check"] {
             assert_eq!(
-                world.fails(&format!("shibudb {command} --config $HOME/none.toml"), 78),
+                sandbox.fails(&format!("shibudb {command} --config $HOME/none.toml"), 78),
                 missing,
                 "{command}"
             );

@@ -3,20 +3,20 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::harness::world::{World, enter};
+use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{Client, PASSWORD};
 
 /// The server that `start` began is the one that was there before, and serves.
 #[track_caller]
-fn expect_still_there(world: &World, limit: u32) {
-    let status = world.run("shibudb manager 9090 status");
+fn expect_still_there(sandbox: &Sandbox, limit: u32) {
+    let status = sandbox.run("shibudb manager 9090 status");
     assert!(status.contains(&format!("Current Limit: {limit}\n")), "{status}");
     Client::connect((Ipv4Addr::LOCALHOST, 9090).into()).login("admin", PASSWORD);
 }
 
 #[test]
 fn a_port_in_use() {
-    enter(|world| {
+    enter(|sandbox| {
         let in_use = |port: u16, what: &str| {
             format!(
                 "Error: port {port} is already in use on 127.0.0.1, wanted for {what}; is shibudb running \
@@ -25,116 +25,116 @@ fn a_port_in_use() {
         };
         let _somebody = TcpListener::bind((Ipv4Addr::LOCALHOST, 9090)).unwrap();
         for command in ["start", "run"] {
-            assert_eq!(world.fails(&format!("shibudb {command} 9090"), 1), in_use(9090, "clients"));
-            assert_eq!(world.fails(&format!("shibudb {command} 8090"), 1), in_use(9090, "management"));
+            assert_eq!(sandbox.fails(&format!("shibudb {command} 9090"), 1), in_use(9090, "clients"));
+            assert_eq!(sandbox.fails(&format!("shibudb {command} 8090"), 1), in_use(9090, "management"));
         }
     });
 }
 
 #[test]
 fn a_port_without_a_management_port() {
-    enter(|world| {
+    enter(|sandbox| {
         for port in [64536, 65535] {
             let error = format!(
                 "Error: port {port}: the management port would be {}, above 65535; choose a port up to 64535, \
                  or set port in [management]\n",
                 port + 1000
             );
-            assert_eq!(world.fails(&format!("shibudb run {port}"), 2), error);
-            assert_eq!(world.fails(&format!("shibudb start {port}"), 2), error);
+            assert_eq!(sandbox.fails(&format!("shibudb run {port}"), 2), error);
+            assert_eq!(sandbox.fails(&format!("shibudb start {port}"), 2), error);
             let error = format!(
                 "Error: the management port of {port} would be {}, and ports end at 65535; if another is \
                  configured, name it with --management-port\n",
                 port + 1000
             );
-            assert_eq!(world.fails(&format!("shibudb manager {port} status"), 2), error);
+            assert_eq!(sandbox.fails(&format!("shibudb manager {port} status"), 2), error);
         }
         // With one of its own it is a port like any other, and so is the last one that needs none.
-        fs::write(world.home().join("own.toml"), "[management]\nport = 7000\n").unwrap();
-        world.run("shibudb start 65535 --config own.toml");
+        fs::write(sandbox.home().join("own.toml"), "[management]\nport = 7000\n").unwrap();
+        sandbox.run("shibudb start 65535 --config own.toml");
         assert_eq!(
-            world.run("shibudb manager 65535 --management-port 7000 health"),
+            sandbox.run("shibudb manager 65535 --management-port 7000 health"),
             "Server is healthy\nService: shibudb\n"
         );
-        world.run("shibudb stop 65535");
-        world.run("shibudb start 64535 && shibudb manager 64535 health");
+        sandbox.run("shibudb stop 65535");
+        sandbox.run("shibudb start 64535 && shibudb manager 64535 health");
     });
 }
 
 #[test]
 fn the_same_server_started_twice() {
-    enter(|world| {
-        let pid = world.start(100);
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
         assert_eq!(
-            world.fails("shibudb start 9090 200", 1),
+            sandbox.fails("shibudb start 9090 200", 1),
             format!(
                 "Error: shibudb is already running on port 9090 (PID {pid}); `shibudb stop 9090` ends it\n"
             )
         );
-        expect_still_there(world, 100);
+        expect_still_there(sandbox, 100);
     });
 }
 
 #[test]
 fn a_server_that_was_killed_can_be_started_again() {
-    enter(|world| {
-        let pid = world.start(100);
-        world.run(&format!("kill -9 {pid}"));
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
+        sandbox.run(&format!("kill -9 {pid}"));
         // Until the kernel has taken everything from it, it is still there.
         crate::harness::wait_until("the killed server is gone", || {
-            world.bash("shibudb start 9090 200").output().unwrap().status.success()
+            sandbox.bash("shibudb start 9090 200").output().unwrap().status.success()
         });
-        expect_still_there(world, 200);
+        expect_still_there(sandbox, 200);
     });
 }
 
 #[test]
 fn two_servers_on_the_same_data() {
-    enter(|world| {
-        world.start(100);
+    enter(|sandbox| {
+        sandbox.start(100);
         let error = "Error: data directory /var/lib/shibudb is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n";
-        assert_eq!(world.fails("shibudb start 9091", 1), error);
-        assert_eq!(world.fails("shibudb run 9091", 1), error);
-        expect_still_there(world, 100);
+        assert_eq!(sandbox.fails("shibudb start 9091", 1), error);
+        assert_eq!(sandbox.fails("shibudb run 9091", 1), error);
+        expect_still_there(sandbox, 100);
     });
 }
 
 #[test]
 fn stop_without_a_server() {
-    enter(|world| {
+    enter(|sandbox| {
         let nobody = "Error: no shibudb is running that `shibudb start 9090` began; a systemd service is \
                       stopped with `systemctl stop shibudb`\n";
         let nobody_at_all = "Error: no shibudb is running that `shibudb start` began\n";
-        assert_eq!(world.fails("shibudb stop 9090", 1), nobody);
-        assert_eq!(world.fails("shibudb stop", 1), nobody_at_all);
+        assert_eq!(sandbox.fails("shibudb stop 9090", 1), nobody);
+        assert_eq!(sandbox.fails("shibudb stop", 1), nobody_at_all);
 
         // A number that a stranger has by now.
-        let mut stranger = world.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap();
+        let mut stranger = sandbox.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap();
         fs::create_dir_all("/run/shibudb").unwrap();
         fs::write("/run/shibudb/9090.pid", format!("{}\n", stranger.id())).unwrap();
-        assert_eq!(world.fails("shibudb stop 9090", 1), nobody);
-        assert_eq!(world.fails("shibudb stop", 1), nobody_at_all);
+        assert_eq!(sandbox.fails("shibudb stop 9090", 1), nobody);
+        assert_eq!(sandbox.fails("shibudb stop", 1), nobody_at_all);
         assert!(stranger.try_wait().unwrap().is_none(), "the stranger was stopped");
         stranger.kill().unwrap();
         stranger.wait().unwrap();
 
-        let pid = world.start(100);
+        let pid = sandbox.start(100);
         assert_eq!(
-            world.run("shibudb stop"),
+            sandbox.run("shibudb stop"),
             format!("Stopping shibudb on port 9090 (PID {pid}); open connections may finish\nStopped\n")
         );
-        assert_eq!(world.fails("shibudb stop 9090", 1), nobody);
+        assert_eq!(sandbox.fails("shibudb stop 9090", 1), nobody);
     });
 }
 
 #[test]
 fn stop_does_not_guess_which_server() {
-    enter(|world| {
-        world.start(100);
-        world.run("shibudb start 9091 --data-dir other");
+    enter(|sandbox| {
+        sandbox.start(100);
+        sandbox.run("shibudb start 9091 --data-dir other");
         let error = "Error: several servers are running; name one of the ports 9090, 9091\n";
-        assert_eq!(world.fails("shibudb stop", 1), error);
-        world.run("shibudb stop 9091");
-        world.run("shibudb stop");
+        assert_eq!(sandbox.fails("shibudb stop", 1), error);
+        sandbox.run("shibudb stop 9091");
+        sandbox.run("shibudb stop");
     });
 }

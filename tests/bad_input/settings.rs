@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::world::{World, enter};
+use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{Setup, wait_until};
 
 fn manager(server: &crate::harness::Server, words: &str) -> String {
@@ -19,25 +19,25 @@ fn row(config: &str, key: &str) -> String {
 
 #[test]
 fn a_config_file_that_does_not_exist_is_not_in_use() {
-    enter(|world| {
+    enter(|sandbox| {
         if Path::new("/etc/shibudb/shibudb.toml").exists() {
             return crate::harness::skipped("there is a config file on this machine");
         }
-        world.start(100);
-        let config = world.run("shibudb manager 9090 config");
+        sandbox.start(100);
+        let config = sandbox.run("shibudb manager 9090 config");
         let none =
             "\nConfig File: none; /etc/shibudb/shibudb.toml does not exist, and is read as soon as it does\n";
         assert!(config.contains(none), "{config}");
-        let answer = world.run("shibudb manager 9090 config --json | jq -c '[.file, .awaited_file]'");
+        let answer = sandbox.run("shibudb manager 9090 config --json | jq -c '[.file, .awaited_file]'");
         assert_eq!(answer, "[null,\"/etc/shibudb/shibudb.toml\"]\n");
         // Neither is a directory on the command line that nobody has typed.
         assert_eq!(
             row(&config, "storage.path"),
             "storage.path /var/lib/shibudb /var/lib/shibudb default restart -"
         );
-        world.run("shibudb stop");
-        let config = started_with(world, "--data-dir here");
-        let here = world.home().join("here");
+        sandbox.run("shibudb stop");
+        let config = started_with(sandbox, "--data-dir here");
+        let here = sandbox.home().join("here");
         let here = here.display();
         assert_eq!(
             row(&config, "storage.path"),
@@ -46,9 +46,9 @@ fn a_config_file_that_does_not_exist_is_not_in_use() {
     });
 }
 
-fn started_with(world: &World, words: &str) -> String {
-    world.run(&format!("shibudb start 9090 {words} > /dev/null"));
-    world.run("shibudb manager 9090 config")
+fn started_with(sandbox: &Sandbox, words: &str) -> String {
+    sandbox.run(&format!("shibudb start 9090 {words} > /dev/null"));
+    sandbox.run("shibudb manager 9090 config")
 }
 
 #[test]

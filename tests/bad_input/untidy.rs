@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, kill_process};
 
-use crate::harness::world::{World, enter};
+use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{Log, PASSWORD, Signal, refused, wait_until};
 
 const PID_FILE: &str = "/run/shibudb/9090.pid";
@@ -17,8 +17,8 @@ const PID_FILE: &str = "/run/shibudb/9090.pid";
 const NOBODY: &str = "Error: no shibudb is running that `shibudb start 9090` began; a systemd service is stopped with \
                       `systemctl stop shibudb`\n";
 
-fn sleeper(world: &World) -> Child {
-    world.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap()
+fn sleeper(sandbox: &Sandbox) -> Child {
+    sandbox.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap()
 }
 
 #[track_caller]
@@ -29,26 +29,26 @@ fn expect_alive_and_end(mut process: Child) {
 }
 
 /// A program that holds a lock on the PID file, once this returns.
-fn holder(world: &World, how: &str) -> Child {
+fn holder(sandbox: &Sandbox, how: &str) -> Child {
     let text = format!("exec flock {how} --no-fork {PID_FILE} sh -c 'echo held; exec /bin/sleep 1000'");
-    let mut child = world.bash(&text).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = sandbox.bash(&text).stdout(Stdio::piped()).spawn().unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
     child
 }
 
 #[test]
 fn a_stranger_is_not_signalled_whoever_locks_the_file() {
-    enter(|world| {
+    enter(|sandbox| {
         fs::create_dir_all("/run/shibudb").unwrap();
         for how in ["--shared", "--exclusive"] {
-            let victim = sleeper(world);
+            let victim = sleeper(sandbox);
             fs::write(PID_FILE, format!("{}\n", victim.id())).unwrap();
             // As earlier versions left it: whoever may read it may lock it.
             fs::set_permissions(PID_FILE, Permissions::from_mode(0o644)).unwrap();
-            let stranger = holder(world, how);
-            assert_eq!(world.fails("shibudb stop 9090", 1), NOBODY, "{how}");
-            world.start(100);
-            world.run("shibudb stop 9090");
+            let stranger = holder(sandbox, how);
+            assert_eq!(sandbox.fails("shibudb stop 9090", 1), NOBODY, "{how}");
+            sandbox.start(100);
+            sandbox.run("shibudb stop 9090");
             expect_alive_and_end(victim);
             expect_alive_and_end(stranger);
         }
@@ -57,10 +57,10 @@ fn a_stranger_is_not_signalled_whoever_locks_the_file() {
 
 #[test]
 fn the_pid_file_is_for_its_owner_alone() {
-    enter(|world| {
-        world.start(100);
+    enter(|sandbox| {
+        sandbox.start(100);
         assert_eq!(fs::metadata(PID_FILE).unwrap().mode() & 0o777, 0o600);
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
         assert!(!Path::new(PID_FILE).exists());
     });
 }
@@ -70,34 +70,34 @@ const OTHER_PROCESSES: &str = "unshare --pid --fork --kill-child --mount-proc sh
 
 #[test]
 fn a_number_means_nothing_in_another_pid_namespace() {
-    enter(|world| {
-        let pid = world.start(100);
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
         // There, somebody else has this number by the time.
         let script = format!(
             "last=0; until [ $last -ge {pid} ]; do /bin/sleep 1000 & last=$!; done; \
              shibudb stop 9090 || echo status $?; kill -0 {pid} && echo alive"
         );
-        let output = world.bash(&format!("{OTHER_PROCESSES} '{script}'")).output().unwrap();
+        let output = sandbox.bash(&format!("{OTHER_PROCESSES} '{script}'")).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             said.contains("in another PID namespace") && said.contains("nothing was signalled"),
             "{said}"
         );
         assert_eq!(String::from_utf8_lossy(&output.stdout), "status 1\nalive\n");
-        world.run("shibudb manager 9090 health && shibudb stop 9090");
+        sandbox.run("shibudb manager 9090 health && shibudb stop 9090");
     });
 }
 
 #[test]
 fn a_server_in_a_pid_namespace_below_is_stopped_from_above_and_nobody_else() {
-    enter(|world| {
-        let mut inside = world.bash(&format!("{OTHER_PROCESSES} 'shibudb start 9090 && /bin/sleep 1000'"));
+    enter(|sandbox| {
+        let mut inside = sandbox.bash(&format!("{OTHER_PROCESSES} 'shibudb start 9090 && /bin/sleep 1000'"));
         let mut inside = inside.stdout(Stdio::piped()).spawn().unwrap();
         let log = Log::of(inside.stdout.take().unwrap());
         log.wait_for("shibudb is running");
         let number: i32 = fs::read_to_string(PID_FILE).unwrap().trim().parse().unwrap();
         assert!(number < 50, "as it is called in there: {number}");
-        let said = world.run("shibudb stop 9090");
+        let said = sandbox.run("shibudb stop 9090");
         assert!(!said.contains(&format!("(PID {number})")) && said.ends_with("Stopped\n"), "{said}");
         inside.kill().unwrap();
         inside.wait().unwrap();
@@ -106,12 +106,12 @@ fn a_server_in_a_pid_namespace_below_is_stopped_from_above_and_nobody_else() {
 
 #[test]
 fn a_directory_for_temporary_files_is_not_needed() {
-    enter(|world| {
-        let long = world.home().join("x".repeat(150));
+    enter(|sandbox| {
+        let long = sandbox.home().join("x".repeat(150));
         fs::create_dir(&long).unwrap();
         for place in [Path::new("/nonexistent"), &long, Path::new("/proc")] {
-            world.run(&format!("TMPDIR={} shibudb start 9090", place.display()));
-            world.run("shibudb stop 9090");
+            sandbox.run(&format!("TMPDIR={} shibudb start 9090", place.display()));
+            sandbox.run("shibudb stop 9090");
         }
     });
 }
@@ -121,42 +121,42 @@ const SOMEBODY: &str = "unshare --user --map-user=1000 --map-group=1000";
 
 #[test]
 fn a_server_outlives_the_runtime_directory_of_a_login() {
-    enter(|world| {
-        let login = world.home().join("login");
+    enter(|sandbox| {
+        let login = sandbox.home().join("login");
         fs::create_dir(&login).unwrap();
         let runtime = format!("XDG_RUNTIME_DIR={}", login.display());
-        world.run(&format!("{runtime} {SOMEBODY} shibudb start 9090"));
+        sandbox.run(&format!("{runtime} {SOMEBODY} shibudb start 9090"));
         // Whoever logs out takes it along.
         fs::remove_dir_all(&login).unwrap();
-        let again = world.fails(&format!("{SOMEBODY} shibudb start 9090"), 1);
+        let again = sandbox.fails(&format!("{SOMEBODY} shibudb start 9090"), 1);
         assert!(again.contains("is already running on port 9090"), "{again}");
-        world.run(&format!("{runtime} {SOMEBODY} shibudb stop 9090"));
+        sandbox.run(&format!("{runtime} {SOMEBODY} shibudb stop 9090"));
         // And an environment may still name it.
-        world.run(&format!("{runtime} {SOMEBODY} shibudb start 9090 && {SOMEBODY} shibudb stop 9090"));
+        sandbox.run(&format!("{runtime} {SOMEBODY} shibudb start 9090 && {SOMEBODY} shibudb stop 9090"));
     });
 }
 
 #[test]
 fn a_home_may_have_a_long_name() {
-    enter(|world| {
-        let home = world.home().join("y".repeat(120));
+    enter(|sandbox| {
+        let home = sandbox.home().join("y".repeat(120));
         fs::create_dir(&home).unwrap();
         let somebody = format!("HOME={} {SOMEBODY}", home.display());
-        world.run(&format!("{somebody} shibudb start 9090"));
+        sandbox.run(&format!("{somebody} shibudb start 9090"));
         let run = home.join(".local/state/shibudb/run");
         let names: Vec<_> = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["9090.pid"], "nothing else is left behind");
-        world.run(&format!("{somebody} shibudb stop 9090"));
+        sandbox.run(&format!("{somebody} shibudb stop 9090"));
     });
 }
 
 #[test]
 fn where_nothing_can_be_left_is_said() {
-    enter(|world| {
+    enter(|sandbox| {
         fs::write("/run/shibudb", "").unwrap();
         fs::create_dir_all("/var/lib/shibudb").unwrap();
         fs::write("/var/lib/shibudb/run", "").unwrap();
-        let said = world.fails("shibudb start 9090", 1);
+        let said = sandbox.fails("shibudb start 9090", 1);
         assert!(
             said.starts_with("Error: there is no directory to leave the PID file in; tried /run/shibudb ("),
             "{said}"
@@ -166,9 +166,9 @@ fn where_nothing_can_be_left_is_said() {
 
 #[test]
 fn nothing_that_the_caller_has_open_is_kept_open() {
-    enter(|world| {
+    enter(|sandbox| {
         // The caller waits for an end of file on its pipe, and the lock is free when `start` is done.
-        let said = world.run(
+        let said = sandbox.run(
             "exec 7>pipe-less; flock lock -c 'shibudb start 9090' | cat; flock --nonblock lock true; echo free",
         );
         assert!(said.ends_with("free\n"), "{said}");
@@ -178,22 +178,22 @@ fn nothing_that_the_caller_has_open_is_kept_open() {
             .filter_map(|descriptor| fs::read_link(descriptor.unwrap().path()).ok())
             .collect();
         for name in ["lock", "pipe-less"] {
-            assert!(!open.contains(&world.home().join(name)), "{name}: {open:?}");
+            assert!(!open.contains(&sandbox.home().join(name)), "{name}: {open:?}");
         }
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
     });
 }
 
 /// A server whose next start hangs on its disk, as long as nobody [unblocks](unblock) it: a pipe that nobody writes to
 /// is in the place of its journal.
-fn that_hangs(world: &World) -> (Child, Log) {
-    world.start(100);
-    world.run("shibudb stop 9090");
+fn that_hangs(sandbox: &Sandbox) -> (Child, Log) {
+    sandbox.start(100);
+    sandbox.run("shibudb stop 9090");
     let journal = newest_journal();
     fs::remove_file(&journal).unwrap();
     mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
     // What runs the tests may itself ignore interrupts, as a shell's background job does.
-    let mut start = world
+    let mut start = sandbox
         .bash("exec env --default-signal=INT shibudb start 9090")
         .stderr(Stdio::piped())
         .spawn()
@@ -224,22 +224,22 @@ fn interrupt(start: &Child) {
 
 #[test]
 fn an_interrupted_start_leaves_no_server_behind() {
-    enter(|world| {
-        let (mut start, said) = that_hangs(world);
+    enter(|sandbox| {
+        let (mut start, said) = that_hangs(sandbox);
         interrupt(&start);
         said.wait_for("Interrupted: the server (PID ");
         assert!(start.try_wait().unwrap().is_none(), "it waits for the server's end");
         unblock();
         assert_eq!(start.wait().unwrap().code(), Some(1));
         said.wait_for("Error: interrupted; the server was stopped before it was ready");
-        assert_eq!(world.fails("shibudb stop 9090", 1), NOBODY);
+        assert_eq!(sandbox.fails("shibudb stop 9090", 1), NOBODY);
     });
 }
 
 #[test]
 fn an_impatient_interrupt_ends_the_server_at_once() {
-    enter(|world| {
-        let (mut start, said) = that_hangs(world);
+    enter(|sandbox| {
+        let (mut start, said) = that_hangs(sandbox);
         interrupt(&start);
         said.wait_for("Interrupted: the server (PID ");
         interrupt(&start);
@@ -247,16 +247,16 @@ fn an_impatient_interrupt_ends_the_server_at_once() {
         said.wait_for("Error: interrupted; the server ");
         wait_until("the server has ended", || {
             // The kernel makes one of two signals that come close together: this is one more.
-            world.bash("shibudb stop 9090 --timeout 2").output().unwrap().stderr == NOBODY.as_bytes()
+            sandbox.bash("shibudb stop 9090 --timeout 2").output().unwrap().stderr == NOBODY.as_bytes()
         });
     });
 }
 
 #[test]
 fn an_interrupt_that_the_caller_ignores_is_ignored() {
-    enter(|world| {
+    enter(|sandbox| {
         // As nohup has it.
-        let mut start = world.bash("trap '' HUP INT; echo trapped; exec shibudb start 9090");
+        let mut start = sandbox.bash("trap '' HUP INT; echo trapped; exec shibudb start 9090");
         let mut start = start.stdout(Stdio::piped()).spawn().unwrap();
         let said = Log::of(start.stdout.take().unwrap());
         said.wait_for("trapped");
@@ -264,13 +264,13 @@ fn an_interrupt_that_the_caller_ignores_is_ignored() {
             kill_process(Pid::from_child(&start), signal).unwrap();
         }
         assert!(start.wait().unwrap().success());
-        world.run("shibudb manager 9090 health && shibudb stop 9090");
+        sandbox.run("shibudb manager 9090 health && shibudb stop 9090");
     });
 }
 
 #[test]
 fn the_log_file_is_kept_short() {
-    enter(|world| {
+    enter(|sandbox| {
         let log = Path::new("/var/lib/shibudb/shibudb.log");
         fs::create_dir_all("/var/lib/shibudb").unwrap();
         let full = |path: &Path| {
@@ -281,7 +281,7 @@ fn the_log_file_is_kept_short() {
         for number in 1..=4 {
             fs::write(log.with_added_extension(number.to_string()), format!("{number}")).unwrap();
         }
-        world.start(100);
+        sandbox.start(100);
         let text = || fs::read_to_string(log).unwrap();
         wait_until("the log says that it is ready", || text().contains("ready: clients on"));
         assert!(text().len() < 1 << 20, "{} bytes", text().len());
@@ -300,28 +300,28 @@ fn the_log_file_is_kept_short() {
         // Somebody else may move the file away, as logrotate does; nobody need tell the server.
         let aside = log.with_file_name("aside");
         fs::rename(log, &aside).unwrap();
-        world.run("shibudb manager 9090 limit 12345");
+        sandbox.run("shibudb manager 9090 limit 12345");
         crate::harness::wait_until("a new file has begun", || {
             fs::read_to_string(log).is_ok_and(|text| text.contains("12345"))
         });
         assert!(!fs::read_to_string(&aside).unwrap().contains("12345"));
         assert_eq!(fs::read_link(&stderr).unwrap(), log);
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
         assert!(fs::read_to_string(log).unwrap().contains("stopped"));
     });
 }
 
 #[test]
 fn a_password_does_not_stay_in_the_environment() {
-    enter(|world| {
-        let pid = world.start(100);
+    enter(|sandbox| {
+        let pid = sandbox.start(100);
         expect_no_password(&pid);
-        world.run("echo 'list-spaces' | SHIBUDB_PASSWORD=\"$SHIBUDB_ADMIN_PASSWORD\" shibudb connect 9090");
-        world.run("shibudb stop 9090; rm -r /var/lib/shibudb");
-        let mut run = world.bash("exec shibudb run 9090").stderr(Stdio::piped()).spawn().unwrap();
+        sandbox.run("echo 'list-spaces' | SHIBUDB_PASSWORD=\"$SHIBUDB_ADMIN_PASSWORD\" shibudb connect 9090");
+        sandbox.run("shibudb stop 9090; rm -r /var/lib/shibudb");
+        let mut run = sandbox.bash("exec shibudb run 9090").stderr(Stdio::piped()).spawn().unwrap();
         Log::of(run.stderr.take().unwrap()).wait_for("created the account admin");
         expect_no_password(&run.id().to_string());
-        world.run("echo 'list-spaces' | SHIBUDB_PASSWORD=\"$SHIBUDB_ADMIN_PASSWORD\" shibudb connect 9090");
+        sandbox.run("echo 'list-spaces' | SHIBUDB_PASSWORD=\"$SHIBUDB_ADMIN_PASSWORD\" shibudb connect 9090");
         kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
         assert!(run.wait().unwrap().success());
     });
@@ -340,12 +340,12 @@ fn expect_no_password(pid: &str) {
 
 #[test]
 fn a_password_that_cannot_be_one_is_refused_in_words() {
-    enter(|world| {
+    enter(|sandbox| {
         for command in ["run 9090", "start 9090"] {
             let said = refused(
                 &Command::new("bash")
                     .args(["-c", &format!("SHIBUDB_ADMIN_PASSWORD=$'\\xff' exec shibudb {command}")])
-                    .env("PATH", format!("{}:/usr/bin:/bin", world.home().join("bin").display()))
+                    .env("PATH", format!("{}:/usr/bin:/bin", sandbox.home().join("bin").display()))
                     .output()
                     .unwrap(),
                 78,

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use clients::Manner;
-use harness::{PASSWORD, Server, Setup, Signal, wait_until, world};
+use harness::{PASSWORD, Server, Setup, Signal, sandbox, wait_until};
 use history::Chronicle;
 use operators::{Told, request};
 use scene::{ConfigFile, Dice, Scene};
@@ -39,9 +39,9 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[test]
 fn chaos() {
-    world::enter(|world| {
-        world.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
-        let disk = world.home().join("disk");
+    sandbox::enter(|sandbox| {
+        sandbox.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
+        let disk = sandbox.home().join("disk");
         let length = Duration::from_secs(from_environment("SHIBUDB_CHAOS_SECONDS").unwrap_or(20));
         let seed = from_environment("SHIBUDB_CHAOS_SEED")
             .unwrap_or_else(|| RandomState::new().hash_one("seed") % 1_000_000);

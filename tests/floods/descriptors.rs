@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use shibudb::management::Places;
+use shibudb::management::ConnectionSlots;
 use shibudb::store::MOST_FILES;
 
 use crate::harness::{self, Server, Setup, wait_until};
@@ -131,7 +131,7 @@ fn what_is_kept_for_the_process_itself_is_enough() {
         }
         let ceiling = server.get("/config").json()["limit"]["ceiling"].as_u64().unwrap();
         let reserve = usize::try_from(u64::from(LIMIT) - ceiling).unwrap();
-        let kept = reserve - Places::default().all() - MOST_FILES;
+        let kept = reserve - ConnectionSlots::default().all() - MOST_FILES;
         // The connection over which the ceiling was asked for may still be open.
         let open = open_files(&server) - inherited(&server);
         println!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::alone;
-use crate::harness::{Client, PASSWORD, Server, Setup, world};
+use crate::harness::{Client, PASSWORD, Server, Setup, sandbox};
 
 const CLIENTS: usize = 48;
 const LOWEST: u64 = 8;
@@ -50,7 +50,7 @@ struct Inside {
 fn connections_race_changes_of_the_limit() {
     let _alone = alone();
     // A network of its own, for a million addresses.
-    world::enter(|_| {
+    sandbox::enter(|_| {
         let connections = from_environment("SHIBUDB_RACE_CONNECTIONS", 20_000);
         let changes = from_environment("SHIBUDB_RACE_CHANGES", 200);
         let server = Setup::new().limit(20).start();

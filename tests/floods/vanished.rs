@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::harness::world::{World, enter};
+use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{PASSWORD, wait_until};
 
 /// By when its place must be free, and a little more.
@@ -34,31 +34,31 @@ touch asked
 
 #[test]
 fn a_machine_that_vanishes_with_an_answer_on_its_way_has_no_place_after_two_minutes() {
-    enter(|world: &World| {
-        let there = |name: &str| wait_until(name, || world.home().join(name).exists());
-        fs::write(world.home().join("shibudb.toml"), "bind = \"10.9.0.1\"\n").unwrap();
-        world.run(NETWORK);
-        let said = world.run("shibudb start 9090 5 --config shibudb.toml");
+    enter(|sandbox: &Sandbox| {
+        let there = |name: &str| wait_until(name, || sandbox.home().join(name).exists());
+        fs::write(sandbox.home().join("shibudb.toml"), "bind = \"10.9.0.1\"\n").unwrap();
+        sandbox.run(NETWORK);
+        let said = sandbox.run("shibudb start 9090 5 --config shibudb.toml");
         let (_, pid) = said.split_once("PID ").unwrap();
         let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
         let login = format!("{{\"username\":\"admin\",\"password\":\"{PASSWORD}\"}}");
-        fs::write(world.home().join("client"), CLIENT).unwrap();
-        world.run(&format!("LOGIN='{login}' nsenter -t $(cat far) -n bash client > client.log 2>&1 &"));
+        fs::write(sandbox.home().join("client"), CLIENT).unwrap();
+        sandbox.run(&format!("LOGIN='{login}' nsenter -t $(cat far) -n bash client > client.log 2>&1 &"));
         there("welcome");
         // So that the request is received, and its answer goes to where nobody is any more.
-        world.run(&format!("kill -STOP {pid}; touch ask"));
+        sandbox.run(&format!("kill -STOP {pid}; touch ask"));
         there("asked");
-        world.run(&format!("nsenter -t $(cat far) -n ip addr flush dev far; kill -CONT {pid}"));
+        sandbox.run(&format!("nsenter -t $(cat far) -n ip addr flush dev far; kill -CONT {pid}"));
         let start = Instant::now();
-        let active = || world.run("curl -s http://127.0.0.1:10090/limit | jq .active_connections");
+        let active = || sandbox.run("curl -s http://127.0.0.1:10090/limit | jq .active_connections");
         assert_eq!(active().trim(), "1");
         while active().trim() != "0" {
             assert!(start.elapsed() < BOUND, "it still has its place");
             std::thread::sleep(Duration::from_secs(1));
         }
         let unreachable = "shibudb_connections_closed_total{reason=\"unreachable\"} 1";
-        let metrics = world.run("curl -s http://127.0.0.1:10090/metrics");
+        let metrics = sandbox.run("curl -s http://127.0.0.1:10090/metrics");
         assert!(metrics.contains(unreachable), "{metrics}");
-        world.run("shibudb stop 9090");
+        sandbox.run("shibudb stop 9090");
     });
 }

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
 use document::{Request, bash, blocks, commands, json};
-use harness::world::{World, enter, script};
+use harness::sandbox::{Sandbox, enter, script};
 use harness::{Client, Log, PASSWORD, http, wait_until};
 
 const PORT: u16 = 9090;
@@ -81,14 +81,14 @@ fn active() -> u64 {
 
 /// The printed request under a title, sent by curl, is answered with what is printed under it.
 #[track_caller]
-fn expect_as_printed(world: &World, title: &str) {
+fn expect_as_printed(sandbox: &Sandbox, title: &str) {
     let Request { method, url, headers, body } = Request::parse(&bash(title));
-    assert_eq!(curl(world, &method, &url, &headers, &body), json(title), "{title}");
+    assert_eq!(curl(sandbox, &method, &url, &headers, &body), json(title), "{title}");
 }
 
 #[track_caller]
-fn curl(world: &World, method: &str, url: &str, headers: &[String], body: &str) -> String {
-    let mut curl = world.program("/usr/bin/env".as_ref());
+fn curl(sandbox: &Sandbox, method: &str, url: &str, headers: &[String], body: &str) -> String {
+    let mut curl = sandbox.program("/usr/bin/env".as_ref());
     curl.args(["curl", "-sS", "-X", method, url]);
     curl.args(headers.iter().flat_map(|header| ["-H", header]));
     if !body.is_empty() {
@@ -137,31 +137,31 @@ fn no_block_of_the_document_is_left_out() {
 
 #[test]
 fn every_endpoint_answers_as_printed() {
-    enter(|world| {
-        world.start(1000);
+    enter(|sandbox| {
+        sandbox.start(1000);
         let _open = connections(45);
-        expect_as_printed(world, "Health Check");
-        expect_as_printed(world, "Connection Statistics");
-        expect_as_printed(world, "Get Current Limit");
-        expect_as_printed(world, "Set Connection Limit");
+        expect_as_printed(sandbox, "Health Check");
+        expect_as_printed(sandbox, "Connection Statistics");
+        expect_as_printed(sandbox, "Get Current Limit");
+        expect_as_printed(sandbox, "Set Connection Limit");
         assert_eq!(limit(), 2000);
         // What is printed next starts from 1000 again.
         http::request(MANAGEMENT, "PUT", "/limit", Some(r#"{"limit":1000}"#));
-        expect_as_printed(world, "Increase Limit");
+        expect_as_printed(sandbox, "Increase Limit");
         assert_eq!(limit(), 1500);
-        expect_as_printed(world, "Decrease Limit");
+        expect_as_printed(sandbox, "Decrease Limit");
         assert_eq!(limit(), 1300);
     });
 }
 
 #[test]
 fn refusals_are_worded_as_printed() {
-    enter(|world| {
-        world.start(1000);
+    enter(|sandbox| {
+        sandbox.start(1000);
         let _open = connections(750);
         let put = |body: &str| {
             let request = Request::parse(&bash("Set Connection Limit"));
-            curl(world, &request.method, &request.url, &request.headers, body)
+            curl(sandbox, &request.method, &request.url, &request.headers, body)
         };
         assert_eq!(put(r#"{"limit":500}"#), json("Setting Limit Below Active Connections"));
         assert_eq!(put(r#"{"limit":0}"#), json("Invalid Limit Value"));
@@ -172,11 +172,11 @@ fn refusals_are_worded_as_printed() {
 
 #[test]
 fn without_a_server_the_tool_says_so_as_printed() {
-    enter(|world| {
+    enter(|sandbox| {
         let printed = bash("Management Server Unavailable");
         for command in commands(&bash("2. CLI Management Tool")) {
             // Advice follows below.
-            let said = world.fails(command, 1);
+            let said = sandbox.fails(command, 1);
             assert!(said.starts_with(&printed), "{command}: {said}");
         }
     });
@@ -184,11 +184,11 @@ fn without_a_server_the_tool_says_so_as_printed() {
 
 #[test]
 fn every_command_of_the_tool() {
-    enter(|world| {
-        world.start(1000);
+    enter(|sandbox| {
+        sandbox.start(1000);
         let _open = connections(45);
         assert_eq!(
-            world.run(&bash("2. CLI Management Tool")),
+            sandbox.run(&bash("2. CLI Management Tool")),
             "Connection Status:\nCurrent Limit: 1000\nActive Connections: 45\n\
              Connection Statistics:\nActive Connections: 45\nMax Connections: 1000\n\
              Usage Percentage: 4.5%\nAvailable Slots: 955\n\
@@ -203,21 +203,21 @@ fn every_command_of_the_tool() {
 
 #[test]
 fn both_signals() {
-    enter(|world| {
-        let pid = world.start(1000);
+    enter(|sandbox| {
+        let pid = sandbox.start(1000);
         let block = bash("3. Unix Signals").replace("<server_pid>", &pid);
         let [increase, decrease] = commands(&block)[..] else { panic!("{block}") };
-        world.run(increase);
+        sandbox.run(increase);
         wait_until("the limit is 1100", || limit() == 1100);
-        world.run(decrease);
+        sandbox.run(decrease);
         wait_until("the limit is 1000", || limit() == 1000);
     });
 }
 
 #[test]
 fn the_production_environment() {
-    enter(|world| {
-        let said = world.run(&bash("Production Environment"));
+    enter(|sandbox| {
+        let said = sandbox.run(&bash("Production Environment"));
         let (started, rest) = said.split_once('\n').unwrap();
         assert!(
             started.starts_with("shibudb is running: port 9090, management port 10090, limit 1000, PID "),
@@ -236,8 +236,8 @@ fn the_production_environment() {
 
 #[test]
 fn the_development_environment() {
-    enter(|world| {
-        let said = world.run(&bash("Development Environment"));
+    enter(|sandbox| {
+        let said = sandbox.run(&bash("Development Environment"));
         let (started, rest) = said.split_once('\n').unwrap();
         assert!(started.contains(", limit 100, "), "{started}");
         assert_eq!(rest, "Connection limit updated to 1000\nConnection limit updated to 100\n");
@@ -247,35 +247,35 @@ fn the_development_environment() {
 
 #[test]
 fn a_conservative_start() {
-    enter(|world| {
-        world.run(&bash("1. Start Conservative"));
+    enter(|sandbox| {
+        sandbox.run(&bash("1. Start Conservative"));
         assert_eq!(limit(), 500);
     });
 }
 
 #[test]
 fn the_auto_scaler() {
-    enter(|world| {
-        world.start(100);
-        let path = world.home().join("autoscale.sh");
+    enter(|sandbox| {
+        sandbox.start(100);
+        let path = sandbox.home().join("autoscale.sh");
         script(&path, &bash("Automated Scaling"));
         let mut open = connections(90);
-        let mut scaler = world.program(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut scaler = sandbox.program(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = Log::of(scaler.stdout.take().unwrap());
 
-        assert_eq!(world.wait_for_nap(1), "60");
+        assert_eq!(sandbox.wait_for_nap(1), "60");
         said.wait_for("High usage detected: 90");
         assert_eq!(limit(), 300);
 
         // 30 % is neither high nor low.
-        world.wake(1);
-        world.wait_for_nap(2);
+        sandbox.wake(1);
+        sandbox.wait_for_nap(2);
         assert_eq!(limit(), 300);
 
         open.truncate(60);
         wait_until("30 have left", || active() == 60);
-        world.wake(2);
-        world.wait_for_nap(3);
+        sandbox.wake(2);
+        sandbox.wait_for_nap(3);
         said.wait_for("Low usage detected: 20");
         assert_eq!(limit(), 200);
         scaler.kill().unwrap();
@@ -285,13 +285,13 @@ fn the_auto_scaler() {
 
 #[test]
 fn alerts_are_raised() {
-    enter(|world| {
-        world.start(100);
+    enter(|sandbox| {
+        sandbox.start(100);
         let _open = connections(90);
-        let alerts = world.bash(&bash("Alerting Examples")).stdout(Stdio::piped()).spawn().unwrap();
-        assert_eq!(world.wait_for_nap(1), "60");
+        let alerts = sandbox.bash(&bash("Alerting Examples")).stdout(Stdio::piped()).spawn().unwrap();
+        assert_eq!(sandbox.wait_for_nap(1), "60");
         http::request(MANAGEMENT, "PUT", "/limit", Some(r#"{"limit":150}"#));
-        world.wake(1);
+        sandbox.wake(1);
         let output = alerts.wait_with_output().unwrap();
         assert!(output.status.success());
         assert_eq!(
@@ -303,24 +303,24 @@ fn alerts_are_raised() {
 
 #[test]
 fn no_alert_is_raised_when_all_is_well() {
-    enter(|world| {
-        world.start(100);
+    enter(|sandbox| {
+        sandbox.start(100);
         let _open = connections(80);
-        world.wake(1);
-        assert_eq!(world.run(&bash("Alerting Examples")), "");
-        assert_eq!(world.wait_for_nap(1), "60");
+        sandbox.wake(1);
+        assert_eq!(sandbox.run(&bash("Alerting Examples")), "");
+        assert_eq!(sandbox.wait_for_nap(1), "60");
     });
 }
 
 #[test]
 fn scripts_for_scaling() {
-    enter(|world| {
-        world.start(1000);
-        world.run(&bash("4. Plan for Scaling"));
-        let up = world.run("bash scale_up.sh");
+    enter(|sandbox| {
+        sandbox.start(1000);
+        sandbox.run(&bash("4. Plan for Scaling"));
+        let up = sandbox.run("bash scale_up.sh");
         assert!(up.starts_with("Connection limit increased from 1000 to 1200\n"), "{up}");
         assert!(up.ends_with(": Increased connection limit\n"), "{up}");
-        let down = world.run("bash scale_down.sh");
+        let down = sandbox.run("bash scale_down.sh");
         assert!(down.starts_with("Connection limit decreased from 1200 to 1100\n"), "{down}");
         assert!(down.ends_with(": Decreased connection limit\n"), "{down}");
         assert_eq!(limit(), 1100);
@@ -329,9 +329,9 @@ fn scripts_for_scaling() {
 
 #[test]
 fn the_benchmarks() {
-    enter(|world| {
-        world.start(1000);
-        assert_eq!(world.run(&bash("Benchmarks")), "Connection limit increased from 1000 to 1100\n");
+    enter(|sandbox| {
+        sandbox.start(1000);
+        assert_eq!(sandbox.run(&bash("Benchmarks")), "Connection limit increased from 1000 to 1100\n");
         assert_eq!(limit(), 1100);
     });
 }

@@ -80,7 +80,7 @@ impl Log {
 pub(crate) struct Journal(UnixDatagram);
 
 impl Journal {
-    /// Listens in place of a journal. Only in a world of the test's own, where there is none.
+    /// Listens in place of a journal. Only in a sandbox of the test's own, where there is none.
     pub(crate) fn bind() -> Self {
         fs::create_dir_all("/run/systemd/journal").unwrap();
         // From the server that ran before.

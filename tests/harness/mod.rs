@@ -18,8 +18,8 @@ mod client;
 pub(crate) mod hanging_fs;
 pub(crate) mod http;
 mod log;
+pub(crate) mod sandbox;
 mod terminal;
-pub(crate) mod world;
 
 use std::fs;
 use std::io::Write;
@@ -116,7 +116,7 @@ impl Setup {
         Self { token: Some(token.to_owned()), ..self }
     }
 
-    /// The server logs to the journal, whose part the test plays: only in a world of its own.
+    /// The server logs to the journal, whose part the test plays: only in a sandbox of its own.
     pub(crate) fn journal(self) -> Self {
         Self { journal: true, ..self }
     }

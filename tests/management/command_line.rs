@@ -128,7 +128,7 @@ async fn a_refusal_is_told_in_the_servers_words() {
 async fn status_and_config_tell_why_the_limit_is_not_the_configured_one() {
     let server = Server::start().await;
     server.manager("limit 1500").await.unwrap();
-    let actor = server.control.standing().override_.unwrap().actor;
+    let actor = server.control.limit_state().override_.unwrap().actor;
     let line = format!("Configured Limit: 1000 (override: 1500 set through cli by {actor})\n");
     let status = server.manager("status").await.unwrap();
     assert_eq!(status, format!("Connection Status:\nCurrent Limit: 1500\nActive Connections: 0\n{line}"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shibudb::control::{Actor, Change, Door, LimitRequest};
-use shibudb::management::Places;
+use shibudb::management::ConnectionSlots;
 use shibudb::management::wire::HistoryEntry;
 use shibudb::series::Sample;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -128,7 +128,7 @@ async fn whatever_may_change_the_config_report_is_told() {
 async fn half_of_the_places_are_left_for_requests() {
     let mut server = Server::start().await;
     let mut followers = Vec::new();
-    for _ in 0..Places::default().tcp / 2 {
+    for _ in 0..ConnectionSlots::default().tcp / 2 {
         followers.push(Follower::of(&server).await);
     }
     let reply = server.get("/events").await;

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use shibudb::control::{Ceiling, Configured, Control, Settings};
 use shibudb::limiter::{Limiter, Permit};
 use shibudb::management::{
-    self, Connections, Denied, Management, Places, ReloadDoor, ReloadRequest, Token, wire,
+    self, ConnectionSlots, Connections, Denied, Management, ReloadDoor, ReloadRequest, Token, wire,
 };
 use shibudb::series;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,10 +53,10 @@ impl Server {
     }
 
     pub(crate) async fn start_with(limit: u32) -> Self {
-        Self::start_with_places(limit, Places::default()).await
+        Self::start_with_slots(limit, ConnectionSlots::default()).await
     }
 
-    pub(crate) async fn start_with_places(limit: u32, places: Places) -> Self {
+    pub(crate) async fn start_with_slots(limit: u32, slots: ConnectionSlots) -> Self {
         let data = tempfile::tempdir().unwrap();
         let (control, limiter, _thread) = Control::start(
             Configured { command_line: NonZeroU32::new(limit), file: None },
@@ -85,7 +85,7 @@ impl Server {
             metrics: Arc::default(),
             connections: Arc::new(Nobody),
             series,
-            places,
+            slots,
         };
         let task = tokio::spawn(management::serve(listener, api.clone(), shutdown.clone()));
         Self {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use shibudb::management::wire::Failure;
-use shibudb::management::{Denied, Places};
+use shibudb::management::{ConnectionSlots, Denied};
 use tokio::task::JoinSet;
 
 use crate::command_line::manager_with;
@@ -180,7 +180,7 @@ async fn who_forgot_the_token_is_told_at_once() {
 async fn a_flood_of_guesses_does_not_keep_the_right_token_out() {
     const GUESSERS: usize = 32;
     const RIGHT: u32 = 10;
-    let server = Arc::new(Server::start_with_places(1000, Places { tcp: 8, unix: 1 }).await);
+    let server = Arc::new(Server::start_with_slots(1000, ConnectionSlots { tcp: 8, unix: 1 }).await);
     server.expect_token(TOKEN);
     let over = Arc::new(AtomicBool::new(false));
     let mut guessers = JoinSet::new();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::ears::Ears;
-use crate::harness::{Server, Setup, world};
+use crate::harness::{Server, Setup, sandbox};
 use crate::threads::Stopped;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ fn two_ports() -> [u16; 2] {
 
 #[test]
 fn without_ipv6_a_server_on_every_address_is_asked_by_ipv4() {
-    world::enter(|_| {
+    sandbox::enter(|_| {
         fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1\n").unwrap();
         let ears = Ears::new();
         let server = watched(&ears, "bind = \"::\"\n");
@@ -43,7 +43,7 @@ fn without_ipv6_a_server_on_every_address_is_asked_by_ipv4() {
 
 #[test]
 fn with_all_ports_of_one_address_in_use_it_is_asked_from_another() {
-    world::enter(|_| {
+    sandbox::enter(|_| {
         let ears = Ears::new();
         let server = watched(&ears, "# no settings\n");
         let _taken = two_ports().map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
@@ -55,7 +55,7 @@ fn with_all_ports_of_one_address_in_use_it_is_asked_from_another() {
 
 #[test]
 fn with_all_ports_in_use_it_is_judged_by_its_own_threads() {
-    world::enter(|_| {
+    sandbox::enter(|_| {
         let ears = Ears::new();
         let server = watched(&ears, "# no settings\n");
         let taken = two_ports().map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());

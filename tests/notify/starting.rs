@@ -11,7 +11,7 @@ use rexpect::session::{Options, spawn_with_options};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::ears::Ears;
-use crate::harness::world::{self, World};
+use crate::harness::sandbox::{self, Sandbox};
 use crate::harness::{Client, Log, PASSWORD, PATIENCE, Setup, refused, shibudb, wait_until};
 
 /// What it is at.
@@ -70,21 +70,21 @@ fn systemd_and_the_log_hear_of_it_and_a_start_that_hangs_is_given_up() {
 }
 
 /// A server of `shibudb start` that was stopped, and whose next start hangs.
-fn stopped(world: &World) -> PathBuf {
-    let pid = world.start(100);
+fn stopped(sandbox: &Sandbox) -> PathBuf {
+    let pid = sandbox.start(100);
     // Then the account is stored.
     Client::connect(([127, 0, 0, 1], 9090).into()).login("admin", PASSWORD);
     // Not in good order, after which there would be no journal to read before the pipe.
-    world.run(&format!("kill -9 {pid}"));
+    sandbox.run(&format!("kill -9 {pid}"));
     wait_until("it is gone", || std::net::TcpStream::connect(("127.0.0.1", 9090)).is_err());
     block(Path::new("/var/lib/shibudb"))
 }
 
 #[test]
 fn who_starts_it_by_hand_hears_of_it() {
-    world::enter(|world| {
-        let journal = stopped(world);
-        let mut command = world.bash("shibudb start 9090");
+    sandbox::enter(|sandbox| {
+        let journal = stopped(sandbox);
+        let mut command = sandbox.bash("shibudb start 9090");
         let start = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Path::new("/var/lib/shibudb/shibudb.log");
         wait_until("it says so", || std::fs::read_to_string(log).unwrap().contains(STARTING));
@@ -98,9 +98,9 @@ fn who_starts_it_by_hand_hears_of_it() {
 
 #[test]
 fn on_a_terminal_it_is_a_line_that_is_gone_at_the_end() {
-    world::enter(|world| {
-        let journal = stopped(world);
-        let mut command = world.bash("shibudb start 9090");
+    sandbox::enter(|sandbox| {
+        let journal = stopped(sandbox);
+        let mut command = sandbox.bash("shibudb start 9090");
         command.env("TERM", "xterm").env("NO_COLOR", "1");
         let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
         let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();

@@ -13,7 +13,7 @@ use rustix::process::{Pid, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::world::{self, World};
+use crate::harness::sandbox::{self, Sandbox};
 use crate::harness::{Client, Log, PASSWORD, PATIENCE, Signal, http, shibudb, wait_until};
 
 /// So many that a few lines about them are more than a pipe holds, and a few hundred more than the server keeps.
@@ -193,14 +193,14 @@ fn a_pipe_that_somebody_made_non_blocking_gets_every_line_once_it_is_read() {
     assert_eq!(exit_code(&mut child), Some(78));
 }
 
-/// Where journald listens. Of this world, there is none.
+/// Where journald listens. Of this sandbox, there is none.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Starts a server that takes `stderr` for the journal's own stream.
-fn start_with_journal(world: &World) -> Child {
-    let stderr = File::create(world.home().join("stderr")).unwrap();
+fn start_with_journal(sandbox: &Sandbox) -> Child {
+    let stderr = File::create(sandbox.home().join("stderr")).unwrap();
     let stat = stderr.metadata().unwrap();
-    let mut command: Command = world.program(env!("CARGO_BIN_EXE_shibudb").as_ref());
+    let mut command: Command = sandbox.program(env!("CARGO_BIN_EXE_shibudb").as_ref());
     command.args(["run", "9090"]).env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()));
     let child = command.stderr(stderr).spawn().unwrap();
     wait_until("it is ready", || std::net::TcpStream::connect(("127.0.0.1", 10090)).is_ok());
@@ -229,11 +229,11 @@ fn fields(entry: &[u8]) -> HashMap<String, String> {
 
 #[test]
 fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
-    world::enter(|world| {
+    sandbox::enter(|sandbox| {
         fs::create_dir_all("/run/systemd/journal").unwrap();
         let journal = UnixDatagram::bind(JOURNAL).unwrap();
         journal.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut child = start_with_journal(world);
+        let mut child = start_with_journal(sandbox);
         // The kernel keeps ten entries.
         for limit in 1001..1060 {
             let body = format!(r#"{{"limit":{limit}}}"#);
@@ -281,13 +281,13 @@ fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
 
 #[test]
 fn a_journal_that_is_not_read_does_not_hold_up_the_start() {
-    world::enter(|world| {
+    sandbox::enter(|sandbox| {
         fs::create_dir_all("/run/systemd/journal").unwrap();
         let _journal = UnixDatagram::bind(JOURNAL).unwrap();
         let filler = UnixDatagram::unbound().unwrap();
         filler.set_nonblocking(true).unwrap();
         while filler.send_to(b"MESSAGE=more\n", JOURNAL).is_ok() {}
-        let mut child = start_with_journal(world);
+        let mut child = start_with_journal(sandbox);
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         assert_eq!(exit_code(&mut child), Some(0));
     });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::world::enter;
+use crate::harness::sandbox::enter;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/examples").join(name)
@@ -11,31 +11,31 @@ fn example(name: &str) -> PathBuf {
 
 #[test]
 fn the_limit_goes_up_and_down_with_the_load() {
-    enter(|world| {
-        world.start(1000);
+    enter(|sandbox| {
+        sandbox.start(1000);
         let program = example("autoscale");
-        let mut autoscale = world.program(&program).arg("9090").spawn().unwrap();
+        let mut autoscale = sandbox.program(&program).arg("9090").spawn().unwrap();
         // Nobody is connected, so it goes down at each look, and no further than to the floor.
-        let limit = || world.run("shibudb manager 9090 status | awk '/^Current Limit:/ { print $3 }'");
+        let limit = || sandbox.run("shibudb manager 9090 status | awk '/^Current Limit:/ { print $3 }'");
         for (nap, expected) in ["900", "800", "700", "600", "500", "500"].into_iter().enumerate() {
-            assert_eq!(world.wait_for_nap(nap + 1), "60");
+            assert_eq!(sandbox.wait_for_nap(nap + 1), "60");
             assert_eq!(limit().trim(), expected);
-            world.wake(nap + 1);
+            sandbox.wake(nap + 1);
         }
-        world.wait_for_nap(7);
-        world.run("shibudb manager 9090 limit 5");
+        sandbox.wait_for_nap(7);
+        sandbox.run("shibudb manager 9090 limit 5");
         let _clients: Vec<_> =
             (0..5).map(|_| std::net::TcpStream::connect("127.0.0.1:9090").unwrap()).collect();
         crate::harness::wait_until("all are counted", || {
-            world.run("shibudb manager 9090 status").contains("Active Connections: 5\n")
+            sandbox.run("shibudb manager 9090 status").contains("Active Connections: 5\n")
         });
-        world.wake(7);
-        world.wait_for_nap(8);
+        sandbox.wake(7);
+        sandbox.wait_for_nap(8);
         assert_eq!(limit().trim(), "205");
         // Without a server it goes on looking.
-        world.run("shibudb stop 9090");
-        world.wake(8);
-        world.wait_for_nap(9);
+        sandbox.run("shibudb stop 9090");
+        sandbox.wake(8);
+        sandbox.wait_for_nap(9);
         autoscale.kill().unwrap();
         autoscale.wait().unwrap();
     });

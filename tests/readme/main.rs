@@ -9,7 +9,7 @@ mod harness;
 
 mod examples;
 
-use harness::world::{enter, script};
+use harness::sandbox::{enter, script};
 
 const README: &str = include_str!("../../README.md");
 
@@ -29,17 +29,17 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_quick_start_is_two_commands_and_what_they_lead_to() {
-    enter(|world| {
-        script(&world.home().join("bin/cargo"), CARGO);
+    enter(|sandbox| {
+        script(&sandbox.home().join("bin/cargo"), CARGO);
         let blocks = blocks("bash");
         let [start, talk, tests, install, ..] = *blocks else { panic!("the quick start has four blocks") };
         assert_eq!(start, "cargo run --release -- start 9090 1000\n");
-        assert!(world.run(start).contains("port 9090, management port 10090, limit 1000"));
-        let stats = world.run(talk);
+        assert!(sandbox.run(start).contains("port 9090, management port 10090, limit 1000"));
+        let stats = sandbox.run(talk);
         assert!(stats.contains("\"max_connections\":1000"), "{stats}");
         assert_eq!(tests, "cargo test\n");
-        assert!(world.run(install).starts_with("Connection Statistics:\n"));
-        world.run("shibudb stop 9090");
+        assert!(sandbox.run(install).starts_with("Connection Statistics:\n"));
+        sandbox.run("shibudb stop 9090");
     });
 }
 
@@ -63,8 +63,8 @@ fn the_pictures_are_there() {
 
 #[test]
 fn what_the_doors_are_said_to_do_they_do() {
-    enter(|world| {
-        let pid = world.start(1000);
+    enter(|sandbox| {
+        let pid = sandbox.start(1000);
         let rows: Vec<_> = README
             .lines()
             .filter(|line| {
@@ -74,36 +74,36 @@ fn what_the_doors_are_said_to_do_they_do() {
             })
             .collect();
         let [cli, http, signals] = *rows else { panic!("three doors with commands: {rows:?}") };
-        let limit = || world.run("shibudb manager 9090 status | grep 'Current Limit' | awk '{print $3}'");
+        let limit = || sandbox.run("shibudb manager 9090 status | grep 'Current Limit' | awk '{print $3}'");
         let commands = |row: &'static str| row.split('`').skip(1).step_by(2).collect::<Vec<_>>();
         let [set, increase, decrease, reset] = commands(cli)[..] else { panic!("{cli}") };
-        world.run(set);
+        sandbox.run(set);
         for (command, expected) in [(increase, "2500\n"), (decrease, "2300\n"), (reset, "1000\n")] {
-            world.run(&format!("shibudb manager 9090 {command}"));
+            sandbox.run(&format!("shibudb manager 9090 {command}"));
             assert_eq!(limit(), expected, "{command}");
         }
         let [put] = commands(http)[..] else { panic!("{http}") };
-        world.run(put);
+        sandbox.run(put);
         assert_eq!(limit(), "2000\n");
         let [up, down] = commands(signals)[..] else { panic!("{signals}") };
         for (command, expected) in [(up, "2100\n"), (down, "2000\n")] {
-            world.run(&command.replace("PID", &pid));
+            sandbox.run(&command.replace("PID", &pid));
             harness::wait_until(command, || limit() == expected);
         }
-        world.run("shibudb stop");
+        sandbox.run("shibudb stop");
     });
 }
 
 #[test]
 fn the_shown_output_is_the_output() {
-    enter(|world| {
-        world.start(1000);
+    enter(|sandbox| {
+        sandbox.start(1000);
         let [shown] = *blocks("console") else { panic!("one console block") };
         let (command, expected) = shown.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
         let held =
             (0..45).map(|_| harness::Client::connect(([127, 0, 0, 1], 9090).into())).collect::<Vec<_>>();
-        harness::wait_until("45 connections are active", || world.run(command) == expected);
+        harness::wait_until("45 connections are active", || sandbox.run(command) == expected);
         drop(held);
-        world.run("shibudb stop");
+        sandbox.run("shibudb stop");
     });
 }

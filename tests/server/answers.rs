@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{DEFAULTS, House, error};
+use crate::test_server::{DEFAULTS, TestServer, error};
 use shibudb::server::ClientSettings;
 
 #[test]
 fn a_login_is_answered_with_the_user_and_never_with_a_password() {
-    let house = House::new(10);
-    let mut client = house.connect();
+    let server = TestServer::new(10);
+    let mut client = server.connect();
     client.send("{\"username\":\"admin\",\"password\":\"secret\"}\r\n");
     assert_eq!(
         client.line().unwrap(),
@@ -18,7 +18,7 @@ fn a_login_is_answered_with_the_user_and_never_with_a_password() {
 
 #[test]
 fn whatever_is_wrong_with_a_login_it_gets_the_same_answer_and_the_end() {
-    let house = House::new(10);
+    let server = TestServer::new(10);
     for login in [
         r#"{"username":"admin","password":"wrong"}"#,
         r#"{"username":"nobody","password":"secret"}"#,
@@ -28,18 +28,18 @@ fn whatever_is_wrong_with_a_login_it_gets_the_same_answer_and_the_end() {
         "",
         "\u{0}",
     ] {
-        let mut client = house.connect();
+        let mut client = server.connect();
         client.send(format!("{login}\n"));
         assert_eq!(client.answer(), error("authentication failed"), "{login}");
         client.expect_end();
     }
-    house.wait_until_active(0);
+    server.wait_until_active(0);
 }
 
 #[test]
 fn keys_and_values() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     client.expect_ok(&json!({"type": "PUT", "space": "s", "key": "k", "value": "v", "user": "x"}), "OK");
     assert_eq!(
         client.ask(&json!({"type": "GET", "space": "s", "key": "k"})),
@@ -56,8 +56,8 @@ fn keys_and_values() {
 
 #[test]
 fn any_text_is_a_key_and_a_value() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     let large = "grüße \u{1F600} \"quoted\" \\ \n\t\u{0}".repeat(20_000);
     assert!(large.len() > 500_000);
     for (key, value) in [("\n\"\\\u{7f}ключ", "a\r\nb"), ("empty", ""), ("large", large.as_str())] {
@@ -68,8 +68,8 @@ fn any_text_is_a_key_and_a_value() {
 
 #[test]
 fn a_request_that_names_no_space_means_the_one_in_use() {
-    let house = House::new(10);
-    let mut client = house.admin();
+    let server = TestServer::new(10);
+    let mut client = server.admin();
     let get = json!({"type": "GET", "key": "k"});
     client.expect_error(&get, "no space selected: name one in \"space\", or choose one with USE_SPACE");
     client.expect_error(&json!({"type": "USE_SPACE", "space": "a"}), "space not found");
@@ -86,8 +86,8 @@ fn a_request_that_names_no_space_means_the_one_in_use() {
 
 #[test]
 fn spaces() {
-    let house = House::new(10);
-    let mut admin = house.admin();
+    let server = TestServer::new(10);
+    let mut admin = server.admin();
     let create = json!({
         "type": "CREATE_SPACE", "space": "s", "engine_type": "key-value", "index_type": "Flat", "metric": "L2",
         "enable_wal": false, "user": "admin"
@@ -111,8 +111,8 @@ fn spaces() {
 
 #[test]
 fn vectors_are_refused_clearly() {
-    let house = House::new(10);
-    let mut admin = house.admin();
+    let server = TestServer::new(10);
+    let mut admin = server.admin();
     let words = "vector spaces are not supported by this server: engine_type must be \"key-value\"";
     admin.expect_error(
         &json!({"type": "CREATE_SPACE", "space": "v", "engine_type": "vector", "dimension": 3}),
@@ -125,8 +125,8 @@ fn vectors_are_refused_clearly() {
 
 #[test]
 fn users() {
-    let house = House::new(10);
-    let mut admin = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut admin = server.admin_in_space();
     let bob =
         json!({"username": "bob", "password": "pw-bob-1", "role": "user", "permissions": {"s": "read"}});
     admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": bob}), "USER_CREATED");
@@ -139,7 +139,7 @@ fn users() {
         &json!({"type": "GET_USER", "data": "admin"}),
         "Username: admin | Role: admin | Permissions: None",
     );
-    let mut client = house.connect();
+    let mut client = server.connect();
     client.send("{\"username\":\"bob\",\"password\":\"pw-bob-1\"}\n");
     assert_eq!(
         client.line().unwrap(),
@@ -151,7 +151,7 @@ fn users() {
         &json!({"type": "UPDATE_USER_PASSWORD", "new_user": new_password}),
         "USER_PASSWORD_UPDATED",
     );
-    house.login("bob", "pw-bob-2");
+    server.login("bob", "pw-bob-2");
     let role = json!({"username": "bob", "role": "admin"});
     admin.expect_ok(&json!({"type": "UPDATE_USER_ROLE", "new_user": role}), "USER_ROLE_UPDATED");
     let role = json!({"username": "bob", "role": "king"});
@@ -180,8 +180,8 @@ fn users() {
 
 #[test]
 fn permissions() {
-    let house = House::new(10);
-    let mut admin = house.admin();
+    let server = TestServer::new(10);
+    let mut admin = server.admin();
     for space in ["readable", "writable", "closed"] {
         admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": space}), "SPACE_CREATED");
         admin.expect_ok(&json!({"type": "PUT", "space": space, "key": "k", "value": "v"}), "OK");
@@ -189,7 +189,7 @@ fn permissions() {
     let permissions = json!({"readable": "read", "writable": "write"});
     let bob = json!({"username": "bob", "password": "pw-bob-1", "permissions": permissions});
     admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": bob}), "USER_CREATED");
-    let mut bob = house.login("bob", "pw-bob-1");
+    let mut bob = server.login("bob", "pw-bob-1");
 
     let get = |space: &str| json!({"type": "GET", "space": space, "key": "k"});
     let put = |space: &str| json!({"type": "PUT", "space": space, "key": "k", "value": "w"});
@@ -230,11 +230,11 @@ fn permissions() {
 
 #[test]
 fn a_change_of_rights_reaches_open_sessions_with_their_next_request() {
-    let house = House::new(10);
-    let mut admin = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut admin = server.admin_in_space();
     let bob = json!({"username": "bob", "password": "pw-bob-1"});
     admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": bob}), "USER_CREATED");
-    let mut bob = house.login("bob", "pw-bob-1");
+    let mut bob = server.login("bob", "pw-bob-1");
     let put = json!({"type": "PUT", "space": "s", "key": "k", "value": "v"});
     for (permissions, allowed) in
         [(json!({}), false), (json!({"s": "write"}), true), (json!({"s": "read"}), false)]
@@ -254,8 +254,8 @@ fn a_change_of_rights_reaches_open_sessions_with_their_next_request() {
 
 #[test]
 fn what_cannot_be_understood_is_answered_and_the_session_goes_on() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     for (line, words) in [
         ("", "invalid JSON: "),
         ("\r", "invalid JSON: "),
@@ -278,32 +278,32 @@ fn what_cannot_be_understood_is_answered_and_the_session_goes_on() {
 
 #[test]
 fn a_line_that_is_too_long_ends_the_connection_with_a_word() {
-    let house = House::with_settings(10, ClientSettings { max_request: 1000, ..DEFAULTS });
+    let server = TestServer::with_settings(10, ClientSettings { max_request: 1000, ..DEFAULTS });
     let put = |length: usize| {
         let frame = json!({"type": "PUT", "key": "k", "value": ""}).to_string().len();
         json!({"type": "PUT", "key": "k", "value": "v".repeat(length - frame)})
     };
-    let mut client = house.admin_in_space();
+    let mut client = server.admin_in_space();
     client.expect_ok(&put(1000), "OK");
     client.expect_error(&put(1001), "request too long: a line may have at most 1000 bytes");
     client.expect_end();
 
-    let mut client = house.admin();
+    let mut client = server.admin();
     client.send("x".repeat(300_000));
     assert_eq!(client.answer(), error("request too long: a line may have at most 1000 bytes"));
     client.expect_end();
 
-    let mut stranger = house.connect();
+    let mut stranger = server.connect();
     stranger.send("x".repeat(5000));
     assert_eq!(stranger.answer(), error("request too long: a line may have at most 1000 bytes"));
     stranger.expect_end();
-    house.wait_until_active(0);
+    server.wait_until_active(0);
 
-    house.settings.send_replace(DEFAULTS);
-    let mut client = house.admin();
+    server.settings.send_replace(DEFAULTS);
+    let mut client = server.admin();
     client.expect_ok(&json!({"type": "USE_SPACE", "space": "s"}), "SPACE_CHANGED");
     client.expect_ok(&put(5000), "OK");
-    let mut stranger = house.connect();
+    let mut stranger = server.connect();
     stranger.send("x".repeat(17_000));
     assert_eq!(stranger.answer(), error("request too long: a line may have at most 16384 bytes"));
     stranger.expect_end();

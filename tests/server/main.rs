@@ -5,9 +5,9 @@
 mod answers;
 mod departures;
 mod endings;
-mod house;
 mod memory;
 mod pipelining;
 mod rejection;
 mod roster;
+mod test_server;
 mod workers;

@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shibudb::server::{ClientSettings, Ending};
 
-use crate::house::{Client, DEFAULTS, House, PATIENCE, error, wait_until, wait_until_for};
+use crate::test_server::{Client, DEFAULTS, PATIENCE, TestServer, error, wait_until, wait_until_for};
 
 const MOST: usize = 4 * 1024 * 1024;
 const VALUE: usize = 200 * 1024;
 const CLIENTS: usize = 60;
 
-fn small() -> House {
-    House::with_settings(100, ClientSettings { max_request: 256 * 1024, max_inflight: MOST, ..DEFAULTS })
+fn small() -> TestServer {
+    TestServer::with_settings(100, ClientSettings { max_request: 256 * 1024, max_inflight: MOST, ..DEFAULTS })
 }
 
-fn logged_in(house: &House) -> Vec<Client> {
-    let mut first = house.admin_in_space();
+fn logged_in(server: &TestServer) -> Vec<Client> {
+    let mut first = server.admin_in_space();
     first.put("ready", "yes");
     let mut clients = vec![first];
     while clients.len() < CLIENTS {
-        let mut client = house.admin();
+        let mut client = server.admin();
         client.expect_ok(&json!({"type": "USE_SPACE", "space": "s"}), "SPACE_CHANGED");
         clients.push(client);
     }
@@ -37,10 +37,10 @@ fn put(number: usize) -> String {
 }
 
 /// Watches, until it is told to stop, that the bound is kept, and says how much there was at most.
-fn most_inflight(house: &House, stop: &AtomicBool) -> usize {
+fn most_inflight(server: &TestServer, stop: &AtomicBool) -> usize {
     let mut most = 0;
     while !stop.load(Ordering::Relaxed) {
-        most = most.max(house.server().inflight());
+        most = most.max(server.server().inflight());
         thread::sleep(Duration::from_millis(1));
     }
     most
@@ -48,11 +48,11 @@ fn most_inflight(house: &House, stop: &AtomicBool) -> usize {
 
 #[test]
 fn sixty_large_requests_at_once_are_read_one_after_another_and_all_are_answered() {
-    let house = small();
-    let clients = logged_in(&house);
+    let server = small();
+    let clients = logged_in(&server);
     let (go, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
-        let most = scope.spawn(|| most_inflight(&house, &stop));
+        let most = scope.spawn(|| most_inflight(&server, &stop));
         // Each sends all but the end of its request: together three times what may be in flight.
         let senders: Vec<_> = clients
             .into_iter()
@@ -70,12 +70,12 @@ fn sixty_large_requests_at_once_are_read_one_after_another_and_all_are_answered(
                 })
             })
             .collect();
-        wait_until("reading pauses", || house.server().inflight() >= MOST / 2);
-        let read: u64 = house.roster().iter().map(|connection| connection.bytes_in).sum();
+        wait_until("reading pauses", || server.server().inflight() >= MOST / 2);
+        let read: u64 = server.roster().iter().map(|connection| connection.bytes_in).sum();
         assert!(read < (CLIENTS * VALUE) as u64, "all was read");
         // Who has nothing to do with it is served as ever, and nobody was sent away.
-        house.probe();
-        assert_eq!(house.active(), u32::try_from(CLIENTS).unwrap());
+        server.probe();
+        assert_eq!(server.active(), u32::try_from(CLIENTS).unwrap());
         go.store(true, Ordering::Relaxed);
         let clients: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
         stop.store(true, Ordering::Relaxed);
@@ -86,13 +86,13 @@ fn sixty_large_requests_at_once_are_read_one_after_another_and_all_are_answered(
             assert_eq!(answer["value"].as_str().unwrap().len(), VALUE);
         }
     });
-    wait_until("nothing is in flight", || house.server().inflight() == 0);
+    wait_until("nothing is in flight", || server.server().inflight() == 0);
 }
 
 #[test]
 fn whoever_reads_nothing_of_its_answers_is_ended_and_holds_little_until_then() {
-    let house = small();
-    let mut client = house.admin_in_space();
+    let server = small();
+    let mut client = server.admin_in_space();
     client.put("k", &"v".repeat(VALUE));
     let start = Instant::now();
     let mut stream = client.stream.get_ref().try_clone().unwrap();
@@ -103,18 +103,18 @@ fn whoever_reads_nothing_of_its_answers_is_ended_and_holds_little_until_then() {
     wait_until_for(Duration::from_secs(60), "it is ended", || {
         // An error says that there is no room, or that it is over.
         while matches!(stream.write(gets.as_bytes()), Ok(1..)) {}
-        most = most.max(house.server().inflight());
-        house.active() == 0
+        most = most.max(server.server().inflight());
+        server.active() == 0
     });
     assert!(start.elapsed() >= Duration::from_secs(30), "ended after {:?}", start.elapsed());
     assert!(most < 2 * 1024 * 1024, "{most} bytes were held for it");
-    wait_until("nothing is in flight", || house.server().inflight() == 0);
+    wait_until("nothing is in flight", || server.server().inflight() == 0);
 }
 
 #[test]
 fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
-    let house = small();
-    let clients = logged_in(&house);
+    let server = small();
+    let clients = logged_in(&server);
     let go = AtomicBool::new(false);
     thread::scope(|scope| {
         for (number, mut client) in clients.into_iter().enumerate() {
@@ -131,40 +131,40 @@ fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
                 client.expect_end();
             });
         }
-        wait_until("reading pauses", || house.server().inflight() >= MOST / 2);
+        wait_until("reading pauses", || server.server().inflight() >= MOST / 2);
         go.store(true, Ordering::Relaxed);
     });
-    house.wait_until_active(0);
-    wait_until("nothing is in flight", || house.server().inflight() == 0);
+    server.wait_until_active(0);
+    wait_until("nothing is in flight", || server.server().inflight() == 0);
 }
 
 const TINY: ClientSettings = ClientSettings { max_request: 64 * 1024, max_inflight: 1 << 20, ..DEFAULTS };
 
 /// How many connections have ended for this reason.
-fn closed(house: &House, ending: Ending) -> u64 {
-    let counts = house.server().counters().read();
+fn closed(server: &TestServer, ending: Ending) -> u64 {
+    let counts = server.server().counters().read();
     counts.endings.iter().find(|(of, _)| *of == ending).unwrap().1
 }
 
 /// Small requests of all kinds, and logins, are served.
-fn expect_service(house: &House, good: &mut Client) {
+fn expect_service(server: &TestServer, good: &mut Client) {
     for number in 0..20 {
         good.put("k", &number.to_string());
         let answer = good.ask(&json!({"type": "GET", "key": "k"}));
         assert_eq!(answer, json!({"status": "OK", "value": number.to_string()}));
-        drop(house.admin());
+        drop(server.admin());
     }
 }
 
 #[test]
 fn parts_of_requests_hold_up_no_small_request_and_give_way_to_a_large_one() {
-    let house = House::with_settings(100, TINY);
-    let mut good = house.admin_in_space();
-    let mut bad: Vec<_> = (0..24).map(|_| house.admin()).collect();
+    let server = TestServer::with_settings(100, TINY);
+    let mut good = server.admin_in_space();
+    let mut bad: Vec<_> = (0..24).map(|_| server.admin()).collect();
     for client in &mut bad {
         client.send(format!("{{\"type\":\"PUT\",\"key\":\"k\",\"value\":\"{}", "x".repeat(58_000)));
     }
-    wait_until("some wait for memory", || house.server().counters().read().waiting > 0);
+    wait_until("some wait for memory", || server.server().counters().read().waiting > 0);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let tricklers: Vec<_> =
@@ -177,14 +177,14 @@ fn parts_of_requests_hold_up_no_small_request_and_give_way_to_a_large_one() {
                 thread::sleep(Duration::from_millis(100));
             }
         });
-        expect_service(&house, &mut good);
+        expect_service(&server, &mut good);
         // More than is read at once: it needs memory that the others hold.
         good.put("large", &"v".repeat(60_000));
-        expect_service(&house, &mut good);
+        expect_service(&server, &mut good);
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(house.server().counters().read().pauses >= 1);
-    assert!(closed(&house, Ending::TooSlow) >= 1);
+    assert!(server.server().counters().read().pauses >= 1);
+    assert!(closed(&server, Ending::TooSlow) >= 1);
     let told = "request too slow: it must come to its end within 60s, and sooner while the server is short of memory";
     let mut told_so = 0;
     for client in &mut bad {
@@ -198,49 +198,51 @@ fn parts_of_requests_hold_up_no_small_request_and_give_way_to_a_large_one() {
     assert!(told_so >= 1, "nobody was told");
     drop(bad);
     drop(good);
-    house.wait_until_active(0);
-    wait_until("nothing is in flight", || house.server().inflight() == 0);
-    assert_eq!(house.server().counters().read().waiting, 0);
+    server.wait_until_active(0);
+    wait_until("nothing is in flight", || server.server().inflight() == 0);
+    assert_eq!(server.server().counters().read().waiting, 0);
 }
 
 #[test]
 fn half_logins_hold_up_nobody_and_have_their_timeout_while_they_wait_for_memory() {
-    let house = House::with_settings(300, TINY);
-    let mut good = house.admin_in_space();
-    let mut half: Vec<_> = (0..200).map(|_| house.connect()).collect();
+    let server = TestServer::with_settings(300, TINY);
+    let mut good = server.admin_in_space();
+    let mut half: Vec<_> = (0..200).map(|_| server.connect()).collect();
     for client in &mut half {
         client.send(format!("{{\"username\":\"{}", "x".repeat(12_000)));
     }
-    wait_until("some wait for memory", || house.server().counters().read().waiting > 0);
-    expect_service(&house, &mut good);
+    wait_until("some wait for memory", || server.server().counters().read().waiting > 0);
+    expect_service(&server, &mut good);
     good.put("large", &"v".repeat(60_000));
-    house.settings.send_replace(ClientSettings { login_timeout: Duration::from_millis(300), ..TINY });
-    house.wait_until_active(1);
-    expect_service(&house, &mut good);
-    wait_until("nothing is in flight", || house.server().inflight() == 0);
+    server.settings.send_replace(ClientSettings { login_timeout: Duration::from_millis(300), ..TINY });
+    server.wait_until_active(1);
+    expect_service(&server, &mut good);
+    wait_until("nothing is in flight", || server.server().inflight() == 0);
 }
 
 #[test]
 fn answers_that_are_not_read_hold_up_no_small_request() {
-    let house = House::with_settings(100, TINY);
-    let mut good = house.admin_in_space();
+    let server = TestServer::with_settings(100, TINY);
+    let mut good = server.admin_in_space();
     good.put("large", &"v".repeat(60_000));
-    let mut bad: Vec<_> = (0..24).map(|_| house.admin()).collect();
+    let mut bad: Vec<_> = (0..24).map(|_| server.admin()).collect();
     for client in &mut bad {
         client.send("{\"type\":\"GET\",\"space\":\"s\",\"key\":\"large\"}\n".repeat(300));
     }
-    wait_until("answers have piled up", || house.server().inflight() > TINY.max_inflight / 2);
-    expect_service(&house, &mut good);
+    wait_until("answers have piled up", || server.server().inflight() > TINY.max_inflight / 2);
+    expect_service(&server, &mut good);
     drop(bad);
-    house.wait_until_active(1);
+    server.wait_until_active(1);
 }
 
 #[test]
 fn a_request_has_a_time_to_come_to_its_end_however_it_trickles_in() {
-    let house =
-        House::with_settings(10, ClientSettings { request_timeout: Duration::from_millis(500), ..DEFAULTS });
-    let mut good = house.admin_in_space();
-    let mut slow = house.admin();
+    let server = TestServer::with_settings(
+        10,
+        ClientSettings { request_timeout: Duration::from_millis(500), ..DEFAULTS },
+    );
+    let mut good = server.admin_in_space();
+    let mut slow = server.admin();
     let mut typist = slow.stream.get_ref().try_clone().unwrap();
     let typing = thread::spawn(move || {
         let start = Instant::now();
@@ -251,7 +253,7 @@ fn a_request_has_a_time_to_come_to_its_end_however_it_trickles_in() {
     });
     assert!(slow.line().unwrap().contains("request too slow: it must come to its end within 500ms"));
     typing.join().unwrap();
-    house.wait_until_active(1);
-    assert_eq!(closed(&house, Ending::TooSlow), 1);
+    server.wait_until_active(1);
+    assert_eq!(closed(&server, Ending::TooSlow), 1);
     good.put("still", "here");
 }

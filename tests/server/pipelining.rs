@@ -4,12 +4,12 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::house::{House, error};
+use crate::test_server::{TestServer, error};
 
 #[test]
 fn answers_come_in_the_order_of_the_requests() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     let mut requests = String::new();
     let mut answers = Vec::new();
     for round in 0..300 {
@@ -37,8 +37,8 @@ fn answers_come_in_the_order_of_the_requests() {
 
 #[test]
 fn requests_may_follow_the_login_at_once() {
-    let house = House::new(10);
-    let mut client = house.connect();
+    let server = TestServer::new(10);
+    let mut client = server.connect();
     client.send(concat!(
         "{\"username\":\"admin\",\"password\":\"secret\"}\n",
         "{\"type\":\"CREATE_SPACE\",\"space\":\"s\"}\n",
@@ -55,8 +55,8 @@ fn requests_may_follow_the_login_at_once() {
 
 #[test]
 fn a_request_may_come_in_pieces_and_the_last_before_the_end_of_file_is_answered() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     for byte in b"{\"type\":\"PUT\",\"key\":\"k\",\"value\":\"\xc3\xa4\"}\n{\"type\":\"GET\",\"key\":\"k\"}\n"
     {
         client.send([*byte]);
@@ -65,13 +65,13 @@ fn a_request_may_come_in_pieces_and_the_last_before_the_end_of_file_is_answered(
     client.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(client.answer()["value"], "ä");
     client.expect_end();
-    house.wait_until_active(0);
+    server.wait_until_active(0);
 }
 
 #[test]
 fn a_client_that_asks_for_much_and_reads_late_gets_everything() {
-    let house = House::new(10);
-    let mut client = house.admin_in_space();
+    let server = TestServer::new(10);
+    let mut client = server.admin_in_space();
     let value = "v".repeat(100_000);
     client.put("k", &value);
     let mut writer = client.stream.get_ref().try_clone().unwrap();

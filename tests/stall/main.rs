@@ -25,7 +25,7 @@ use disk::Disk;
 use doors::Doors;
 use ears::Ears;
 use harness::hanging_fs::{self, HangingFs};
-use harness::{Server, Setup, Signal, again_beneath, is_inside, world};
+use harness::{Server, Setup, Signal, again_beneath, is_inside, sandbox};
 use watch::Watch;
 use workload::{Needs, Workload};
 
@@ -90,7 +90,7 @@ fn the_log_is_a_pipe_that_is_not_read() {
 
 #[test]
 fn the_journal_is_not_read() {
-    world::enter(|_| {
+    sandbox::enter(|_| {
         let ears = Ears::new();
         let server = watched(&ears, Setup::new().config(SETTINGS).journal());
         let watch = Watch::over(ears);

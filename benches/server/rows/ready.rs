@@ -20,7 +20,7 @@ const AGAIN: &str = "shibudb, not the first time";
 
 const STARTS: usize = 5;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// One start.
 pub(crate) struct Start {
@@ -85,7 +85,7 @@ fn bare_start() -> Result<Start> {
 
 fn wait_for(server: SocketAddr, begin: Instant) -> Result<()> {
     while socket::open(server).is_err() {
-        ensure!(begin.elapsed() < PATIENCE, "the server did not listen within {PATIENCE:?}");
+        ensure!(begin.elapsed() < MAX_WAIT, "the server did not listen within {MAX_WAIT:?}");
         std::thread::sleep(Duration::from_micros(100));
     }
     Ok(())

@@ -19,7 +19,7 @@ pub(super) struct Client {
     host: String,
     port: u16,
     /// The longest time to wait for data from the server.
-    patience: Duration,
+    max_wait: Duration,
     login: Login,
     connection: Option<Connection>,
     /// The space in use; chosen again on every new connection.
@@ -39,8 +39,8 @@ pub(super) enum ClientError {
     #[error("the connection to the server was lost before it answered: {}", reason(.0))]
     Lost(#[source] io::Error),
     /// The server accepted the connection, and does not answer.
-    #[error("{host}:{port} has not answered for {patience:?}; --timeout waits longer")]
-    Silent { host: String, port: u16, patience: Duration },
+    #[error("{host}:{port} has not answered for {max_wait:?}; --timeout waits longer")]
+    Silent { host: String, port: u16, max_wait: Duration },
     /// The peer speaks HTTP: a web server, or our own management API.
     #[error("what listens on {host}:{port} speaks HTTP, and is no database server")]
     Http { host: String, port: u16 },
@@ -56,7 +56,7 @@ struct Connection {
     stream: BufReader<TcpStream>,
     host: String,
     port: u16,
-    patience: Duration,
+    max_wait: Duration,
 }
 
 impl Client {
@@ -65,11 +65,11 @@ impl Client {
         host: String,
         port: u16,
         username: String,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Self, ClientError> {
-        let connection = Connection::open(&host, port, patience)?;
+        let connection = Connection::open(&host, port, max_wait)?;
         let login = Login { username, password: String::new() };
-        Ok(Self { host, port, patience, login, connection: Some(connection), space: None })
+        Ok(Self { host, port, max_wait, login, connection: Some(connection), space: None })
     }
 
     /// Logs in.
@@ -127,7 +127,7 @@ impl Client {
     fn enter(&mut self, connection: Option<Connection>) -> Result<(), ClientError> {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(&self.host, self.port, self.patience)?,
+            None => Connection::open(&self.host, self.port, self.max_wait)?,
         };
         match connection.ask(&self.login.render())? {
             Answer::Refused(message) => Err(ClientError::Refused(message)),
@@ -157,19 +157,19 @@ impl Client {
 }
 
 impl Connection {
-    fn open(host: &str, port: u16, patience: Duration) -> Result<Self, ClientError> {
+    fn open(host: &str, port: u16, max_wait: Duration) -> Result<Self, ClientError> {
         let unreachable = |source| ClientError::Unreachable { host: host.to_owned(), port, source };
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for address in (host, port).to_socket_addrs().map_err(unreachable)? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIME.min(patience)) {
+            match TcpStream::connect_timeout(&address, CONNECT_TIME.min(max_wait)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
-                    stream.set_read_timeout(Some(LOOK.min(patience))).map_err(unreachable)?;
+                    stream.set_read_timeout(Some(LOOK.min(max_wait))).map_err(unreachable)?;
                     return Ok(Self {
                         stream: BufReader::new(stream),
                         host: host.to_owned(),
                         port,
-                        patience,
+                        max_wait,
                     });
                 }
                 Err(error) => failure = error,
@@ -198,7 +198,7 @@ impl Connection {
     /// Reads up to the end of a line or of the stream, for as long as data arrives. During a long wait, prints what it
     /// waits for.
     fn read_line(&mut self, line: &mut Vec<u8>) -> Result<io::Result<()>, ClientError> {
-        let Self { stream, host, port, patience } = self;
+        let Self { stream, host, port, max_wait } = self;
         let mut progress = None;
         let (mut silent_since, mut known) = (Instant::now(), 0);
         loop {
@@ -210,8 +210,8 @@ impl Connection {
             if line.len() > known {
                 (silent_since, known) = (Instant::now(), line.len());
             }
-            if silent_since.elapsed() >= *patience {
-                return Err(ClientError::Silent { host: host.clone(), port: *port, patience: *patience });
+            if silent_since.elapsed() >= *max_wait {
+                return Err(ClientError::Silent { host: host.clone(), port: *port, max_wait: *max_wait });
             }
             // On a terminal only: in a script, standard error is for errors.
             if io::stderr().is_terminal() {

@@ -9,7 +9,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, 
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 
-use super::place::Place;
+use super::endpoint::Endpoint;
 use crate::management::Token;
 use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure, NO, RECORDED_HEADER, STORED_HEADER};
 
@@ -24,9 +24,9 @@ const LONGEST_ANSWER: usize = 64 << 20;
 /// The management API of a server.
 pub(super) struct Api {
     client: Client,
-    place: Place,
+    endpoint: Endpoint,
     /// The timeout of a request.
-    patience: Duration,
+    max_wait: Duration,
     /// Whether something has been asked for that changes something.
     changes: Cell<bool>,
 }
@@ -57,25 +57,25 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// Something answered, but not this API.
-    #[error("what listens on {place} is not shibudb's management API")]
+    #[error("what listens on {endpoint} is not shibudb's management API")]
     Stranger {
         /// The port or socket asked.
-        place: String,
+        endpoint: String,
     },
     /// Something answered, and went on and on.
-    #[error("the answer from {place} is longer than {} MiB; ask for less", LONGEST_ANSWER >> 20)]
+    #[error("the answer from {endpoint} is longer than {} MiB; ask for less", LONGEST_ANSWER >> 20)]
     Endless {
         /// The port or socket asked.
-        place: String,
+        endpoint: String,
     },
     /// Somebody is there, but does not answer.
-    #[error("{place} has accepted the connection, but not answered for {patience:?}; --timeout waits longer{}",
+    #[error("{endpoint} has accepted the connection, but not answered for {max_wait:?}; --timeout waits longer{}",
             if *changes { ". Whether the change was made is not known: `history` shows it" } else { "" })]
     Silent {
         /// The port or socket asked.
-        place: String,
+        endpoint: String,
         /// For how long it was waited.
-        patience: Duration,
+        max_wait: Duration,
         /// Whether it was asked to change something.
         changes: bool,
     },
@@ -89,7 +89,11 @@ pub enum ApiError {
 
 impl Api {
     /// An API that is given so much time for all that is asked at once, which is for the caller to count.
-    pub(super) fn new(place: Place, token: Option<&Token>, patience: Duration) -> Result<Self, ApiError> {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        token: Option<&Token>,
+        max_wait: Duration,
+    ) -> Result<Self, ApiError> {
         let door = (HeaderName::from_static(DOOR_HEADER), HeaderValue::from_static(CLI_DOOR));
         let mut headers = HeaderMap::from_iter([door]);
         if let Some(token) = token {
@@ -100,18 +104,18 @@ impl Api {
             }
         }
         let mut builder = Client::builder();
-        if let Place::Socket(path) = &place {
+        if let Endpoint::Socket(path) = &endpoint {
             builder = builder.unix_socket(path.as_path());
         }
         let client = builder
             // The server is named by its address, whatever HTTP_PROXY says about the rest of the world.
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .connect_timeout(patience)
+            .connect_timeout(max_wait)
             .default_headers(headers)
             .build()
             .map_err(ApiError::Client)?;
-        Ok(Self { client, place, patience, changes: Cell::new(false) })
+        Ok(Self { client, endpoint, max_wait, changes: Cell::new(false) })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
@@ -139,27 +143,27 @@ impl Api {
     }
 
     /// Where it is asked.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// How long to wait for an answer.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience + LATER
+    pub(super) fn max_wait(&self) -> Duration {
+        self.max_wait + LATER
     }
 
     /// It has been asked, and has not answered for so long.
     pub(super) fn silent(&self) -> ApiError {
         ApiError::Silent {
-            place: self.place.to_string(),
-            patience: self.patience,
+            endpoint: self.endpoint.to_string(),
+            max_wait: self.max_wait,
             changes: self.changes.get(),
         }
     }
 
     /// Whoever listens there is not who was to be asked.
     pub(super) fn stranger(&self) -> ApiError {
-        ApiError::Stranger { place: self.place.to_string() }
+        ApiError::Stranger { endpoint: self.endpoint.to_string() }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -169,7 +173,7 @@ impl Api {
         body: Option<String>,
     ) -> Result<Answer<T>, ApiError> {
         self.changes.set(method != Method::GET);
-        let (url, name) = self.place.url(path);
+        let (url, name) = self.endpoint.url(path);
         let mut request = self.client.request(method, url);
         if let Some(name) = name {
             request = request.header(HOST, name);
@@ -185,7 +189,7 @@ impl Api {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST_ANSWER {
-                return Err(ApiError::Endless { place: self.place.to_string() });
+                return Err(ApiError::Endless { endpoint: self.endpoint.to_string() });
             }
         }
         let body = String::from_utf8(body).map_err(|_| self.stranger())?;

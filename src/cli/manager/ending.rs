@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::api::Api;
-use super::place::{LOCAL, PORT_OFFSET, Place};
+use super::endpoint::{Endpoint, LOCAL, PORT_OFFSET};
 use crate::config::parse_duration;
 use crate::management::wire::{ConfigReport, CurrentLimit};
 
@@ -20,14 +20,14 @@ pub(crate) struct Told {
     pub(crate) active: Option<u32>,
 }
 
-/// Asks the server on this port of this machine, for no longer than `patience`.
-pub(crate) async fn ask_while_ending(port: u16, patience: Duration) -> Told {
-    timeout(patience, ask(port, patience)).await.ok().flatten().unwrap_or_default()
+/// Asks the server on this port of this machine, for no longer than `max_wait`.
+pub(crate) async fn ask_while_ending(port: u16, max_wait: Duration) -> Told {
+    timeout(max_wait, ask(port, max_wait)).await.ok().flatten().unwrap_or_default()
 }
 
-async fn ask(port: u16, patience: Duration) -> Option<Told> {
-    let place = Place::Network { host: LOCAL.to_owned(), port: port.checked_add(PORT_OFFSET)? };
-    let api = Api::new(place, None, patience).ok()?;
+async fn ask(port: u16, max_wait: Duration) -> Option<Told> {
+    let endpoint = Endpoint::Network { host: LOCAL.to_owned(), port: port.checked_add(PORT_OFFSET)? };
+    let api = Api::new(endpoint, None, max_wait).ok()?;
     let config = api.get::<ConfigReport>("/config").await.ok()?.value;
     // Another server may have this port for its management.
     if config.setting("port").and_then(Value::as_u64) != Some(port.into()) {

@@ -11,12 +11,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
 use super::api::Api;
-use super::place::Place;
+use super::endpoint::Endpoint;
 use crate::daemon::{MANAGEMENT_SOCKET, ROOT_RUNTIME_DIR};
 use crate::management::wire::ConfigReport;
 
 /// How long a server may take at most to say that it is the one. One that takes longer is asked on its port.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Where others than those who serve may write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -24,11 +24,11 @@ const OTHERS_WRITE: u32 = 0o022;
 /// The socket of the server on `port`, if there is one that this user may use. Servers have theirs in directories of
 /// their own, so each is asked which port is its: all at once, for no longer than `timeout`.
 pub(super) async fn socket_of(port: u16, timeout: Duration) -> Option<PathBuf> {
-    let patience = PATIENCE.min(timeout);
+    let max_wait = MAX_WAIT.min(timeout);
     let asked = sockets(Path::new(ROOT_RUNTIME_DIR)).into_iter().map(|path| async move {
-        let api = Api::new(Place::Socket(path.clone()), None, patience).ok()?;
+        let api = Api::new(Endpoint::Socket(path.clone()), None, max_wait).ok()?;
         // Whoever may not use it, and a server that is gone or hangs, leave the port.
-        let asked = tokio::time::timeout(patience, api.get::<ConfigReport>("/config")).await;
+        let asked = tokio::time::timeout(max_wait, api.get::<ConfigReport>("/config")).await;
         let answer = asked.ok()?.ok()?;
         let its = answer.value.setting("port").and_then(serde_json::Value::as_u64);
         (its == Some(port.into())).then_some(path)

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::api::{Api, ApiError};
-use super::place::{PORT_OFFSET, Place};
+use super::endpoint::{Endpoint, PORT_OFFSET};
 use crate::management::wire::{ConfigReport, Health, SERVICE};
 use crate::owner;
 
@@ -29,17 +29,17 @@ pub struct Nobody(String);
 impl Nobody {
     /// Finds the reason why `place` did not answer. `port` is the port that the user typed, if the management port was
     /// derived from it.
-    pub(super) async fn look(place: &Place, error: &ApiError, port: Option<u16>) -> Self {
+    pub(super) async fn look(endpoint: &Endpoint, error: &ApiError, port: Option<u16>) -> Self {
         let ApiError::Unreachable { refused, .. } = error else { return Self(String::new()) };
-        let lines = match (place, port) {
-            (Place::Socket(path), _) => vec![of_socket(path, *refused)],
-            (place, _) if !refused => vec![format!("Tried {place}.")],
-            (Place::Network { host, .. }, Some(port)) => {
-                let mut lines = vec![format!("Nobody listens on {place}, the management port of {port}.")];
+        let lines = match (endpoint, port) {
+            (Endpoint::Socket(path), _) => vec![of_socket(path, *refused)],
+            (endpoint, _) if !refused => vec![format!("Tried {endpoint}.")],
+            (Endpoint::Network { host, .. }, Some(port)) => {
+                let mut lines = vec![format!("Nobody listens on {endpoint}, the management port of {port}.")];
                 lines.push(instead(host, port).await);
                 lines
             }
-            (place, None) => vec![format!("Nobody listens on {place}.")],
+            (endpoint, None) => vec![format!("Nobody listens on {endpoint}.")],
         };
         Self(lines.into_iter().fold(String::new(), |text, line| text + "\n" + &line))
     }
@@ -79,7 +79,7 @@ async fn listens(host: &str, port: u16) -> bool {
 /// The client port of the server whose management API listens on `port`; `None` if `port` is not a management port.
 pub(crate) async fn client_port(host: &str, port: u16) -> Option<u16> {
     let look = async {
-        let api = Api::new(Place::Network { host: host.to_owned(), port }, None, LOOK).ok()?;
+        let api = Api::new(Endpoint::Network { host: host.to_owned(), port }, None, LOOK).ok()?;
         let health = api.get::<Health>("/health").await.ok()?.value;
         if health.service != SERVICE {
             return None;

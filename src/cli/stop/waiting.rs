@@ -12,7 +12,7 @@ use crate::cli::manager::{Told, ask_while_ending};
 use crate::daemon::Running;
 
 /// How long the management API may take. Its answer is optional.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the end may take beyond `shutdown.drain_timeout`: the store is closed then, and the log written.
 const MORE: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl<'s> Ending<'s> {
                 self.server.pid
             );
         }
-        let Told { drain_timeout, active } = self.runtime.block_on(ask_while_ending(self.port, PATIENCE));
+        let Told { drain_timeout, active } = self.runtime.block_on(ask_while_ending(self.port, MAX_WAIT));
         self.drain_timeout = self.drain_timeout.or(drain_timeout);
         match active {
             Some(0) => {

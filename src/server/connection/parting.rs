@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use super::super::counters::RequestOutcome;
 use super::super::endings::Ending;
 use super::super::mailbox::Token;
-use super::{Connection, Desk, State, Turn};
+use super::{Connection, State, Turn, TurnContext};
 use crate::protocol::{Refusal, Reply};
 
 /// What is left for a client that has hung up.
@@ -68,11 +68,16 @@ impl Connection {
     }
 
     /// Ends what has taken too long. A client that waits for somebody else is told so.
-    pub(in crate::server) fn give_up(&mut self, ending: Ending, token: Token, desk: &mut Desk<'_>) -> Turn {
+    pub(in crate::server) fn give_up(
+        &mut self,
+        ending: Ending,
+        token: Token,
+        context: &mut TurnContext<'_>,
+    ) -> Turn {
         if self.state != State::Awaiting {
             return Turn::Over(ending);
         }
-        let work = self.work.get_or_insert_with(|| desk.pool.take());
+        let work = self.work.get_or_insert_with(|| context.pool.take());
         let words = if let Some(login) = work.login.take() {
             login.abort();
             "the login could not be checked in time: too many are waiting, try again later"
@@ -85,12 +90,12 @@ impl Connection {
         Reply::Refused(Refusal::Other(words.into())).render(&mut work.output);
         work.last = Some(ending);
         self.state = State::Sending;
-        self.turn(token, desk)
+        self.turn(token, context)
     }
 
     /// Remembers the check of a login, to be given up if nobody waits for it any more.
-    pub(super) fn remember_login(&mut self, login: AbortHandle, desk: &mut Desk<'_>) {
-        self.work.get_or_insert_with(|| desk.pool.take()).login = Some(login);
+    pub(super) fn remember_login(&mut self, login: AbortHandle, context: &mut TurnContext<'_>) {
+        self.work.get_or_insert_with(|| context.pool.take()).login = Some(login);
     }
 
     fn left(&self) -> Left {

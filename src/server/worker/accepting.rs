@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::accept::{Accepted, Arrival};
+use super::super::accept::{Accepted, Admitted};
 use super::super::connection::Connection;
 use super::super::endings::Ending;
 use super::super::mailbox::{Message, Token};
@@ -101,7 +101,7 @@ impl Worker {
     }
 
     /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
-    fn assign(&mut self, arrival: Arrival) {
+    fn assign(&mut self, arrival: Admitted) {
         let mut chosen = &self.mailbox;
         for mailbox in &self.shared.mailboxes {
             if mailbox.load() < chosen.load() {
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     /// Makes a connection of one that has been admitted.
-    pub(super) fn welcome(&mut self, arrival: Arrival) {
+    pub(super) fn welcome(&mut self, arrival: Admitted) {
         let connection = Connection::new(arrival, &self.settings, self.coarse_now());
         let entry = self.connections.vacant_entry();
         let token = Token::new(entry.key(), connection.id()).ok_or(io::ErrorKind::OutOfMemory);

@@ -75,7 +75,7 @@ pub(super) fn looks(api: &Api) -> impl Stream<Item = Result<Look, ApiError>> {
     stream::unfold(ticks, move |mut ticks| async move {
         ticks.tick().await;
         // The view reports a server that takes too long as silent, and asks it again.
-        let look = timeout(api.patience(), look(api)).await.unwrap_or_else(|_| Err(api.silent()));
+        let look = timeout(api.max_wait(), look(api)).await.unwrap_or_else(|_| Err(api.silent()));
         Some((look, ticks))
     })
 }

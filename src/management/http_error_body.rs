@@ -21,7 +21,7 @@ use crate::awake::Nap;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A stream on which hyper's own answers are given words.
-pub(super) struct Courtesy<S> {
+pub(super) struct HttpErrorBody<S> {
     stream: S,
     /// What stands in for an answer of hyper's, and how much of it has been written.
     answer: Vec<u8>,
@@ -29,13 +29,13 @@ pub(super) struct Courtesy<S> {
     linger: Option<Nap>,
 }
 
-impl<S> Courtesy<S> {
+impl<S> HttpErrorBody<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, answer: Vec::new(), written: 0, linger: None }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Courtesy<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> HttpErrorBody<S> {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.answer.len() {
             let rest = &self.answer[self.written..];
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Courtesy<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Courtesy<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpErrorBody<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Courtesy<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Courtesy<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HttpErrorBody<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

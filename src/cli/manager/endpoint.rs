@@ -15,7 +15,7 @@ pub(super) const LOCAL: &str = "127.0.0.1";
 
 /// The address of the management API.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     /// The host is an address, or a name that the name service knows.
     Network {
         host: String,
@@ -24,7 +24,7 @@ pub(super) enum Place {
     Socket(PathBuf),
 }
 
-impl Place {
+impl Endpoint {
     /// A Unix socket; an error if the path is another kind of file. A missing socket fails later, at the connection.
     pub(super) fn socket(path: PathBuf) -> Result<Self, ManagerError> {
         let found = match std::fs::metadata(&path).map(|metadata| metadata.file_type()) {
@@ -61,7 +61,7 @@ impl Place {
 }
 
 /// Includes the address, so that the reader sees which server was asked.
-impl fmt::Display for Place {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network { host, port } => match host.parse::<IpAddr>() {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_server_is_called_by_a_name_that_it_knows() {
-        let url = |host: &str| Place::Network { host: host.into(), port: 1 }.url("/x");
+        let url = |host: &str| Endpoint::Network { host: host.into(), port: 1 }.url("/x");
         assert_eq!(url("::1"), ("http://[::1]:1/x".into(), None));
         assert_eq!(url("alias.example"), ("http://alias.example:1/x".into(), Some("localhost")));
     }

@@ -2,39 +2,39 @@
 
 use tokio::sync::{broadcast, watch};
 
-use super::{Record, Standing};
+use super::{LimitState, Record};
 
 /// How many records wait for a follower. One that is slower misses some, and is told.
 pub(super) const WAITING: usize = 64;
 
 /// What a follower hears, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum Event {
     /// An attempt was recorded.
     Attempt(Record),
     /// So many were recorded that this follower was too slow to hear of; they are in the history.
     Missed(u64),
     /// Base, override, revision or a refused edit may be others.
-    Standing,
+    LimitState,
 }
 
 /// One follower. What was recorded before it began to follow is in the history.
 #[derive(Debug)]
-pub struct Following {
+pub struct Subscription {
     pub(super) records: broadcast::Receiver<Record>,
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) limit_state: watch::Receiver<LimitState>,
 }
 
-impl Following {
+impl Subscription {
     /// The next news; `None` when control has ended. Cancel safe.
-    pub async fn next(&mut self) -> Option<News> {
+    pub async fn next(&mut self) -> Option<Event> {
         tokio::select! {
             record = self.records.recv() => match record {
-                Ok(record) => Some(News::Attempt(record)),
-                Err(broadcast::error::RecvError::Lagged(missed)) => Some(News::Missed(missed)),
+                Ok(record) => Some(Event::Attempt(record)),
+                Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
                 Err(broadcast::error::RecvError::Closed) => None,
             },
-            changed = self.standing.changed() => changed.ok().map(|()| News::Standing),
+            changed = self.limit_state.changed() => changed.ok().map(|()| Event::LimitState),
         }
     }
 }

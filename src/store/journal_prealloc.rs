@@ -29,14 +29,14 @@ const OVERHEAD: usize = 32;
 
 /// The room ahead of one store's journal.
 #[derive(Debug)]
-pub(super) struct Runway {
+pub(super) struct JournalPrealloc {
     /// Where the journals are.
     folder: PathBuf,
     /// How many bytes there are left, to the best of our knowledge.
     left: usize,
 }
 
-impl Runway {
+impl JournalPrealloc {
     /// No room yet.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, left: 0 }
@@ -112,8 +112,8 @@ mod tests {
         journal(&old, b"sealed", LENGTH);
         journal(&new, &[7; 5000], LENGTH);
         let (old_before, before) = (on_disk(&old), on_disk(&new));
-        let mut runway = Runway::new(folder.path().into());
-        runway.make_room_for(&change(100));
+        let mut prealloc = JournalPrealloc::new(folder.path().into());
+        prealloc.make_room_for(&change(100));
         assert!(on_disk(&new) >= before + CHUNK as u64, "{} after {before}", on_disk(&new));
         assert_eq!(on_disk(&old), old_before);
         let content = fs::read(&new).unwrap();
@@ -127,17 +127,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.jnl");
         journal(&path, b"", LENGTH);
-        let mut runway = Runway::new(folder.path().into());
-        runway.make_room_for(&change(1));
+        let mut prealloc = JournalPrealloc::new(folder.path().into());
+        prealloc.make_room_for(&change(1));
         let first = on_disk(&path);
         for _ in 0..CHUNK / LARGEST_HELPED {
-            runway.make_room_for(&change(LARGEST_HELPED - 100));
+            prealloc.make_room_for(&change(LARGEST_HELPED - 100));
         }
         assert_eq!(on_disk(&path), first);
-        runway.make_room_for(&change(LARGEST_HELPED - 100));
+        prealloc.make_room_for(&change(LARGEST_HELPED - 100));
         assert!(on_disk(&path) > first);
         for _ in 0..100 {
-            runway.make_room_for(&change(LARGEST_HELPED - 100));
+            prealloc.make_room_for(&change(LARGEST_HELPED - 100));
         }
         assert_eq!(fs::metadata(&path).unwrap().len(), LENGTH, "never beyond the end");
     }
@@ -147,7 +147,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.jnl");
         journal(&path, &[7; 5000], 5000);
-        Runway::new(folder.path().into()).make_room_for(&change(100));
+        JournalPrealloc::new(folder.path().into()).make_room_for(&change(100));
         assert_eq!(fs::read(&path).unwrap(), [7; 5000]);
     }
 
@@ -156,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.jnl");
         journal(&path, b"", LENGTH);
-        Runway::new(folder.path().into()).make_room_for(&change(LARGEST_HELPED));
+        JournalPrealloc::new(folder.path().into()).make_room_for(&change(LARGEST_HELPED));
         assert_eq!(on_disk(&path), 0);
     }
 }

@@ -10,7 +10,7 @@ const MOST_LINKS: usize = 40;
 
 /// A walk along a path. Two walks are equal if they looked up the same names in the same directories.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Way {
+pub(super) struct ResolvedPath {
     steps: Vec<Step>,
     end: PathBuf,
 }
@@ -24,7 +24,7 @@ struct Step {
     name: OsString,
 }
 
-impl Way {
+impl ResolvedPath {
     /// Walks to `path`, which is absolute, as far as it leads.
     pub(super) fn to(path: &Path) -> Self {
         let mut steps = Vec::new();

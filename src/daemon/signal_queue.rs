@@ -12,12 +12,12 @@ use crate::identity;
 use crate::signals::{Action, Arrival, Signals};
 
 /// Takes signals in. Those that are not to stop are applied by [`apply`].
-pub(super) struct Arrivals {
+pub(super) struct SignalQueue {
     signals: Signals,
     waiting: UnboundedSender<Arrival>,
 }
 
-impl Arrivals {
+impl SignalQueue {
     pub(super) fn new(signals: Signals) -> (Self, UnboundedReceiver<Arrival>) {
         let (waiting, to_apply) = mpsc::unbounded_channel();
         (Self { signals, waiting }, to_apply)
@@ -39,7 +39,7 @@ impl Arrivals {
     }
 }
 
-/// Does what the signals ask for, one after the other, until the [`Arrivals`] are dropped and all is done.
+/// Does what the signals ask for, one after the other, until the [`SignalQueue`] are dropped and all is done.
 pub(super) async fn apply(
     mut waiting: UnboundedReceiver<Arrival>,
     control: Control,

@@ -20,7 +20,7 @@ pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("not z
 
 /// What the limit rests on, as of one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct LimitState {
     /// Grows by one with every applied change.
     pub revision: u64,
     /// The limit that the operator configured.
@@ -77,7 +77,7 @@ pub struct RefusedEdit {
     pub waits: bool,
 }
 
-impl Standing {
+impl LimitState {
     pub(super) fn new(configured: Configured) -> Self {
         let (base, base_source) = if let Some(limit) = configured.command_line {
             (limit, BaseSource::CommandLine)

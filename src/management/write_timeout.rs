@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::awake::Nap;
 
 /// A stream on which a write that waits for longer than this fails.
-pub(super) struct Patience<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     most: Duration,
     /// Runs while a write waits.
     waiting: Option<Nap>,
 }
 
-impl<S> Patience<S> {
+impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, most: Duration) -> Self {
         Self { stream, most, waiting: None }
     }
@@ -37,7 +37,7 @@ impl<S> Patience<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +56,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_gets_nowhere_fails_and_one_that_goes_on_does_not() {
         let (near, mut far) = duplex(1);
-        let mut near = Patience::new(near, Duration::from_secs(90));
+        let mut near = WriteTimeout::new(near, Duration::from_secs(90));
         let slow = tokio::spawn(async move {
             for _ in 0..5 {
                 sleep(Duration::from_secs(60)).await;

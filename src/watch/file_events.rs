@@ -1,6 +1,6 @@
 //! What the kernel tells of the names on a way, by way of notify.
 //!
-//! Notices come in the order in which things happened, but from a thread of notify's, a moment later.
+//! FileEvents come in the order in which things happened, but from a thread of notify's, a moment later.
 //! So they say when a writer is at work; that nothing has happened they cannot say, and the watcher
 //! looks at the file itself for that.
 
@@ -13,11 +13,11 @@ use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
-use super::way::Way;
+use super::resolved_path::ResolvedPath;
 
 /// Something happened to a name on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(super) enum FileEvent {
     /// The file was opened, perhaps only to be read. Not told of directories.
     Opened,
     /// Something was written to it, or it was cut short.
@@ -38,7 +38,7 @@ pub(super) enum Notice {
 
 /// The watches on one way.
 #[derive(Debug)]
-pub(super) struct Notices {
+pub(super) struct FileEvents {
     watches: INotifyWatcher,
     watched: HashSet<PathBuf>,
     told: Arc<Told>,
@@ -49,7 +49,7 @@ pub(super) struct Notices {
 struct Told {
     /// The paths that matter; the directories hold others too.
     names: Mutex<Names>,
-    notices: Mutex<Vec<Notice>>,
+    notices: Mutex<Vec<FileEvent>>,
     arrived: Notify,
 }
 
@@ -60,32 +60,32 @@ struct Names {
     file: PathBuf,
 }
 
-impl Notices {
+impl FileEvents {
     /// Watches a way.
     ///
     /// # Errors
     /// What the system says if it has no more watches to give.
-    pub(super) fn of(way: &Way) -> notify::Result<Self> {
+    pub(super) fn of(resolved: &ResolvedPath) -> notify::Result<Self> {
         let told: Arc<Told> = Arc::default();
         let hears = Arc::clone(&told);
         let watches = INotifyWatcher::new(move |event| hears.hear(event), Config::default())?;
-        let mut notices = Self { watches, watched: HashSet::new(), told };
-        notices.follow(way)?;
-        Ok(notices)
+        let mut events = Self { watches, watched: HashSet::new(), told };
+        events.follow(resolved)?;
+        Ok(events)
     }
 
     /// Watches another way, or the same one again: where a directory or the file was replaced, what is
     /// there now is watched. Nothing is missed of what is still there.
     ///
     /// # Errors
-    /// As [`Notices::of`].
-    pub(super) fn follow(&mut self, way: &Way) -> notify::Result<()> {
-        let end = way.end().to_owned();
-        let names = way.steps().map(|(directory, name)| directory.join(name)).chain([end.clone()]);
+    /// As [`FileEvents::of`].
+    pub(super) fn follow(&mut self, resolved: &ResolvedPath) -> notify::Result<()> {
+        let end = resolved.end().to_owned();
+        let names = resolved.steps().map(|(directory, name)| directory.join(name)).chain([end.clone()]);
         *lock(&self.told.names) = Names { all: names.collect(), file: end.clone() };
         // The file itself too, for what is written to it by another name or beneath a mount.
         let wanted: HashSet<_> =
-            way.steps().map(|(directory, _)| directory.to_owned()).chain([end]).collect();
+            resolved.steps().map(|(directory, _)| directory.to_owned()).chain([end]).collect();
         for path in &wanted {
             match self.watches.watch(path, RecursiveMode::NonRecursive) {
                 Err(error) if is_exhaustion(&error) => return Err(error),
@@ -110,7 +110,7 @@ impl Notices {
     }
 
     /// All that has been told so far, in order.
-    pub(super) fn drain(&self) -> Vec<Notice> {
+    pub(super) fn drain(&self) -> Vec<FileEvent> {
         std::mem::take(&mut *lock(&self.told.notices))
     }
 }
@@ -118,25 +118,25 @@ impl Notices {
 impl Told {
     /// Takes down an event if it is about one of the names. Runs on notify's thread.
     fn hear(&self, event: notify::Result<Event>) {
-        let notice = match event {
-            Ok(event) if event.need_rescan() => Some(Notice::Moved),
+        let event = match event {
+            Ok(event) if event.need_rescan() => Some(FileEvent::Moved),
             Ok(event) => {
                 let names = lock(&self.names);
                 let name = event.paths.iter().find(|path| names.all.contains(*path));
                 name.and_then(|name| match meaning(event.kind) {
-                    Some(Notice::Opened) if *name != names.file => None,
-                    Some(Notice::Gone) if *name != names.file => Some(Notice::Cut),
+                    Some(FileEvent::Opened) if *name != names.file => None,
+                    Some(FileEvent::Gone) if *name != names.file => Some(FileEvent::Cut),
                     meaning => meaning,
                 })
             }
             // Something was told that cannot be understood: anything may have happened.
             Err(error) => {
                 tracing::debug!(%error, "inotify has trouble: {error}");
-                Some(Notice::Moved)
+                Some(FileEvent::Moved)
             }
         };
-        if let Some(notice) = notice {
-            lock(&self.notices).push(notice);
+        if let Some(event) = event {
+            lock(&self.notices).push(event);
             self.arrived.notify_one();
         }
     }
@@ -147,17 +147,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn meaning(kind: EventKind) -> Option<Notice> {
+fn meaning(kind: EventKind) -> Option<FileEvent> {
     match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Notice::Closed),
-        EventKind::Access(AccessKind::Open(_)) => Some(Notice::Opened),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(FileEvent::Closed),
+        EventKind::Access(AccessKind::Open(_)) => Some(FileEvent::Opened),
         // Whoever reads changes nothing, and we read too.
         EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Notice::Written),
-        EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) => Some(Notice::Touched),
-        EventKind::Create(_) => Some(Notice::Made),
-        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Notice::Gone),
-        _ => Some(Notice::Moved),
+        EventKind::Modify(ModifyKind::Data(_)) => Some(FileEvent::Written),
+        EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) => Some(FileEvent::Touched),
+        EventKind::Create(_) => Some(FileEvent::Made),
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(FileEvent::Gone),
+        _ => Some(FileEvent::Moved),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) const DEFAULTS: ClientSettings = ClientSettings {
 };
 
 /// A running server. Its admin is `admin` with the password `secret`.
-pub(crate) struct House {
+pub(crate) struct TestServer {
     runtime: Runtime,
     pub(crate) limiter: Limiter,
     pub(crate) settings: watch::Sender<ClientSettings>,
@@ -40,7 +40,7 @@ pub(crate) struct Client {
     pub(crate) stream: BufReader<TcpStream>,
 }
 
-impl House {
+impl TestServer {
     pub(crate) fn new(limit: u32) -> Self {
         Self::with_settings(limit, DEFAULTS)
     }

@@ -1,7 +1,7 @@
 //! Connections that there was no memory for, until there is some.
 //!
-//! They are tried again only when one may go on: whoever asks for [the next](Starved::next) gets none as long
-//! as all memory is spent and somebody is favoured, however many wait. One that is heard of meanwhile is given
+//! They are tried again only when one may go on: whoever asks for [the next](MemoryWaiters::next) gets none as long
+//! as all memory is spent and somebody is overdrawn, however many wait. One that is heard of meanwhile is given
 //! its turn all the same, since its request may have come in whole.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ const FEW: usize = 64;
 
 /// Connections that wait for memory, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Starved {
+pub(super) struct MemoryWaiters {
     /// Those that have begun a request. They come first: completing it gives back what it holds.
     begun: VecDeque<Token>,
     others: VecDeque<Token>,
@@ -26,19 +26,19 @@ pub(super) struct Starved {
 
 /// In which queue a connection waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hunger {
+pub(super) enum WaiterKind {
     Begun,
     Other,
     Guest,
 }
 
-impl Starved {
+impl MemoryWaiters {
     /// Has a connection wait.
-    pub(super) fn push(&mut self, token: Token, hunger: Hunger) {
-        let queue = match hunger {
-            Hunger::Begun => &mut self.begun,
-            Hunger::Other => &mut self.others,
-            Hunger::Guest => &mut self.guests,
+    pub(super) fn push(&mut self, token: Token, kind: WaiterKind) {
+        let queue = match kind {
+            WaiterKind::Begun => &mut self.begun,
+            WaiterKind::Other => &mut self.others,
+            WaiterKind::Guest => &mut self.guests,
         };
         queue.push_back(token);
     }
@@ -52,7 +52,7 @@ impl Starved {
         }
         if budget.has_room(room, false) {
             self.begun.pop_front().or_else(|| self.others.pop_front())
-        } else if budget.favours_nobody() {
+        } else if budget.has_no_overdraft() {
             self.begun.pop_front()
         } else {
             None
@@ -93,54 +93,54 @@ mod tests {
     #[test]
     fn nobody_is_tried_who_may_not_go_on() {
         let budget = Budget::default();
-        let mut starved = Starved::default();
+        let mut memory_waiters = MemoryWaiters::default();
         for number in 1..=3 {
-            starved.push(token(number), Hunger::Other);
+            memory_waiters.push(token(number), WaiterKind::Other);
         }
-        starved.push(token(4), Hunger::Begun);
-        starved.push(token(5), Hunger::Begun);
+        memory_waiters.push(token(4), WaiterKind::Begun);
+        memory_waiters.push(token(5), WaiterKind::Begun);
 
         budget.recharge(Charge::default(), Charge::user(100));
-        assert_eq!(starved.next(&budget, ROOM), Some(token(4)), "nobody is favoured");
+        assert_eq!(memory_waiters.next(&budget, ROOM), Some(token(4)), "nobody is overdrawn");
         assert_eq!(budget.grant(ROOM, 4, false, true), Grant::All);
-        assert_eq!(starved.next(&budget, ROOM), None, "4 is");
-        budget.unfavour(4);
-        assert_eq!(starved.next(&budget, ROOM), Some(token(5)));
-        assert_eq!(starved.next(&budget, ROOM), None, "the others have nothing to complete");
-        assert_eq!(starved.len(), 3);
+        assert_eq!(memory_waiters.next(&budget, ROOM), None, "4 is");
+        budget.end_overdraft(4);
+        assert_eq!(memory_waiters.next(&budget, ROOM), Some(token(5)));
+        assert_eq!(memory_waiters.next(&budget, ROOM), None, "the others have nothing to complete");
+        assert_eq!(memory_waiters.len(), 3);
 
         budget.recharge(Charge::user(100), Charge::user(99));
-        assert_eq!(starved.next(&budget, ROOM), Some(token(1)));
+        assert_eq!(memory_waiters.next(&budget, ROOM), Some(token(1)));
         budget.recharge(Charge::user(99), Charge::user(100));
-        assert_eq!(starved.next(&budget, ROOM), None, "it has taken what there was");
+        assert_eq!(memory_waiters.next(&budget, ROOM), None, "it has taken what there was");
         budget.recharge(Charge::user(100), Charge::user(99));
-        starved.push(token(6), Hunger::Begun);
-        let rest: Vec<_> = std::iter::from_fn(|| starved.next(&budget, ROOM)).collect();
+        memory_waiters.push(token(6), WaiterKind::Begun);
+        let rest: Vec<_> = std::iter::from_fn(|| memory_waiters.next(&budget, ROOM)).collect();
         assert_eq!(rest, [token(6), token(2), token(3)]);
-        assert!(starved.is_empty());
+        assert!(memory_waiters.is_empty());
     }
 
     #[test]
     fn guests_wait_for_memory_of_their_own() {
         let budget = Budget::default();
-        let mut starved = Starved::default();
-        starved.push(token(1), Hunger::Guest);
-        starved.push(token(2), Hunger::Other);
+        let mut memory_waiters = MemoryWaiters::default();
+        memory_waiters.push(token(1), WaiterKind::Guest);
+        memory_waiters.push(token(2), WaiterKind::Other);
         budget.recharge(Charge::default(), Charge { bytes: 10, is_guest: true });
-        assert_eq!(starved.next(&budget, ROOM), Some(token(2)));
-        assert_eq!(starved.next(&budget, ROOM), None);
+        assert_eq!(memory_waiters.next(&budget, ROOM), Some(token(2)));
+        assert_eq!(memory_waiters.next(&budget, ROOM), None);
         budget.recharge(Charge { bytes: 10, is_guest: true }, Charge::default());
         budget.recharge(Charge::default(), Charge::user(100));
-        assert_eq!(starved.next(&budget, ROOM), Some(token(1)));
+        assert_eq!(memory_waiters.next(&budget, ROOM), Some(token(1)));
     }
 
     #[test]
     fn those_that_are_gone_do_not_pile_up() {
-        let mut starved = Starved::default();
+        let mut memory_waiters = MemoryWaiters::default();
         for number in 1..1000 {
-            starved.push(token(number), Hunger::Other);
-            starved.forget(|_| false);
+            memory_waiters.push(token(number), WaiterKind::Other);
+            memory_waiters.forget(|_| false);
         }
-        assert!(starved.len() <= 2 * FEW + 1, "{}", starved.len());
+        assert!(memory_waiters.len() <= 2 * FEW + 1, "{}", memory_waiters.len());
     }
 }

@@ -12,14 +12,14 @@ const TABLES: &str = "tables";
 
 /// What a store consists of, as far as its files tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Weight {
+pub struct OnDiskSize {
     /// Bytes of journals. They are read twice: checked, and replayed.
     pub journals: u64,
     /// Tables. Of each a little is read.
     pub tables: usize,
 }
 
-impl Weight {
+impl OnDiskSize {
     /// That of the store in a data directory. It may be open, or being opened.
     ///
     /// # Errors
@@ -27,10 +27,10 @@ impl Weight {
     pub fn of(dir: &Path) -> io::Result<Self> {
         let folder = engine::folder(dir);
         // Journals are made larger than they are.
-        let mut weight = Self { journals: journal::size(&folder)?, tables: 0 };
+        let mut size = Self { journals: journal::size(&folder)?, tables: 0 };
         for keyspace in fs::read_dir(folder.join(KEYSPACES))? {
-            weight.tables += fs::read_dir(keyspace?.path().join(TABLES))?.count();
+            size.tables += fs::read_dir(keyspace?.path().join(TABLES))?.count();
         }
-        Ok(weight)
+        Ok(size)
     }
 }

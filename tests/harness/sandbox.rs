@@ -1,4 +1,4 @@
-//! A world of one test's own: its own network, processes, `/run` and `/var/lib`.
+//! A sandbox of one test's own: its own network, processes, `/run` and `/var/lib`.
 //!
 //! Some tests need what a machine has only once: port 9090, root, the directories of a system
 //! service. The kernel's namespaces give each test its own, without root and without anything of
@@ -43,14 +43,14 @@ until [ -e "$HOME/wake.$nap" ]; do /bin/sleep 0.01; done
 const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
 
 /// The inside. Its directory is the home and the working directory of whatever is run.
-pub(crate) struct World {
+pub(crate) struct Sandbox {
     home: PathBuf,
 }
 
-/// Runs `test` in a world of its own. Must be called with a closure, as the first thing in a test.
-pub(crate) fn enter<F: FnOnce(&World)>(test: F) {
+/// Runs `test` in a sandbox of its own. Must be called with a closure, as the first thing in a test.
+pub(crate) fn enter<F: FnOnce(&Sandbox)>(test: F) {
     if let Some(home) = std::env::var_os(INSIDE) {
-        return test(&World { home: home.into() });
+        return test(&Sandbox { home: home.into() });
     }
     if let Err(reason) = ENTRANCE.get_or_init(entrance) {
         return skipped(reason);
@@ -78,7 +78,7 @@ pub(crate) fn enter<F: FnOnce(&World)>(test: F) {
 
 static ENTRANCE: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// Whether there can be worlds here.
+/// Whether namespaces can be made here.
 fn entrance() -> Result<(), String> {
     let missing = TOOLS
         .iter()
@@ -107,7 +107,7 @@ fn name_of<F>(_: &F) -> &'static str {
     path.split_once("::").unwrap().1
 }
 
-impl World {
+impl Sandbox {
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// What a look from outside shows of a file; `Err` is why it shows nothing.
-pub(super) type Look = Result<Identity, io::ErrorKind>;
+pub(super) type FileStamp = Result<Identity, io::ErrorKind>;
 
 /// Which file it is, and what changes when it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Identity {
 }
 
 /// Looks at the file that `path` leads to by now.
-pub(super) fn look(path: &Path) -> Look {
+pub(super) fn stamp(path: &Path) -> FileStamp {
     let metadata = fs::metadata(path).map_err(|error| error.kind())?;
     Ok(Identity {
         device: metadata.dev(),
