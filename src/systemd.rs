@@ -52,6 +52,12 @@ pub fn keep(name: &str, listener: &TcpListener) {
     }
 }
 
+/// Whether there is a service manager, which may keep sockets for the next start.
+#[must_use]
+pub fn keeps_sockets() -> bool {
+    notify::has_receiver()
+}
+
 /// Has systemd forget the sockets it keeps under a name.
 pub fn forget(name: &str) {
     notify::post(Message::new(Kind::Forget, &[NotifyState::FdStoreRemove, NotifyState::FdName(name)]));

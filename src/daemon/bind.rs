@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::advice;
 use crate::config::Config;
+use crate::server::BACKLOG;
 use crate::systemd::{self, Inherited};
 
 use handed::Handed;
@@ -22,9 +23,6 @@ const CLIENTS: Purpose = Purpose { what: "clients", kept_as: "clients", unit: "s
 const MANAGEMENT: Purpose =
     Purpose { what: "management", kept_as: "management", unit: "shibudb-management.socket" };
 
-/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
-
 /// How often a free pair of ports is looked for when any port will do.
 const ATTEMPTS: usize = 64;
 
@@ -33,6 +31,8 @@ const ATTEMPTS: usize = 64;
 pub(crate) struct Listeners {
     pub(crate) clients: TcpListener,
     pub(crate) management: TcpListener,
+    /// A supervisor has the clients' listener open as well, and the next server takes it over.
+    pub(crate) is_shared: bool,
 }
 
 /// What a socket is for, and the names under which it may be handed over.
@@ -138,11 +138,13 @@ pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listene
     let management =
         inherited.take(MANAGEMENT, SocketAddr::new(config.management.bind, config.management_port()));
     let set_aside = inherited.close();
+    let is_handed_over = clients.is_some();
     let bound = match (clients, management) {
         (None, None) => bind_pair(config),
         (clients, management) => bind_missing(config, clients, management),
     };
-    let listeners = bound.map_err(|error| set_aside.blame(error))?;
+    let mut listeners = bound.map_err(|error| set_aside.blame(error))?;
+    listeners.is_shared = is_handed_over;
     systemd::keep(CLIENTS.kept_as, &listeners.clients);
     systemd::keep(MANAGEMENT.kept_as, &listeners.management);
     Ok(listeners)
@@ -169,6 +171,7 @@ fn bind_missing(
     management: Option<TcpListener>,
 ) -> Result<Listeners, BindError> {
     Ok(Listeners {
+        is_shared: false,
         clients: clients.map_or_else(|| listen(config.bind, config.port, CLIENTS), Ok)?,
         management: management
             .map_or_else(|| listen(config.management.bind, config.management_port(), MANAGEMENT), Ok)?,
@@ -184,7 +187,7 @@ fn bind_pair(config: &Config) -> Result<Listeners, BindError> {
         let management_port = if any { above(&clients) } else { Some(config.management_port()) };
         let management = management_port.map(|port| listen(config.management.bind, port, MANAGEMENT));
         match management {
-            Some(Ok(management)) => return Ok(Listeners { clients, management }),
+            Some(Ok(management)) => return Ok(Listeners { clients, management, is_shared: false }),
             Some(Err(error)) if attempts == 0 || !matches!(error, BindError::InUse { .. }) => {
                 return Err(error);
             }

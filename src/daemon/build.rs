@@ -25,7 +25,7 @@ use crate::owner::{self, Foreign};
 use crate::private;
 use crate::series::{Sample, ring};
 use crate::store::Store;
-use crate::systemd::Inherited;
+use crate::systemd::{self, Inherited};
 
 /// The credential with the administrator's first password.
 const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
@@ -82,7 +82,9 @@ pub(super) fn build(
     }
     refuse_beside_root(&data_dir)?;
     make_private_dir(&data_dir)?;
-    let listeners = bind::bind(&loaded.running, inherited)?;
+    let mut listeners = bind::bind(&loaded.running, inherited)?;
+    // `start` notifies, too, but keeps no socket.
+    listeners.is_shared |= options.pid_file.is_none() && systemd::keeps_sockets();
     let management_socket = bind_management_socket(&loaded)?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
     let open = || {

@@ -123,6 +123,9 @@ async fn serve(
         Server::start(built.listeners.clients, services)
             .map_err(|error| RunError::System("serve clients", error))?
     };
+    if built.listeners.is_shared {
+        server.share_listener();
+    }
     let (reload_door, asked) = ReloadDoor::new();
     let (reloads, signalled) = mpsc::channel(RELOADS);
     let mut tasks = Tasks::default();

@@ -16,11 +16,12 @@ pub struct Drained {
 }
 
 impl Server {
-    /// Stops accepting; the port is closed when this returns. What is connected goes on.
+    /// Stops accepting; the port is closed when this returns. What is connected goes on, and so does what was
+    /// waiting to be accepted, unless the [listener is shared](Server::share_listener).
     pub async fn stop_accepting(&mut self) {
         if let Some(first) = self.shared.mailboxes.first() {
             let (stopped, wait) = oneshot::channel();
-            first.send(Message::StopAccepting(stopped));
+            first.send(Message::StopAccepting { shared: self.shares_listener, stopped });
             if wait.await.is_err() {
                 tracing::error!("the thread that accepts has not ended in good order");
             }

@@ -45,8 +45,8 @@ pub(super) enum Message {
     HangUpsTaken(u64),
     /// Cut off some who linger: there are no descriptors for the next.
     MakeRoom,
-    /// Close the listener.
-    StopAccepting(oneshot::Sender<()>),
+    /// Close the listener. Another process may have it open as well.
+    StopAccepting { shared: bool, stopped: oneshot::Sender<()> },
     /// Let connections end, and say when there are none.
     Drain(oneshot::Sender<()>),
     /// End all connections, whatever they are doing, and say how many there were.
@@ -120,6 +120,16 @@ impl Mailbox {
 
     pub(super) fn waker(&self) -> &Waker {
         &self.waker
+    }
+
+    /// Does something while the worker reads no message, and leaves one that it reads first then.
+    #[cfg(test)]
+    pub(super) fn send_after(&self, meanwhile: impl FnOnce(), message: Message) {
+        let mut inbox = self.inbox();
+        meanwhile();
+        inbox.messages.push(message);
+        drop(inbox);
+        self.waker.wake();
     }
 
     /// Sends a message. It is dropped if the worker has ended, and with it what somebody may wait for.

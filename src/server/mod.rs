@@ -72,6 +72,9 @@ pub use peers::CountedPeer;
 pub use probe::{ProbeError, Prober};
 pub use roster::{ConnectionInfo, Ended, Roster};
 
+/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+pub(crate) const BACKLOG: i32 = 4096;
+
 /// The most threads that serve connections.
 const MOST_WORKERS: usize = 16;
 
@@ -114,6 +117,7 @@ pub struct Server {
     address: SocketAddr,
     threads: Vec<JoinHandle<()>>,
     ended: mpsc::UnboundedReceiver<ServeError>,
+    shares_listener: bool,
 }
 
 /// Why the server cannot go on. The daemon ends with it.
@@ -197,7 +201,7 @@ impl Server {
             runtime: Handle::current(),
         });
         let (sender, ended) = mpsc::unbounded_channel();
-        let mut server = Self { shared, address, threads: Vec::new(), ended };
+        let mut server = Self { shared, address, threads: Vec::new(), ended, shares_listener: false };
         for (number, mailbox) in server.shared.mailboxes.clone().into_iter().enumerate() {
             let worker = Worker::new(number, &server.shared, acceptor.take())?;
             let sender = sender.clone();
@@ -215,6 +219,12 @@ impl Server {
             server.threads.push(thread::Builder::new().name(format!("clients-{number}")).spawn(run)?);
         }
         Ok(server)
+    }
+
+    /// Another process has the listener open, too: a connection that is not accepted when this server stops is
+    /// left to it. Without this, the server would have to accept what the kernel would reset otherwise.
+    pub fn share_listener(&mut self) {
+        self.shares_listener = true;
     }
 
     /// Where clients connect to.

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroU32;
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::budget::Charge;
 use super::mailbox::Message;
@@ -86,6 +87,33 @@ async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() 
     let answer = answer(&mut other);
     assert!(answer.contains("ERROR"), "{answer}");
     assert_eq!(server.counters().read().panicked, 1);
+}
+
+/// The kernel has accepted them, the server has not when it is told to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_wait_to_be_accepted_at_a_stop_are_answered_and_not_reset() {
+    const CLIENTS: usize = 100;
+    let (server, _dir) = serve(CLIENTS as u32 - 50, 2).await;
+    let mut clients = Vec::new();
+    let (stopped, has_stopped) = oneshot::channel();
+    let connect = || {
+        for _ in 0..CLIENTS {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
+            stream.write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
+            clients.push(BufReader::new(stream));
+        }
+    };
+    server.shared.mailboxes[0].send_after(connect, Message::StopAccepting { shared: false, stopped });
+    has_stopped.await.unwrap();
+    assert!(TcpStream::connect(server.address()).is_err(), "the port is closed");
+    let drained = server.drain(tokio::time::sleep(MAX_WAIT)).await;
+    assert_eq!(drained, Drained { cut: 0 });
+    let answers: Vec<_> = clients.iter_mut().map(answer).collect();
+    let admitted = answers.iter().filter(|answer| answer.contains("OK")).count();
+    assert_eq!(admitted, CLIENTS - 50);
+    let rejected = answers.iter().filter(|answer| answer.contains("maximum capacity")).count();
+    assert_eq!(rejected, 50, "{answers:?}");
 }
 
 /// The second of two workers ends too early.

@@ -171,6 +171,11 @@ fn change(change: impl FnOnce(&mut State)) {
     outbox.arrived.notify_one();
 }
 
+/// Whether this process has a notification socket.
+pub(super) fn has_receiver() -> bool {
+    outbox().is_some()
+}
+
 /// The outbox of this process, with its thread; none if nobody wants to be told anything.
 fn outbox() -> Option<&'static Outbox> {
     static OUTBOX: OnceLock<Option<Outbox>> = OnceLock::new();

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::BACKLOG;
 use super::super::accept::{Accepted, Admitted};
 use super::super::connection::Connection;
 use super::super::endings::Ending;
@@ -89,8 +90,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Closes the listener.
-    pub(super) fn stop_accepting(&mut self) -> io::Result<()> {
+    /// Closes the listener. What the kernel has accepted by then becomes a connection or is turned away: it would
+    /// be reset. With a `shared` listener it is left to the process that has the other copy.
+    pub(super) fn stop_accepting(&mut self, shared: bool) -> io::Result<()> {
+        if !shared {
+            self.take_in_backlog()?;
+        }
         self.decide(true);
         match self.acceptor.take() {
             // Its closing alone would not do: the listener may be open in whoever has handed it over.
@@ -98,6 +103,20 @@ impl Worker {
             // In a pause it is not watched.
             _ => Ok(()),
         }
+    }
+
+    fn take_in_backlog(&mut self) -> io::Result<()> {
+        for _ in 0..BACKLOG {
+            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
+            match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
+                Accepted::Client(arrival) => self.assign(arrival),
+                Accepted::Probe(socket) => self.pass_on(Probe::Connection(socket)),
+                Accepted::Other => {}
+                Accepted::Crowded => self.decide(true),
+                Accepted::Nobody | Accepted::Short => break,
+            }
+        }
+        Ok(())
     }
 
     /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.

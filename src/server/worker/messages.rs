@@ -42,8 +42,8 @@ impl Worker {
                 }
                 self.cut_parted();
             }
-            Message::StopAccepting(stopped) => {
-                self.stop_accepting()?;
+            Message::StopAccepting { shared, stopped } => {
+                self.stop_accepting(shared)?;
                 stopped.send(()).ok();
             }
             Message::Drain(drained) => self.orders.get_or_insert_default().drain = Some(drained),
@@ -64,7 +64,7 @@ impl Worker {
                 reply.send(self.end(id)).ok();
             }
             Message::Stop => {
-                self.stop_accepting()?;
+                self.stop_accepting(true)?;
                 self.end_those(|_| Some(Ending::DrainTimeout));
                 self.stopping = Some(self.now + LONGEST);
             }
