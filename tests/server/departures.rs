@@ -111,7 +111,8 @@ fn at_the_ceiling_nobody_waits_for_those_who_linger() {
     let mut inside = server.admin_in_space();
     // None of them closes its side.
     let mut silent: Vec<_> = (0..SILENT).map(|_| server.connect()).collect();
-    for client in &mut silent {
+    // The last one first: if each had to wait until those before it are gone, it would wait for too long.
+    for client in silent.iter_mut().rev() {
         client.stream.get_mut().write_all(b"{}\n").ok();
         let full = "Server at maximum capacity (1 connections). Please try again later.";
         assert_eq!(client.answer(), error(full));

@@ -17,9 +17,12 @@ mod watch;
 mod workload;
 
 use std::fs;
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use disk::Disk;
 use doors::Doors;
@@ -153,4 +156,26 @@ fn the_data_disk_does_not_answer() {
     disk.hang(true);
     all_goes_on("the data disk", &server, &mut doors, Needs::Writes, Some(&watch));
     ends_in_time(server);
+}
+
+/// All that it still waits for is the answer, and that needs no place.
+#[test]
+fn who_has_said_all_holds_no_place_while_its_write_waits_for_the_disk() {
+    let Some((disk, setup)) = Disk::under(Setup::new()) else { return };
+    let server = setup.start();
+    let mut admin = server.admin();
+    admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
+    let (mut reads_on, mut gone) = (server.admin(), server.admin());
+    server.wait_until_active(3);
+    disk.hang(true);
+    for client in [&mut reads_on, &mut gone] {
+        client.send("{\"type\":\"PUT\",\"space\":\"s\",\"key\":\"k\",\"value\":\"v\"}\n");
+    }
+    reads_on.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+    drop(gone);
+    server.wait_until_active(1);
+    disk.hang(false);
+    let answer = reads_on.line().unwrap();
+    assert!(answer.contains("\"OK\""), "{answer}");
+    assert_eq!(reads_on.line(), None);
 }
