@@ -13,9 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shibudb::series::ring;
 
-use harness::{Client, Server, Setup, sandbox, wait_until};
-
-const DISK: &str = "200m";
+use harness::{Client, Server, Setup, SmallDisk, sandbox, wait_until};
 
 fn put(key: &str, value: &str) -> Value {
     json!({"type": "PUT", "space": "s", "key": key, "value": value})
@@ -46,8 +44,7 @@ fn value(number: u64) -> String {
 #[test]
 fn a_full_disk_stops_writers_and_nobody_else() {
     sandbox::enter(|sandbox| {
-        sandbox.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
-        let disk = sandbox.home().join("disk");
+        let disk = SmallDisk::mount(sandbox).path().to_owned();
         let mut server = Setup::new().limit(50).within(&disk).start();
         let mut admin = server.admin();
         admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");

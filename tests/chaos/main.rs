@@ -25,13 +25,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use clients::Manner;
-use harness::{PASSWORD, Server, Setup, Signal, sandbox, wait_until};
+use harness::{PASSWORD, Server, Setup, Signal, SmallDisk, sandbox, wait_until};
 use history::Chronicle;
 use operators::{Told, request};
 use scene::{ConfigFile, Dice, Scene};
-
-/// A disk that is quickly filled.
-const DISK: &str = "200m";
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
@@ -40,8 +37,7 @@ fn from_environment(name: &str) -> Option<u64> {
 #[test]
 fn chaos() {
     sandbox::enter(|sandbox| {
-        sandbox.run(&format!("mkdir disk && mount -t tmpfs -o size={DISK} none disk"));
-        let disk = sandbox.home().join("disk");
+        let disk = SmallDisk::mount(sandbox).path().to_owned();
         let length = Duration::from_secs(from_environment("SHIBUDB_CHAOS_SECONDS").unwrap_or(20));
         let seed = from_environment("SHIBUDB_CHAOS_SEED")
             .unwrap_or_else(|| RandomState::new().hash_one("seed") % 1_000_000);

@@ -19,6 +19,7 @@ pub(crate) mod hanging_fs;
 pub(crate) mod http;
 mod log;
 pub(crate) mod sandbox;
+mod small_disk;
 mod terminal;
 
 use std::fs;
@@ -37,6 +38,7 @@ pub(crate) use hanging_fs::HangingFs;
 pub(crate) use http::Reply;
 pub(crate) use log::Log;
 pub(crate) use rustix::process::Signal;
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use terminal::Terminal;
 
 /// Longer than anything that is waited for takes on the slowest machine.

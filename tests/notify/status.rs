@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::ears::Ears;
-use crate::harness::Setup;
+use crate::harness::{Setup, SmallDisk, sandbox};
 
 /// How often the status may change, and what a busy computer may take from it.
 const SECOND: Duration = Duration::from_secs(1);
@@ -59,4 +59,24 @@ fn nothing_is_said_while_nothing_changes() {
     ears.hear("READY=1", |message| message.has("READY"));
     let said = ears.listen(SECOND * 5 / 2);
     assert!(said.is_empty(), "{said:?}");
+}
+
+#[test]
+fn a_full_disk_is_in_the_status_until_there_is_room() {
+    sandbox::enter(|sandbox| {
+        let (ears, disk) = (Ears::new(), SmallDisk::mount(sandbox));
+        let server = ears.of(Setup::new()).within(disk.path()).start();
+        let mut admin = server.admin();
+        let usage = "1/1000 connections (0.1 %)";
+        ears.hear("the usage", |message| message.get("STATUS") == Some(usage));
+        disk.fill(&mut admin);
+        let full = "the disk is full: No space left on device";
+        ears.hear("that the disk is full", |message| {
+            message.get("STATUS").is_some_and(|status| {
+                status.starts_with(&format!("{usage}; {full}")) && status.ends_with("; writes are refused")
+            })
+        });
+        disk.free();
+        ears.hear("the usage alone", |message| message.get("STATUS") == Some(usage));
+    });
 }

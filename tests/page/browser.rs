@@ -3,9 +3,9 @@
 //! The protocol is JSON over HTTP, which this project has a client for anyway; what is used of it is less than
 //! what a crate for all of it would bring along.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -20,9 +20,6 @@ pub(crate) const TAB: &str = "\u{E004}";
 /// By what an answer of WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// One at a time: several would take the processor from each other, and from what is timed.
-static ONE: Mutex<()> = Mutex::new(());
-
 /// A browser with one window, and a profile that goes with it.
 pub(crate) struct Browser {
     driver: Child,
@@ -30,7 +27,7 @@ pub(crate) struct Browser {
     client: reqwest::Client,
     /// The session's URL.
     session: String,
-    _alone: MutexGuard<'static, ()>,
+    _alone: File,
 }
 
 /// Why there can be no browser here; `None` if there can.
@@ -41,9 +38,17 @@ pub(crate) fn missing() -> Option<String> {
     })
 }
 
+/// Waits for the only turn: several browsers would take the processor from each other, and from what is timed. A lock of a
+/// file, since tests in a sandbox are other processes.
+fn turn() -> File {
+    let file = File::open(std::env::current_exe().unwrap()).unwrap();
+    file.lock().unwrap();
+    file
+}
+
 impl Browser {
     pub(crate) fn start() -> Self {
-        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = turn();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())

@@ -1,6 +1,6 @@
-//! A server that hangs, and one that is gone.
+//! A server that hangs, one that is gone, and one whose disk is full.
 
-use crate::harness::{Setup, Signal, wait_until};
+use crate::harness::{Setup, Signal, SmallDisk, sandbox, wait_until};
 use crate::look;
 
 #[test]
@@ -41,4 +41,26 @@ fn where_there_is_no_place_to_follow_it_asks_now_and_then() {
     });
     server.set_limit(7);
     browser.wait_for_text("#limit", "7");
+}
+
+#[test]
+fn a_full_disk_is_said_in_words_until_there_is_room() {
+    sandbox::enter(|sandbox| {
+        let disk = SmallDisk::mount(sandbox);
+        let server = Setup::new().within(disk.path()).start();
+        let mut admin = server.admin();
+        let Some(browser) = look(&server) else { return };
+        assert_eq!(browser.text("#words li.bad"), "");
+        disk.fill(&mut admin);
+        wait_until("it says that the disk is full", || {
+            let said = browser.text("#words li.bad");
+            said.starts_with("The store has trouble since ")
+                && said.contains(": the disk is full: No space left on device")
+                && said
+                    .contains("; writes are refused until there is room; reads, logins and management go on.")
+        });
+        assert_eq!(browser.text("#state"), "Live");
+        disk.free();
+        browser.wait_for_text("#words li.bad", "");
+    });
 }
