@@ -56,7 +56,44 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// Set for the process that panics.
+    const INSIDE: &str = "SHIBUDB_TEST_EARLY_PANIC";
+
+    /// In a process of its own, since a hook is the whole process'.
+    #[test]
+    fn an_early_panic_has_its_priority_where_the_journal_reads_standard_error() {
+        if std::env::var_os(INSIDE).is_some() {
+            crate::logging::mark_early_panics();
+            panic!("one line\nand another");
+        }
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("stderr");
+        for is_journal in [true, false] {
+            let stderr = File::create(&path).unwrap();
+            let stat = stderr.metadata().unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let test = concat!(
+                "logging::panics::tests::",
+                "an_early_panic_has_its_priority_where_the_journal_reads_standard_error"
+            );
+            command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").env_remove("JOURNAL_STREAM");
+            if is_journal {
+                command.env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()));
+            }
+            assert!(!command.stdout(Stdio::null()).stderr(stderr).status().unwrap().success());
+            let said = std::fs::read_to_string(&path).unwrap();
+            let prefix = if is_journal { "<3>" } else { "" };
+            let line = said.lines().find(|line| line.contains("panicked at ")).unwrap();
+            assert!(line.trim_start().starts_with(&format!("{prefix}thread '")), "{said}");
+            assert!(said.contains(&format!("\n{prefix}and another\n")), "{said}");
+        }
+    }
 
     #[test]
     fn both_kinds_of_message_are_found() {

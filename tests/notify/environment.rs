@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::ears::Ears;
 use crate::harness::{PASSWORD, Setup, refused, shibudb};
 
@@ -110,4 +112,31 @@ fn a_first_password_that_is_not_needed_any_more_does_not_end_a_start() {
     fs::write(home.path().join("shibudb.admin-password"), "").unwrap();
     server.start_again();
     server.wait_for_log("it is not needed, since there are accounts already");
+}
+
+#[test]
+fn the_credential_takes_precedence_and_the_log_warns_of_the_variable() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("shibudb.admin-password"), "of the credential\n").unwrap();
+    let setup = Setup::new().env("CREDENTIALS_DIRECTORY", home.path().to_str().unwrap());
+    let mut server = setup.clone().start();
+    let warning = server.wait_for_log("the password of the account admin is that of ");
+    assert!(
+        warning.contains("WARN")
+            && warning.contains("the credential shibudb.admin-password (")
+            && warning.ends_with("; the environment variable SHIBUDB_ADMIN_PASSWORD is ignored"),
+        "{warning}"
+    );
+    server.login("admin", "of the credential");
+    let denied = server.connect().ask(&json!({"username": "admin", "password": PASSWORD}));
+    assert_eq!(denied["status"], "ERROR", "{denied}");
+    assert!(server.stop().success());
+
+    // Neither is used by a later start, and an empty variable is none.
+    server.start_again();
+    assert!(server.stop().success());
+    assert!(!server.log().contains("is ignored"), "{}", server.log());
+    let mut server = setup.env("SHIBUDB_ADMIN_PASSWORD", "").start();
+    assert!(server.stop().success());
+    assert!(!server.log().contains("is ignored"), "{}", server.log());
 }
