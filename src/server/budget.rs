@@ -6,9 +6,10 @@
 //! holding what others need:
 //!
 //! - Clients that have not logged in have a small share of their own.
-//! - A request that has come in whole and fits into one read is served all the same, from a reserve that the
-//!   beginnings of requests cannot take. One connection at a time may complete a larger one that it has begun;
-//!   that overdraft is for one request.
+//! - A request that has come in whole and fits into one read is served all the same, from a reserve with a count of
+//!   its own: neither the beginnings of requests nor answers that are not read can take it. An answer from the reserve
+//!   that the client does not take at once is charged to the rest, and if even that is spent, the connection ends.
+//! - One connection at a time may complete a larger request that it has begun; that overdraft is for one request.
 //! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use std::time::Instant;
 pub(super) struct Budget {
     users: AtomicUsize,
     guests: AtomicUsize,
+    reserve: AtomicUsize,
     /// The connection that may go on when all is spent, or 0.
     overdrawn: AtomicU64,
     /// Connections that wait for memory.
@@ -34,8 +36,19 @@ pub(super) struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Charge {
     pub(super) bytes: usize,
-    /// Whether its client has not logged in.
-    pub(super) is_guest: bool,
+    pub(super) share: Share,
+}
+
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Share {
+    /// Clients that are logged in.
+    #[default]
+    Users,
+    /// Clients that are not.
+    Guests,
+    /// Requests of users that had come in whole when there was no other memory.
+    Reserve,
 }
 
 /// How much may be spent, in bytes.
@@ -43,8 +56,10 @@ pub(super) struct Charge {
 pub(super) struct Room {
     /// On requests of any kind.
     pub(super) free: usize,
-    /// The same and the reserve for those that have come in whole.
-    pub(super) with_reserve: usize,
+    /// The most that they may come to take, with answers that clients do not read.
+    pub(super) most: usize,
+    /// On requests that have come in whole, beside that.
+    pub(super) reserve: usize,
     /// On clients that have not logged in.
     pub(super) guests: usize,
 }
@@ -60,47 +75,68 @@ pub(super) enum Grant {
     Nothing,
 }
 
+/// Who asks for a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client that has not logged in.
+    Guest,
+    /// A user of whose next request nothing was read.
+    Fresh,
+    /// A user of whose request a part was read.
+    Begun {
+        /// Whether it may have the overdraft.
+        may_overdraw: bool,
+    },
+}
+
 impl Budget {
     /// Replaces a charge by another.
     pub(super) fn recharge(&self, charged: Charge, held: Charge) {
-        if charged.is_guest != held.is_guest {
-            self.share(held).fetch_add(held.bytes, Ordering::Relaxed);
-            self.share(charged).fetch_sub(charged.bytes, Ordering::Relaxed);
+        if charged.share != held.share {
+            self.share(held.share).fetch_add(held.bytes, Ordering::Relaxed);
+            self.share(charged.share).fetch_sub(charged.bytes, Ordering::Relaxed);
         } else if held.bytes >= charged.bytes {
-            self.share(held).fetch_add(held.bytes - charged.bytes, Ordering::Relaxed);
+            self.share(held.share).fetch_add(held.bytes - charged.bytes, Ordering::Relaxed);
         } else {
-            self.share(held).fetch_sub(charged.bytes - held.bytes, Ordering::Relaxed);
+            self.share(held.share).fetch_sub(charged.bytes - held.bytes, Ordering::Relaxed);
         }
     }
 
     /// What is charged now, in bytes.
     pub(super) fn spent(&self) -> usize {
-        self.users.load(Ordering::Relaxed) + self.guests.load(Ordering::Relaxed)
+        [&self.users, &self.guests, &self.reserve].map(|share| share.load(Ordering::Relaxed)).iter().sum()
     }
 
     /// What a connection may read.
-    pub(super) fn grant(&self, room: Room, connection: u64, is_guest: bool, has_begun: bool) -> Grant {
-        if self.has_room(room, is_guest) || (!is_guest && has_begun && self.grant_overdraft(connection)) {
+    pub(super) fn grant(&self, room: Room, connection: u64, asker: Asker) -> Grant {
+        let (share, may_overdraw, may_have_lines) = match asker {
+            Asker::Guest => (Share::Guests, false, true),
+            Asker::Fresh => (Share::Users, false, self.has_room(room, Share::Reserve)),
+            // What it has begun may be large, and completing it takes as much again.
+            Asker::Begun { may_overdraw } => (Share::Users, may_overdraw, !self.is_exhausted(room)),
+        };
+        if self.has_room(room, share) || (may_overdraw && self.grant_overdraft(connection)) {
             Grant::All
-        } else if is_guest || self.users.load(Ordering::Relaxed) < room.with_reserve {
+        } else if may_have_lines {
             Grant::Lines
         } else {
             Grant::Nothing
         }
     }
 
-    /// Whether requests of any kind may be read.
-    pub(super) fn has_room(&self, room: Room, is_guest: bool) -> bool {
-        if is_guest {
-            self.guests.load(Ordering::Relaxed) < room.guests
-        } else {
-            self.users.load(Ordering::Relaxed) < room.free
-        }
+    /// Whether more may be read that is charged to this share.
+    pub(super) fn has_room(&self, room: Room, share: Share) -> bool {
+        let most = match share {
+            Share::Users => room.free,
+            Share::Guests => room.guests,
+            Share::Reserve => room.reserve,
+        };
+        self.share(share).load(Ordering::Relaxed) < most
     }
 
-    /// Whether not even requests that have come in whole may be read.
+    /// Whether no more answers may be kept that clients do not read.
     pub(super) fn is_exhausted(&self, room: Room) -> bool {
-        self.users.load(Ordering::Relaxed) >= room.with_reserve
+        self.users.load(Ordering::Relaxed) >= room.most || !self.has_room(room, Share::Reserve)
     }
 
     /// Whether the next that has begun a request will be overdrawn.
@@ -181,8 +217,12 @@ impl Budget {
         }
     }
 
-    fn share(&self, charge: Charge) -> &AtomicUsize {
-        if charge.is_guest { &self.guests } else { &self.users }
+    fn share(&self, share: Share) -> &AtomicUsize {
+        match share {
+            Share::Users => &self.users,
+            Share::Guests => &self.guests,
+            Share::Reserve => &self.reserve,
+        }
     }
 
     fn paused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
@@ -194,7 +234,7 @@ impl Charge {
     /// Of a client that is logged in.
     #[cfg(test)]
     pub(super) fn user(bytes: usize) -> Self {
-        Self { bytes, is_guest: false }
+        Self { bytes, share: Share::Users }
     }
 }
 
@@ -202,12 +242,15 @@ impl Charge {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { free: 100, with_reserve: 120, guests: 10 };
+    const ROOM: Room = Room { free: 100, most: 200, reserve: 20, guests: 10 };
 
     #[test]
     fn when_all_is_spent_whole_lines_are_read_and_one_at_a_time_may_complete_its_request() {
         let budget = Budget::default();
-        let grant = |connection, has_begun| budget.grant(ROOM, connection, false, has_begun);
+        let grant = |connection, has_begun| {
+            let asker = if has_begun { Asker::Begun { may_overdraw: true } } else { Asker::Fresh };
+            budget.grant(ROOM, connection, asker)
+        };
         assert_eq!(grant(1, false), Grant::All);
         budget.recharge(Charge::default(), Charge::user(100));
         assert_eq!(grant(1, false), Grant::Lines, "nobody begins");
@@ -217,9 +260,17 @@ mod tests {
         assert_eq!(grant(3, true), Grant::Lines, "it was not its own");
         assert!(budget.end_overdraft(2));
         assert_eq!(grant(3, true), Grant::All);
-        budget.recharge(Charge::user(100), Charge::user(120));
+        budget.recharge(Charge::user(100), Charge::user(150));
+        assert_eq!(grant(1, false), Grant::Lines, "what others hold does not take the reserve");
+        assert!(!budget.is_exhausted(ROOM));
+        let reserve = Charge { bytes: 20, share: Share::Reserve };
+        budget.recharge(Charge::default(), reserve);
         assert_eq!((grant(1, false), grant(2, true)), (Grant::Nothing, Grant::Nothing));
-        budget.recharge(Charge::user(120), Charge::user(99));
+        assert!(budget.is_exhausted(ROOM));
+        budget.recharge(reserve, Charge::default());
+        budget.recharge(Charge::user(150), Charge::user(200));
+        assert!(budget.is_exhausted(ROOM), "no more that is not read may be kept");
+        budget.recharge(Charge::user(200), Charge::user(99));
         assert_eq!(grant(1, false), Grant::All);
         assert_eq!(budget.spent(), 99);
     }
@@ -227,13 +278,13 @@ mod tests {
     #[test]
     fn guests_take_nothing_from_users_and_a_login_moves_the_charge() {
         let budget = Budget::default();
-        let guest = Charge { bytes: 1000, is_guest: true };
+        let guest = Charge { bytes: 1000, share: Share::Guests };
         budget.recharge(Charge::default(), guest);
-        assert_eq!(budget.grant(ROOM, 1, true, false), Grant::Lines);
-        assert_eq!(budget.grant(ROOM, 1, true, true), Grant::Lines, "no has_overdraft");
-        assert_eq!(budget.grant(ROOM, 2, false, false), Grant::All);
+        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::Lines);
+        assert!(budget.has_no_overdraft());
+        assert_eq!(budget.grant(ROOM, 2, Asker::Fresh), Grant::All);
         budget.recharge(guest, Charge::user(50));
-        assert_eq!(budget.grant(ROOM, 1, true, false), Grant::All);
+        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::All);
         assert_eq!(budget.spent(), 50);
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Work {
     pub(super) login: Option<AbortHandle>,
     /// Requests that are to be counted.
     pub(super) tally: Tally,
+    /// Whether it is charged to the reserve, as a request that had come in whole.
+    pub(super) from_reserve: bool,
     /// How many bytes the budget was charged with for all this.
     pub(super) charged: Charge,
 }
@@ -277,6 +279,7 @@ impl Pool {
             submitted,
             in_flight,
             charged,
+            from_reserve,
             mark,
             unread,
             tally,
@@ -290,7 +293,7 @@ impl Pool {
         *waiting = None;
         tally.clear();
         (*sent, *last, *submitted, *in_flight) = (0, None, 0, 0);
-        (*charged, *mark, *unread) = (Charge::default(), None, 0);
+        (*charged, *from_reserve, *mark, *unread) = (Charge::default(), false, None, 0);
         self.spare.push(work);
     }
 

@@ -22,14 +22,14 @@ use crate::limiter::Permit;
 
 use super::accept::Admitted;
 use super::audit::Attempts;
-use super::budget::{Budget, Charge, Grant, Room};
+use super::budget::{Asker, Budget, Charge, Grant, Room, Share};
 use super::buffers::{Fill, Pool, Work};
 use super::commits::Commits;
 use super::counters::{LoginOutcome, Recorder};
 use super::endings::Ending;
 use super::linger::LONGEST;
 use super::mailbox::{Mailbox, Token};
-use super::memory_waiters::WaiterKind;
+use super::memory_waiters::{Queues, WaiterKind};
 use super::readiness::Readiness;
 use super::requests::{Audit, Client, Step};
 use super::roster::ConnectionInfo;
@@ -66,8 +66,8 @@ pub(super) struct Connection {
     ending: bool,
     /// It will get a turn without being noticed: there is more to read.
     queued: bool,
-    /// It waits in the queue of those that there is no memory for.
-    waits_for_memory: bool,
+    /// Where it waits for memory.
+    memory_queues: Queues,
     /// The beginning of a request was seen, for which there was no memory.
     kept_waiting: bool,
     /// It has completed a request since it has last read. If it was granted an overdraft for that, others come first now.
@@ -129,7 +129,7 @@ pub(super) enum Turn {
     /// There may be more to read, but others come first.
     Again,
     /// There is no memory for what the client wants to say.
-    NeedsMemory(WaiterKind),
+    NeedsMemory(Queues),
     /// The client has ended its side, and all that it still waits for is an answer. It needs no place for that.
     Parts,
     /// It is over.
@@ -146,7 +146,7 @@ impl Connection {
             hung_up: false,
             ending: false,
             queued: false,
-            waits_for_memory: false,
+            memory_queues: Queues::default(),
             kept_waiting: false,
             has_completed: false,
             watched_for_room: false,
@@ -191,34 +191,46 @@ impl Connection {
         self.hung_up |= hung_up;
     }
 
-    /// Whether it is in the queue of those that there is no memory for.
+    /// Whether it is in a queue of those that there is no memory for.
     pub(super) fn waits_for_memory(&self) -> bool {
-        self.waits_for_memory
+        !self.memory_queues.is_empty()
     }
 
-    /// It was taken out of that queue.
-    pub(super) fn stops_waiting(&mut self, budget: &Budget) {
-        if std::mem::take(&mut self.waits_for_memory) {
+    /// It was taken out of this queue.
+    pub(super) fn leaves_memory_queue(&mut self, kind: WaiterKind, budget: &Budget) {
+        let left = self.memory_queues.without(kind);
+        if left.is_empty() && self.waits_for_memory() {
             budget.stop_waiting();
         }
+        self.memory_queues = left;
     }
 
     /// Goes as far as it can without waiting.
     pub(super) fn turn(&mut self, token: Token, context: &mut TurnContext<'_>) -> Turn {
         let mut turn = self.go_on(token, context).unwrap_or_else(Turn::Over);
         self.queued = turn == Turn::Again;
-        if let Turn::NeedsMemory(_) = turn {
-            if self.waits_for_memory {
-                // It has its place in the queue.
-                turn = Turn::Waits;
-            } else {
-                self.waits_for_memory = true;
+        if let Turn::NeedsMemory(queues) = turn {
+            if !self.waits_for_memory() {
                 context.budget.wait(context.room);
             }
+            let new = self.memory_queues.add(queues);
+            turn = if new.is_empty() { Turn::Waits } else { Turn::NeedsMemory(new) };
         }
-        let is_guest = self.is_guest();
+        let (is_guest, is_sending) = (self.is_guest(), self.state == State::Sending);
         if let Some(work) = &mut self.work {
-            let held = Charge { bytes: work.held(), is_guest };
+            // The reserve is for those that take their answers in.
+            if is_sending
+                && std::mem::take(&mut work.from_reserve)
+                && context.budget.is_exhausted(context.room)
+            {
+                turn = Turn::Over(Ending::NotReading);
+            }
+            let share = match (is_guest, work.from_reserve) {
+                (true, _) => Share::Guests,
+                (false, true) => Share::Reserve,
+                (false, false) => Share::Users,
+            };
+            let held = Charge { bytes: work.held(), share };
             context.budget.recharge(std::mem::replace(&mut work.charged, held), held);
         }
         turn
@@ -316,8 +328,8 @@ impl Connection {
 
     /// Gives back what it holds, frees its place, and hands over the socket.
     pub(super) fn close(self, budget: &Budget, pool: &mut Pool) -> OwnedFd {
-        let Self { socket, work, permit, id, waits_for_memory, .. } = self;
-        if waits_for_memory {
+        let Self { socket, work, permit, id, memory_queues, .. } = self;
+        if !memory_queues.is_empty() {
             budget.stop_waiting();
         }
         if let Some(work) = work {
@@ -405,7 +417,12 @@ impl Connection {
             // Only now, when the request that it was for is answered, and holds no memory any more.
             let had_overdraft = self.return_overdraft(context.budget);
             let is_guest = self.is_guest();
-            let grant = context.budget.grant(context.room, self.id, is_guest, has_begun && !had_overdraft);
+            let asker = match (is_guest, has_begun) {
+                (true, _) => Asker::Guest,
+                (false, false) => Asker::Fresh,
+                (false, true) => Asker::Begun { may_overdraw: !had_overdraft },
+            };
+            let grant = context.budget.grant(context.room, self.id, asker);
             // A client that is gone holds no place: that much is read to find out.
             let grant = if grant == Grant::Nothing && self.hung_up { Grant::Lines } else { grant };
             if grant == Grant::Nothing || !self.read(grant, context)? {
@@ -417,10 +434,14 @@ impl Connection {
                         self.since = context.now;
                     }
                 }
-                return Ok(Turn::NeedsMemory(match (is_guest, has_begun) {
-                    (true, _) => WaiterKind::Guest,
-                    (false, true) => WaiterKind::Begun,
-                    (false, false) => WaiterKind::Other,
+                let was_seen = grant != Grant::Nothing;
+                let queues = Queues::default();
+                return Ok(Turn::NeedsMemory(match (is_guest, has_begun, was_seen) {
+                    (true, ..) => queues.with(WaiterKind::Guest),
+                    (false, true, true) => queues.with(WaiterKind::Begun),
+                    (false, true, false) => queues.with(WaiterKind::Begun).with(WaiterKind::Unseen),
+                    (false, false, true) => queues.with(WaiterKind::Other),
+                    (false, false, false) => queues.with(WaiterKind::Unseen),
                 }));
             }
             has_read = true;
@@ -438,6 +459,11 @@ impl Connection {
             _ => work.input.fill_lines(&self.socket, is_guest),
         };
         work.unread = 0;
+        if grant == Grant::All {
+            work.from_reserve = false;
+        } else if before == 0 {
+            work.from_reserve = !is_guest;
+        }
         match filled {
             Fill::More => {}
             Fill::Drained => self.readable = self.hung_up,

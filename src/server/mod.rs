@@ -162,7 +162,7 @@ impl ClientSettings {
         let free = self.max_inflight - at_work.min(self.max_inflight / 2);
         // Few need all of the rest at the same time.
         let rest = self.max_inflight - free;
-        Room { free, with_reserve: free + rest / 4, guests: rest / 8 }
+        Room { free, most: free + rest / 4, reserve: rest / 4, guests: rest / 8 }
     }
 }
 

@@ -292,9 +292,11 @@ impl Worker {
             }
         }
         for _ in 0..self.memory_waiters.len() {
-            let Some(token) = self.memory_waiters.next(&self.shared.budget, self.room()) else { break };
+            let Some((token, kind)) = self.memory_waiters.next(&self.shared.budget, self.room()) else {
+                break;
+            };
             if let Some(connection) = find(&mut self.connections, token) {
-                connection.stops_waiting(&self.shared.budget);
+                connection.leaves_memory_queue(kind, &self.shared.budget);
                 self.give_turn(token, Connection::turn);
             }
         }
@@ -329,7 +331,7 @@ impl Worker {
         match turn {
             Ok(Turn::Waits) => {}
             Ok(Turn::Again) => self.again.push_back(token),
-            Ok(Turn::NeedsMemory(kind)) => self.memory_waiters.push(token, kind),
+            Ok(Turn::NeedsMemory(queues)) => self.memory_waiters.push(token, queues),
             Ok(Turn::Parts) => self.part(token),
             Ok(Turn::Over(ending)) => self.remove(token.index as usize, ending),
             Err(_) => self.remove(token.index as usize, Ending::Failed),
@@ -471,14 +473,16 @@ impl Worker {
             .iter_mut()
             .filter_map(|(index, connection)| {
                 let (ending, held) = connection.gives_way(is_exhausted, now)?;
-                Some((budget.has_overdraft(connection.id()), held.bytes, held.is_guest, index, ending))
+                Some((budget.has_overdraft(connection.id()), held.bytes, held.share, index, ending))
             })
             .collect();
         slow.sort_unstable_by_key(|&(has_overdraft, held, ..)| std::cmp::Reverse((has_overdraft, held)));
         // A part of it, so that this is not for one request only.
-        let wanted = Room { free: room.free - room.free / 8, guests: room.guests - room.guests / 8, ..room };
-        for (.., is_guest, index, ending) in slow {
-            if !budget.has_room(wanted, is_guest) {
+        let part = |most: usize| most - most / 8;
+        let wanted =
+            Room { free: part(room.free), guests: part(room.guests), reserve: part(room.reserve), ..room };
+        for (.., share, index, ending) in slow {
+            if !budget.has_room(wanted, share) {
                 self.remove(index, ending);
             }
         }
