@@ -8,7 +8,7 @@
 //! - [`import`]: takes over the data directory of a ShibuDB server
 //! - [`metrics`]: what is to be known of all that, in Prometheus' words
 //! - [`management`]: the HTTP API
-//! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the world outside
+//! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the system
 //! - `identity`: which user is behind a number or a connection of this machine
 //! - [`control`]: the only way to change the limit
 //! - [`series`]: the last hour, a sample a second

@@ -1,4 +1,4 @@
-//! FileEvents edits of the config file, however they are made, and reads it when its writer is done.
+//! Notices edits of the config file, however they are made, and reads it when its writer is done.
 //!
 //! What the kernel tells is only a hint. Hints are gathered until the file has been quiet for
 //! [`QUIET`], then [`Watcher::changed`] returns. Whether the contents differ is the reader's to say.

@@ -138,13 +138,11 @@ pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listene
     let management =
         inherited.take(MANAGEMENT, SocketAddr::new(config.management.bind, config.management_port()));
     let set_aside = inherited.close();
-    let is_handed_over = clients.is_some();
     let bound = match (clients, management) {
         (None, None) => bind_pair(config),
         (clients, management) => bind_missing(config, clients, management),
     };
-    let mut listeners = bound.map_err(|error| set_aside.blame(error))?;
-    listeners.is_shared = is_handed_over;
+    let listeners = bound.map_err(|error| set_aside.blame(error))?;
     systemd::keep(CLIENTS.kept_as, &listeners.clients);
     systemd::keep(MANAGEMENT.kept_as, &listeners.management);
     Ok(listeners)
@@ -171,7 +169,7 @@ fn bind_missing(
     management: Option<TcpListener>,
 ) -> Result<Listeners, BindError> {
     Ok(Listeners {
-        is_shared: false,
+        is_shared: clients.is_some(),
         clients: clients.map_or_else(|| listen(config.bind, config.port, CLIENTS), Ok)?,
         management: management
             .map_or_else(|| listen(config.management.bind, config.management_port(), MANAGEMENT), Ok)?,

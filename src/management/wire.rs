@@ -1,6 +1,6 @@
 //! What travels over the management API, in the order in which it is written.
 //!
-//! Shared by the server and by `shibudb manager`. Knows nothing of the rest of the house: doors and
+//! Shared by the server and by `shibudb manager`. Knows nothing of the other modules: doors and
 //! actors are words here. The documented endpoints answer exactly the fields of their type, since
 //! serde writes a struct's fields in the order of their declaration; anything more belongs in a
 //! header or on an endpoint of its own.
@@ -125,7 +125,7 @@ pub struct Stats {
     pub max_connections: u32,
     /// Share of the limit in use, in percent.
     pub usage_percentage: f64,
-    /// ConnectionSlots free.
+    /// Places free.
     pub available_slots: u32,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Charge {
 }
 
 /// Whose memory it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Share {
     /// Clients that are logged in.
     #[default]
@@ -104,7 +104,7 @@ impl Budget {
 
     /// What is charged now, in bytes.
     pub(super) fn spent(&self) -> usize {
-        [&self.users, &self.guests, &self.reserve].map(|share| share.load(Ordering::Relaxed)).iter().sum()
+        [&self.users, &self.guests, &self.reserve].iter().map(|share| share.load(Ordering::Relaxed)).sum()
     }
 
     /// What a connection may read.
@@ -134,7 +134,7 @@ impl Budget {
         self.share(share).load(Ordering::Relaxed) < most
     }
 
-    /// Whether no more answers may be kept that clients do not read.
+    /// Whether the reserve is taken, or answers that clients do not read take as much as they may.
     pub(super) fn is_exhausted(&self, room: Room) -> bool {
         self.users.load(Ordering::Relaxed) >= room.most || !self.has_room(room, Share::Reserve)
     }

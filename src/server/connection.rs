@@ -218,9 +218,10 @@ impl Connection {
         }
         let (is_guest, is_sending) = (self.is_guest(), self.state == State::Sending);
         if let Some(work) = &mut self.work {
-            // The reserve is for those that take their answers in.
+            // The reserve is for clients that read their answers.
             if is_sending
                 && std::mem::take(&mut work.from_reserve)
+                && turn == Turn::Waits
                 && context.budget.is_exhausted(context.room)
             {
                 turn = Turn::Over(Ending::NotReading);

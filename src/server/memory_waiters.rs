@@ -4,9 +4,8 @@
 //! and a connection is overdrawn, however many wait. A connection whose socket becomes readable meanwhile is given
 //! its turn all the same, since its request may have come in whole.
 //!
-//! A connection that could not even be looked at, since the reserve was spent too, waits in front of all that have
-//! begun a request: otherwise the beginnings of requests, which are always there again, would hold up small requests
-//! for as long as it pleases their senders.
+//! A connection whose input was not looked at, since the reserve was spent too, waits in front of those that have begun
+//! a request. Otherwise clients that begin requests again and again would delay complete small ones without limit.
 
 use std::collections::VecDeque;
 
@@ -40,7 +39,8 @@ pub(super) enum WaiterKind {
     Guest,
 }
 
-/// The queues that one connection waits in. It may be heard of in one, and come to wait in another as well.
+/// The queues that one connection waits in. While it waits in one, its socket may become readable, and its turn may end
+/// in another as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Queues(u8);
 

@@ -1,6 +1,6 @@
 //! What the kernel tells of the names on a way, by way of notify.
 //!
-//! FileEvents come in the order in which things happened, but from a thread of notify's, a moment later.
+//! Events come in the order in which things happened, but a moment later, from a thread of the crate `notify`.
 //! So they say when a writer is at work; that nothing has happened they cannot say, and the watcher
 //! looks at the file itself for that.
 

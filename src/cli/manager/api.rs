@@ -108,7 +108,7 @@ impl Api {
             builder = builder.unix_socket(path.as_path());
         }
         let client = builder
-            // The server is named by its address, whatever HTTP_PROXY says about the rest of the world.
+            // The server is named by its address, whatever HTTP_PROXY says about other hosts.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(max_wait)

@@ -14,35 +14,43 @@ use super::{BATCH, LISTENER, Worker};
 
 impl Worker {
     pub(super) fn accept(&mut self) -> io::Result<()> {
+        let stopped_by = self.take_in_batch()?;
+        let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
+        match stopped_by {
+            Accepted::Crowded => {
+                let pause = acceptor.undecided().pause(self.now).unwrap_or_default();
+                // The listener would wake this thread again and again.
+                if !pause.is_zero() {
+                    acceptor.pause_for(pause, self.now);
+                    self.readiness.forget(acceptor.listener())?;
+                }
+            }
+            Accepted::Short => {
+                self.readiness.forget(acceptor.listener())?;
+                self.tell_others(|| Message::MakeRoom);
+                if self.cut_parted()
+                    && let Some(acceptor) = &mut self.acceptor
+                {
+                    acceptor.pause_for(Duration::ZERO, self.now);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Accepts up to a batch of connections. Returns what came of the last attempt.
+    fn take_in_batch(&mut self) -> io::Result<Accepted> {
         for _ in 0..BATCH {
-            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
+            let Some(acceptor) = &mut self.acceptor else { return Ok(Accepted::Nobody) };
             match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
                 Accepted::Client(arrival) => self.assign(arrival),
                 Accepted::Probe(socket) => self.pass_on(Probe::Connection(socket)),
                 Accepted::Other => {}
-                Accepted::Nobody => break,
-                Accepted::Crowded => {
-                    let pause = acceptor.undecided().pause(self.now).unwrap_or_default();
-                    // The listener would wake this thread again and again.
-                    if !pause.is_zero() {
-                        acceptor.pause_for(pause, self.now);
-                        self.readiness.forget(acceptor.listener())?;
-                    }
-                    break;
-                }
-                Accepted::Short => {
-                    self.readiness.forget(acceptor.listener())?;
-                    self.tell_others(|| Message::MakeRoom);
-                    if self.cut_parted()
-                        && let Some(acceptor) = &mut self.acceptor
-                    {
-                        acceptor.pause_for(Duration::ZERO, self.now);
-                    }
-                    break;
-                }
+                end @ (Accepted::Nobody | Accepted::Crowded | Accepted::Short) => return Ok(end),
             }
         }
-        Ok(())
+        Ok(Accepted::Other)
     }
 
     /// Decides on clients that found no place free, and has the other workers look whether there is one now.
@@ -106,14 +114,12 @@ impl Worker {
     }
 
     fn take_in_backlog(&mut self) -> io::Result<()> {
-        for _ in 0..BACKLOG {
-            let Some(acceptor) = &mut self.acceptor else { return Ok(()) };
-            match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
-                Accepted::Client(arrival) => self.assign(arrival),
-                Accepted::Probe(socket) => self.pass_on(Probe::Connection(socket)),
-                Accepted::Other => {}
-                Accepted::Crowded => self.decide(true),
+        // No more than the kernel keeps: others may go on connecting.
+        for _ in 0..=BACKLOG as usize / BATCH {
+            match self.take_in_batch()? {
                 Accepted::Nobody | Accepted::Short => break,
+                Accepted::Crowded => self.decide(true),
+                _ => {}
             }
         }
         Ok(())
