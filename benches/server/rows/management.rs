@@ -34,7 +34,7 @@ const SLICE: Duration = Duration::from_millis(10);
 
 const LIMIT: usize = 15_000;
 
-/// What storing a change durably takes without a server.
+/// What storing a change and its record durably takes without a server.
 pub(crate) const DISK: &str = "the disk alone";
 
 pub(super) fn stats(scale: &Scale) -> Result<Measured> {
@@ -79,11 +79,14 @@ pub(super) fn set_limit(scale: &Scale) -> Result<Measured> {
         Ok(figures.with(SEEN, micros(Duration::from_nanos(seen.value_at_quantile(0.5)))))
     };
     let place = home()?;
+    let mut history = File::options().append(true).create(true).open(place.path().join("history"))?;
     let disk = || {
         let mut latency = latencies();
         for _ in 0..scale.count(REQUESTS / 5) {
             let begin = Instant::now();
             replace_synced(place.path())?;
+            history.write_all(&[b'x'; 160])?;
+            history.sync_data()?;
             record(&mut latency, begin.elapsed());
             std::thread::sleep(Duration::from_millis(1));
         }
