@@ -181,7 +181,7 @@ fn a_large_file_is_refused_unread() {
     let error = load(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{}: is larger than 1 MiB, which no config file is", path.display())
+        format!("{}: is larger than 1 MiB, too large for a config file", path.display())
     );
 
     let mut text = "# ".to_owned();

@@ -295,8 +295,8 @@ fn the_management_port_must_exist_and_be_free() {
 fn a_management_api_open_to_other_machines_needs_a_token() {
     let open = |address: &str| {
         format!(
-            "management.bind {address}: whoever can reach this address could change the limit; set token_file in \
-             [management], so that clients have to send a token, or bind 127.0.0.1 and use an SSH tunnel"
+            "management.bind {address}: anyone who can reach this address could change the limit; set token_file in \
+             [management] to require a token, or bind 127.0.0.1 and use an SSH tunnel"
         )
     };
     for address in ["0.0.0.0", "::", "192.0.2.7", "::ffff:192.0.2.7"] {

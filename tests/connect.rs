@@ -121,13 +121,13 @@ fn a_script_stops_at_the_first_error_and_names_its_line() {
 
     fails(
         script(&server, "# one\nget k"),
-        "line 2: no space is in use: choose one with `use SPACE`; `list-spaces` names them",
+        "line 2: no space selected: choose one with `use SPACE`; `list-spaces` lists them",
     );
-    fails(script(&server, "\n\nput 'k\nv"), "line 3: a quote is not closed");
+    fails(script(&server, "\n\nput 'k\nv"), "line 3: unclosed quote");
     fails(script(&server, b"use \xff"), "line 1: this is not UTF-8");
     fails(
         script(&server, "create-user bob"),
-        "line 1: a password is needed: in a script it follows the user's name",
+        "line 1: missing password: in a script, give it after the user name",
     );
     for (line, words) in
         [("get", "required"), ("frobnicate", "unknown command"), ("update-user-role bob king", "king")]
@@ -142,10 +142,7 @@ fn a_script_stops_at_the_first_error_and_names_its_line() {
 fn a_mistyped_password_is_not_repeated() {
     let server = Setup::new().start();
     let (_, err, _) = script(&server, "update-user-password bob my secret");
-    assert_eq!(
-        err,
-        "Error: line 1: these are not the words that are expected; see help update-user-password\n"
-    );
+    assert_eq!(err, "Error: line 1: wrong arguments; see `help update-user-password`\n");
 }
 
 #[test]
@@ -198,7 +195,7 @@ fn what_is_wrong_with_a_connection_is_said_clearly() {
     assert_eq!((out.as_str(), status), ("", Some(2)));
     assert_eq!(
         err,
-        "Error: no password: standard input is no terminal to ask at, and SHIBUDB_PASSWORD is not set\n"
+        "Error: no password: standard input is not a terminal, and SHIBUDB_PASSWORD is not set\n"
     );
 
     let home = tempfile::tempdir().unwrap();
@@ -324,9 +321,9 @@ fn tab_completes_commands_spaces_and_words() {
     person.does("use no\t", "SPACE_CHANGED", "shibudb/notes> ");
     person.does("use tw\t", "SPACE_CHANGED", "shibudb/two words> ");
     person.types("create-user bob --permission notes=w\t--ro\tad\t\r");
-    person.reads("New password of bob: ");
+    person.reads("New password for bob: ");
     person.types("geheim\r");
-    person.reads("Again, the new password of bob: ");
+    person.reads("Repeat the new password for bob: ");
     person.types("geheim\r");
     person.reads("USER_CREATED");
     person.reads("shibudb/two words> ");
@@ -345,11 +342,11 @@ fn the_history_is_kept_without_passwords_and_for_the_owner_alone() {
     person.does("create-user bob secret-one", "USER_CREATED", "shibudb> ");
     person.does("creat-user eve secret-two", "Error: unknown command", "shibudb> ");
     person.types("update-user-password bob\r");
-    person.reads("New password of bob: ");
+    person.reads("New password for bob: ");
     person.types("secret-three\r");
-    person.reads("Again, the new password of bob: ");
+    person.reads("Repeat the new password for bob: ");
     person.types("secret-four\r");
-    person.reads("Error: the passwords are not the same; nothing was changed");
+    person.reads("Error: the passwords do not match; nothing was changed");
     person.reads("shibudb> ");
     person.does("list-spaces", "notes", "shibudb> ");
     let kept = fs::read_to_string(person.history()).unwrap();

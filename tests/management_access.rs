@@ -47,9 +47,8 @@ fn an_api_open_to_other_machines_is_refused_without_a_token() {
             assert_eq!(
                 said,
                 format!(
-                    "2:8: management.bind {address}: whoever can reach this address could change the limit; set \
-                     token_file in [management], so that clients have to send a token, or bind 127.0.0.1 and use \
-                     an SSH tunnel\n"
+                    "2:8: management.bind {address}: anyone who can reach this address could change the limit; set \
+                     token_file in [management] to require a token, or bind 127.0.0.1 and use an SSH tunnel\n"
                 )
             );
         }

@@ -101,7 +101,7 @@ fn a_start_with_few_files_clamps_a_stored_limit_and_keeps_it() {
     let set = &config["limit"]["override"];
     assert_eq!((&set["limit"], &set["clamped_to"]), (&json!(5000), &json!(most)));
     server.wait_for_log(&format!(
-        "the stored limit of 5000 is more than this process can hold; starting with {most} "
+        "stored limit 5000 is more than this process can hold; starting with {most} "
     ));
     server.kill();
     server.start_again_with_open_files(20_000);

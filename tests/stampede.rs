@@ -168,7 +168,7 @@ fn a_neighbour_with_a_wrong_password_does_not_lock_a_pool_out() {
         let end = Over(&over);
         // Until it is slowed down.
         harness::wait_until("the neighbour is slowed", || {
-            server.log().contains("further ones from there are slowed")
+            server.log().contains("further attempts are delayed")
         });
         let took = stampede(&server);
         drop(end);

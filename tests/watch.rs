@@ -14,7 +14,7 @@ use rustix::process::{Pid, kill_process};
 #[track_caller]
 fn watch(terminal: &Terminal, server: &Server) {
     terminal.enter(&format!("{} manager {} watch", env!("CARGO_BIN_EXE_shibudb"), server.port()));
-    terminal.wait_for("q leave");
+    terminal.wait_for("q quit");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
     terminal.wait_for("Raise the limit from 150 to 250? y / n");
     assert_eq!(server.limit(), 150);
     terminal.press(&["n"]);
-    terminal.wait_for("q leave");
+    terminal.wait_for("q quit");
     terminal.press(&["+"]);
     terminal.wait_for("Raise the limit from 150 to 250? y / n");
     terminal.press(&["y"]);
@@ -57,7 +57,7 @@ fn the_view_shows_what_goes_on_and_changes_the_limit_when_asked_twice() {
 
     terminal.press(&["q"]);
     terminal.wait_for("ready>");
-    assert!(!terminal.screen().contains("q leave"), "{}", terminal.screen());
+    assert!(!terminal.screen().contains("q quit"), "{}", terminal.screen());
 }
 
 #[test]

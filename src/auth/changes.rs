@@ -123,12 +123,13 @@ impl Accounts {
                     Ok(()) => {
                         return tracing::info!(
                             username,
-                            "what is in force of the account {username}, which could not be changed, is stored"
+                            "account {username}: stored record restored after a failed change"
                         );
                     }
                     Err(AccountError::Store(StoreError::Closed)) => return,
                     Err(error) => {
-                        tracing::debug!(%error, username, "the account {username} is still not stored: {error}")
+                        tracing::debug!(%error, username, "account {username}: stored record not restored yet: \
+                            {error}")
                     }
                 }
             }

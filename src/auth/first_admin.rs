@@ -58,8 +58,8 @@ pub enum FirstAdminError {
     },
     /// There was an administrator, and the store knows of no account.
     #[error(
-        "the accounts of {} are gone, and no new administrator is made in a data directory that has had one; \
-         restore it from a backup, or move it away to begin with an empty one",
+        "{} had user accounts, but they are missing, and shibudb does not create a second first administrator; \
+         restore the data directory from a backup, or move it away to start empty",
         path.display()
     )]
     AccountsGone {
@@ -106,7 +106,7 @@ impl Accounts {
             // So it was made by a version that did not note it, or by a start that came to its end too early.
             // On a full disk there is an administrator all the same.
             if let Err(error) = self.note_admin().await {
-                tracing::warn!(%error, "it is not noted yet that this data directory has an administrator: {error}");
+                tracing::warn!(%error, "could not record that this data directory has an administrator: {error}");
             }
             return Ok(None);
         }

@@ -38,12 +38,12 @@ impl User {
     pub(super) fn to_value(&self) -> Result<Vec<u8>, StoreError> {
         let Account { role, permissions, .. } = &*self.account;
         let record = Record { hash: self.hash.to_string(), role: *role, permissions: permissions.clone() };
-        serde_json::to_vec(&record).map_err(|_| StoreError::Damaged("a user cannot be written"))
+        serde_json::to_vec(&record).map_err(|_| StoreError::Damaged("cannot serialize a user record"))
     }
 
     /// The user of a stored entry; nothing if the entry is not a user's.
     pub(super) fn from_entry(key: &[u8], value: &[u8]) -> Result<Option<Self>, StoreError> {
-        const DAMAGED: StoreError = StoreError::Damaged("unreadable entry of a user");
+        const DAMAGED: StoreError = StoreError::Damaged("unreadable user record");
         let Some(username) = key.strip_prefix(PREFIX) else { return Ok(None) };
         let username = str::from_utf8(username).map_err(|_| DAMAGED)?.to_owned();
         let Record { hash, role, permissions } = serde_json::from_slice(value).map_err(|_| DAMAGED)?;

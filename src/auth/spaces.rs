@@ -76,7 +76,7 @@ impl Accounts {
             for Doubt { space, without } in std::mem::take(&mut *self.doubts()) {
                 if self.inner.store.space(&space).is_none() {
                     tracing::warn!(target: AUDIT, act = "space_deleted", object = space, outcome = "done",
-                        "the space {space}, whose deletion had failed, is deleted after all");
+                        "space {space} deleted on retry; an earlier attempt had failed");
                     self.show(without);
                 }
             }

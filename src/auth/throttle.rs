@@ -117,14 +117,14 @@ impl Throttle {
         state.logged = Some(now);
         drop(state);
         let slowed = failures > FREE;
-        let pace = if slowed { ", further ones from there are slowed" } else { "" };
+        let pace = if slowed { ", further attempts are delayed" } else { "" };
         tracing::warn!(
             address = %peer,
             recent_failures = failures,
             since_last_line,
             slowed,
-            "failed login from {peer} ({failures} of late{pace}); {since_last_line} from all addresses since the last \
-             such line"
+            "failed login from {peer} ({failures} recently{pace}); {since_last_line} from all addresses since the \
+             last report"
         );
     }
 

@@ -60,8 +60,7 @@ pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> 
         error = command.args(&rest).exec();
     }
     let words = format!(
-        "{VARIABLE} stays readable in the environment of this process, which could not start itself anew without \
-         it: {error}"
+        "{VARIABLE} stays readable in the environment of this process: cannot re-execute without it: {error}"
     );
     // Without standard error there is nobody to warn.
     logging::write(Priority::Warning, warning(words)).ok();

@@ -68,7 +68,7 @@ fn look(path: &std::path::Path) -> Verdict {
         Ok(_) => Verdict::NoProblems,
         // The user who runs the check may differ from the user of the server.
         Err(error) if error.is_permission_denied() => Verdict::Unknown(format!(
-            "{file}: no problems in the file itself, but not all was checked: {error}"
+            "{file}: no problems in the file itself, but some checks could not run: {error}"
         )),
         Err(error) => Verdict::Problems(format!("{file}: {error}")),
     }

@@ -54,11 +54,11 @@ enum CommandError {
     /// Nobody could be asked for a password.
     #[error("cannot ask for a password: {0}")]
     Prompt(#[source] io::Error),
-    #[error("the passwords are not the same; nothing was changed")]
+    #[error("the passwords do not match; nothing was changed")]
     DifferentPasswords,
-    #[error("a password is needed: in a script it follows the user's name")]
+    #[error("missing password: in a script, give it after the user name")]
     NoPassword,
-    #[error("no space is in use: choose one with `use SPACE`; `list-spaces` names them")]
+    #[error("no space selected: choose one with `use SPACE`; `list-spaces` lists them")]
     NoSpace,
 }
 
@@ -71,8 +71,7 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
         Err(error) => return Err(Failure { message: format!("{PASSWORD}: {error}"), status: EXIT_USAGE }),
     };
     if given.is_none() && !interactive {
-        let message =
-            format!("no password: standard input is no terminal to ask at, and {PASSWORD} is not set");
+        let message = format!("no password: standard input is not a terminal, and {PASSWORD} is not set");
         return Err(Failure { message, status: EXIT_USAGE });
     }
     let interrupts = if interactive { Some(prompt::Interrupts::install().map_err(failed)?) } else { None };

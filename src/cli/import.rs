@@ -70,7 +70,7 @@ fn make_own(path: &Path) -> Result<(), Failure> {
     let cannot = |what, error| failed(format!("cannot {what} {}: {error}", path.display()));
     let refused = |found: &Path, owner: &Owner| {
         failed(format!(
-            "{} belongs to the user {}, and so must what is written there; run this as that user: {}",
+            "{} belongs to user {}, who must also own the imported files; run as that user: {}",
             found.display(),
             owner.name,
             owner.command(path)
@@ -91,7 +91,7 @@ fn make_own(path: &Path) -> Result<(), Failure> {
 fn show(progress: &mut Progress, step: Step<'_>) {
     match step {
         Step::Users { done, total } => {
-            let line = format!("{done} of {total} users are imported");
+            let line = format!("{done} of {total} users imported");
             progress.tell(&line, |_| line.clone());
         }
         Step::Bytes { space, bytes } => {
@@ -100,7 +100,7 @@ fn show(progress: &mut Progress, step: Step<'_>) {
                 let size = |bytes| ByteSize::b(bytes).display().iec();
                 let (done, total) = (bar.position(), bar.length().unwrap_or_default());
                 let left = bar.eta().as_secs();
-                format!("{} of {} are imported, {left} s left, now {space}", size(done), size(total))
+                format!("{} of {} imported, {left} s left, importing {space}", size(done), size(total))
             });
         }
     }

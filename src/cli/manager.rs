@@ -139,8 +139,8 @@ enum Question {
 pub enum ManagerError {
     /// There is no such management port.
     #[error(
-        "the management port of {port} would be {}, and ports end at 65535; \
-         if another is configured, name it with --management-port",
+        "the management port for {port} would be {}, above 65535; if the server uses another one, give it with \
+         --management-port",
         u32::from(*port) + u32::from(PORT_OFFSET)
     )]
     NoManagementPort {
@@ -148,7 +148,7 @@ pub enum ManagerError {
         port: u16,
     },
     /// Neither a port nor a socket was named.
-    #[error("name the port of the server, or its management socket with --socket")]
+    #[error("give the port of the server, or its management socket with --socket")]
     Nowhere,
     /// The token cannot be read.
     #[error(transparent)]
@@ -165,7 +165,7 @@ pub enum ManagerError {
         nobody: Nobody,
     },
     /// The given path is not a socket.
-    #[error("{} is {found}, not a socket; name the one of management.socket in the config file", path.display())]
+    #[error("{} is {found}, not a socket; give the path in management.socket in the config file", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,

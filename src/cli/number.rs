@@ -61,7 +61,7 @@ fn amount(text: &str, opposite: &str, does: &str) -> Result<u128, String> {
 
 /// A connection.
 pub(super) fn connection_id(text: &str) -> Result<u64, String> {
-    digits(text).ok_or_else(|| "expected the number of a connection, as `connections` shows it".into())
+    digits(text).ok_or_else(|| "expected a connection number, as shown by `connections`".into())
 }
 
 /// How many of something.

@@ -78,7 +78,7 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
 
     let (runtime_dir, socket_dir) = runtime_dir(&runtime_dirs().map_err(failed)?)?;
     let socket = NotifySocket::bind(socket_dir).map_err(|error| {
-        failed(format!("cannot make a socket in {} to hear from the server: {error}", runtime_dir.display()))
+        failed(format!("cannot create the readiness socket in {}: {error}", runtime_dir.display()))
     })?;
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(&program);
@@ -149,13 +149,13 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
         }
         Said::Failed { reason, status } => {
             let message = reason.unwrap_or_else(|| {
-                format!("the server ended before it was ready; its log is {}", log_file.display())
+                format!("the server exited before it was ready; see its log {}", log_file.display())
             });
             Err(Failure { message, status })
         }
         Said::Stopped => Err(failed("interrupted; the server was stopped before it was ready")),
         Said::LeftBehind => Err(failed(format!(
-            "interrupted; the server (PID {}) was told to end at once and has not ended yet; its log is {}",
+            "interrupted; the server (PID {}) was told to exit at once but is still running; see its log {}",
             begun.child.id(),
             log_file.display()
         ))),
@@ -170,7 +170,7 @@ fn refuse_twice(port: u16) -> Result<(), Failure> {
             Ok(None) => {}
             Ok(Some(running)) => {
                 return Err(failed(format!(
-                    "shibudb is already running on port {port} (PID {}); `shibudb stop {port}` ends it",
+                    "shibudb is already running on port {port} (PID {}); `shibudb stop {port}` stops it",
                     running.pid
                 )));
             }
@@ -192,22 +192,18 @@ fn become_owner(Foreign { path, owner }: &Foreign, data_dir: &Path) -> Result<()
         // There are others, where `stop` finds the server only when it is run as that user.
         let command = shell_words::join(["sudo", "-u", &owner.name, "shibudb", "stop"]);
         tell(warning(format!(
-            "the PID file is not where root looks for it, so stop it with `{command}`: {error}"
+            "cannot create the directory where root looks for the PID file: {error}; stop the server with `{command}`"
         )));
     }
     owner.become_it().map_err(|error| {
         failed(format!(
-            "{} belongs to the user {}, and this process cannot become that user: {error}; run {}",
+            "{} belongs to user {}, and this process cannot switch to that user: {error}; run {}",
             path.display(),
             owner.name,
             owner.command(data_dir)
         ))
     })?;
-    tell(format_args!(
-        "{} belongs to the user {}, and so the server runs as that user",
-        path.display(),
-        owner.name
-    ));
+    tell(format_args!("{} belongs to user {}; the server runs as that user", path.display(), owner.name));
     Ok(())
 }
 
@@ -221,7 +217,7 @@ fn runtime_dir(candidates: &[PathBuf]) -> Result<(PathBuf, TempDir), Failure> {
         }
     }
     Err(failed(format!(
-        "there is no directory to leave the PID file in; tried {}; `shibudb run` needs none",
+        "no usable directory for the PID file; tried {}; `shibudb run` needs none",
         problems.join(", ")
     )))
 }
@@ -325,7 +321,7 @@ fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings)
             }
             interrupted = true;
             tell(format_args!(
-                "Interrupted: the server (PID {}) is told to stop; interrupt again not to wait for it",
+                "Interrupted: stopping the server (PID {}); interrupt again to stop waiting for it",
                 begun.child.id()
             ));
         }

@@ -70,15 +70,15 @@ fn stopped(port: u16, server: &Running, timeout: Option<Duration>) -> Result<(),
         if begun.elapsed() >= bound {
             drop(progress);
             return Err(failed(format!(
-                "the server on port {port} (PID {}) has not ended for {} s, and goes on ending: {doing}. `shibudb stop \
-                 {port}` once more ends it at once, `shibudb stop {port} --force` kills it; --timeout waits longer",
+                "the server on port {port} (PID {}) is still stopping after {} s: {doing}. Run `shibudb stop {port}` \
+                 again to stop it at once, `shibudb stop {port} --force` to kill it, or use --timeout to wait longer",
                 server.pid,
                 begun.elapsed().as_secs()
             )));
         }
         let words = format!(
-            "waiting for the server on port {port} to end (PID {}): {doing}; a second `shibudb stop` ends it at once, \
-             `shibudb stop --force` kills it",
+            "waiting for the server on port {port} (PID {}) to exit: {doing}; a second `shibudb stop` stops it at \
+             once, `shibudb stop --force` kills it",
             server.pid
         );
         progress.tell(&words, |_| words.clone());
@@ -92,8 +92,8 @@ fn killed(port: u16, server: &Running, longest: Duration) -> Result<(), Failure>
         return Ok(());
     }
     Err(failed(format!(
-        "the server on port {port} (PID {}) was killed and has not ended for {} s: the kernel waits for something, as \
-         for a disk that does not answer",
+        "the server on port {port} (PID {}) was killed but has not exited after {} s; the kernel may be waiting for \
+         a disk",
         server.pid,
         longest.as_secs()
     )))
@@ -110,8 +110,8 @@ fn find(directories: &[PathBuf], port: u16) -> Result<Running, Failure> {
     }
     Err(problem.unwrap_or_else(|| {
         failed(format!(
-            "no shibudb is running that `shibudb start {port}` began; a systemd service is stopped with \
-             `systemctl stop shibudb`"
+            "no server started with `shibudb start {port}` is running; to stop a systemd service, use `systemctl \
+             stop shibudb`"
         ))
     }))
 }
@@ -138,12 +138,12 @@ fn only_one(directories: &[PathBuf]) -> Result<(u16, Running), Failure> {
     running.sort_unstable_by_key(|(port, _)| *port);
     match (running.pop(), running.as_slice()) {
         (None, _) => {
-            Err(problem.unwrap_or_else(|| failed("no shibudb is running that `shibudb start` began")))
+            Err(problem.unwrap_or_else(|| failed("no server started with `shibudb start` is running")))
         }
         (Some(one), []) => Ok(one),
         (Some(last), others) => {
             let ports = others.iter().chain([&last]).map(|(port, _)| port.to_string()).collect::<Vec<_>>();
-            Err(failed(format!("several servers are running; name one of the ports {}", ports.join(", "))))
+            Err(failed(format!("several servers are running; give one of the ports {}", ports.join(", "))))
         }
     }
 }

@@ -183,10 +183,10 @@ impl fmt::Display for LoadError {
             Self::NotAFile { found: Found::Other, .. } => write!(f, "{path}: is not a regular file"),
             Self::Replaced { .. } => write!(
                 f,
-                "{path}: was replaced or deleted outside of the mount through which it is seen, which shows the old \
-                 file for ever; restart the server, and mount the directory rather than the file"
+                "{path}: was replaced or deleted outside its bind mount, which keeps showing the old file; restart \
+                 the server, and mount the directory instead of the file"
             ),
-            Self::TooLarge { .. } => write!(f, "{path}: is larger than 1 MiB, which no config file is"),
+            Self::TooLarge { .. } => write!(f, "{path}: is larger than 1 MiB, too large for a config file"),
             Self::Invalid { problems, .. } => {
                 problems.write(f, |f, position| write!(f, "{path}:{}:{}", position.line, position.column))
             }

@@ -149,8 +149,8 @@ pub enum Level {
 pub enum Conflict {
     /// Other machines could reach the management API, and it would let in whoever does.
     #[error(
-        "management.bind {address}: whoever can reach this address could change the limit; set token_file in \
-         [management], so that clients have to send a token, or bind 127.0.0.1 and use an SSH tunnel"
+        "management.bind {address}: anyone who can reach this address could change the limit; set token_file in \
+         [management] to require a token, or bind 127.0.0.1 and use an SSH tunnel"
     )]
     ManagementOpenToAll {
         /// The address, which is not a loopback one.

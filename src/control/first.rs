@@ -19,11 +19,11 @@ pub(super) fn stored(file: &OverrideFile) -> Result<Option<Override>, StartError
     };
     match file.set_aside() {
         Ok(aside) => tracing::error!(path = %file.path().display(), %error,
-            "the stored limit in {} cannot be understood and is ignored ({error}); the file is now {}",
+            "ignored the invalid stored limit in {} ({error}); the file was renamed to {}",
             file.path().display(), aside.display()),
         Err(aside) => tracing::error!(path = %file.path().display(), %error, aside = %aside,
-            "the stored limit in {} cannot be understood and is ignored ({error}); it cannot be set aside ({aside}), and \
-             the next one replaces it",
+            "ignored the invalid stored limit in {} ({error}); the file could not be renamed ({aside}) and will be \
+             overwritten",
             file.path().display()),
     }
     Ok(None)
@@ -44,7 +44,7 @@ pub(super) fn override_to_begin_with(
         tracing::info!(
             limit,
             base,
-            "a stored limit of {limit} is dropped for the configured {base}, since persist = false"
+            "stored limit {limit} dropped because persist = false; using the configured {base}"
         );
         return None;
     }
@@ -53,23 +53,23 @@ pub(super) fn override_to_begin_with(
             limit,
             base,
             was = stored.base,
-            "a stored limit of {limit} is dropped: the configured limit was {} then and is {base} now",
+            "stored limit {limit} dropped: the configured limit has changed from {} to {base}",
             stored.base
         );
         return None;
     }
     tracing::info!(limit, base, door = %stored.door, actor = stored.actor,
-        "using the limit of {limit} that {} set through {} in place of the configured {base}; \
-         `shibudb manager PORT reset` goes back", stored.actor, stored.door);
+        "using limit {limit}, set by {} through {}, instead of the configured {base}; `shibudb manager PORT reset` \
+         restores that", stored.actor, stored.door);
     if limit > most.get() {
         tracing::warn!(
             limit,
             base,
             ceiling = most,
             open_files,
-            "the stored limit of {limit} is more than this process can hold; starting with {most} and keeping it, in \
-             place of the configured {base}, for a start that can (open-file limit {open_files}; raise LimitNOFILE= \
-             in the unit, or `ulimit -n`)"
+            "stored limit {limit} is more than this process can hold; starting with {most} instead of the configured \
+             {base}, and keeping the stored limit for a later start (open-file limit {open_files}; raise \
+             LimitNOFILE= in the unit, or `ulimit -n`)"
         );
     }
     Some(stored)

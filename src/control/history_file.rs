@@ -30,7 +30,7 @@ impl HistoryFile {
             match private::open(&part, private::options().read(true)).and_then(|file| history.read(file)) {
                 Ok(0) => {}
                 Ok(skipped) => tracing::warn!(path = %part.display(), skipped,
-                    "the history file {} has {skipped} lines that are no records; they were skipped", part.display()),
+                    "history file {}: skipped {skipped} invalid lines", part.display()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::error!(path = %part.display(), %error,
                     "cannot read the history of limit changes in {}: {error}", part.display()),

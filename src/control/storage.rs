@@ -174,7 +174,7 @@ impl Storage {
             let lost = self.shared.history.count_unwritten(1);
             tracing::error!(
                 lost,
-                "too many records of limit changes wait for the disk: one was dropped, {lost} so far"
+                "too many limit-change records are waiting for the disk: one was dropped, {lost} so far"
             );
             return Receipt(None);
         }
@@ -258,7 +258,8 @@ impl Shared {
     fn run(&self, file: &OverrideFile, mut history_file: HistoryFile) {
         if let Err(error) = file.keep_room() {
             tracing::warn!(path = %file.path().display(), %error,
-                "cannot keep room in {} for a limit that is set at run time ({error}); a full disk may refuse it",
+                "cannot reserve disk space in {} for a limit set at run time ({error}); storing one may fail on a \
+                 full disk",
                 file.path().display());
         }
         self.rest(&mut self.lock());
@@ -268,17 +269,17 @@ impl Shared {
             if let Err(error) = result {
                 let lost = self.history.count_unwritten((records.len() - written) as u64);
                 tracing::error!(path = %history_file.path().display(), %error, lost,
-                    "could not record a limit change in the history file {}: {error}; it is in force all the same \
+                    "could not record a limit change in the history file {}: {error}; the change is in effect \
                      (records lost so far: {lost})",
                     history_file.path().display());
             }
             let told = self.finish(records.len(), written, tried);
             match told {
                 Some(Err(reason)) => tracing::error!(path = %file.path().display(), error = reason,
-                    "could not store the limit for the next start in {}: {reason}; it is in force until then",
+                    "could not store the limit in {}: {reason}; it is in effect until the next start",
                     file.path().display()),
                 Some(Ok(())) => tracing::info!(path = %file.path().display(),
-                    "the limit is stored in {} for the next start again", file.path().display()),
+                    "the limit is stored in {} again", file.path().display()),
                 None => {}
             }
         }

@@ -144,7 +144,7 @@ impl Worker {
         self.storage.end();
         if !self.storage.flush(MAX_WAIT) {
             tracing::error!(
-                "the disk does not answer: what is in force and in the history may not be stored for the next start"
+                "the disk does not respond: the limit and its history may not be stored for the next start"
             );
         }
     }
@@ -182,9 +182,9 @@ impl Worker {
         self.storage.show_overdue();
         match (self.storage.stuck(), self.is_stuck) {
             (Some(_), false) => tracing::error!(
-                "the disk does not answer: changes of the limit are in force at once, and stored when it does"
+                "the disk does not respond: limit changes take effect at once and are stored when it does"
             ),
-            (None, true) => tracing::info!("the disk answers again"),
+            (None, true) => tracing::info!("the disk responds again"),
             _ => {}
         }
         self.is_stuck = self.storage.stuck().is_some();
@@ -279,7 +279,7 @@ impl Worker {
         tracing::info!(
             limit = wanted,
             active = applied.active,
-            "the limit of {wanted} in the config file, which was refused, can be had now: {} connections are active",
+            "applied the limit {wanted} of the config file, refused earlier: {} connections are active",
             applied.active
         );
         let attempt = Attempt { door: Door::Config, actor: self.editor.clone(), wanted: Some(wanted.into()) };
@@ -391,7 +391,7 @@ impl Worker {
 /// Replies, unless the asker has gone away meanwhile: what it asked for has happened all the same.
 fn answer<T>(reply: Reply<T>, answer: T, receipt: Option<Receipt>) {
     if reply.send((answer, receipt)).is_err() {
-        tracing::debug!("whoever asked for a limit change did not wait for the answer");
+        tracing::debug!("the caller of a limit change did not wait for the answer");
     }
 }
 

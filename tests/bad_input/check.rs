@@ -49,8 +49,8 @@ fn what_could_not_be_checked_is_not_without_problems() {
     assert_eq!(
         refused(&check_as_nobody(home.path(), &file), 1),
         format!(
-            "Error: {file_name}: no problems in the file itself, but not all was checked: token file {token_name} \
-             cannot be read: Permission denied (os error 13); {how}"
+            "Error: {file_name}: no problems in the file itself, but some checks could not run: token file \
+             {token_name} cannot be read: Permission denied (os error 13); {how}"
         )
     );
     // A problem is told as one all the same.

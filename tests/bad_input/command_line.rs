@@ -53,11 +53,11 @@ fn wrong_usage_is_status_2_and_says_what_is_wrong() {
         ),
         (
             "manager 9090 kill x",
-            "invalid value 'x' for '<ID>': expected the number of a connection, as `connections` shows it",
+            "invalid value 'x' for '<ID>': expected a connection number, as shown by `connections`",
         ),
         (
             "manager 9090 kill -1",
-            "invalid value '-1' for '<ID>': expected the number of a connection, as `connections` shows it",
+            "invalid value '-1' for '<ID>': expected a connection number, as shown by `connections`",
         ),
         ("manager 9090 history x", "invalid value 'x' for '[N]': expected a whole number from 1 to 1000"),
         ("manager 9090 history -1", "invalid value '-1' for '[N]': expected a whole number from 1 to 1000"),

@@ -14,7 +14,7 @@ fn a_server_that_hangs_is_told_in_time() {
     let server = Setup::new().limit(100).start();
     server.signal(Signal::STOP);
     let silent = format!(
-        "Error: 127.0.0.1:{} has accepted the connection, but not answered for 300ms; --timeout waits longer",
+        "Error: 127.0.0.1:{} accepted the connection but did not answer within 300ms; use --timeout to wait longer",
         server.management_port()
     );
     for words in ["health", "status", "stats", "history", "connections", "config", "watch"] {
@@ -24,7 +24,7 @@ fn a_server_that_hangs_is_told_in_time() {
     // It does so when it goes on.
     for words in ["limit 50", "increase", "reload", "reset", "kill 1"] {
         let said = refused(&server.manager(&format!("{words} --timeout 0.3")), 1);
-        let unknown = ". Whether the change was made is not known: `history` shows it\n";
+        let unknown = ". The change may still apply; check `history`\n";
         assert_eq!(said, format!("{silent}{unknown}"), "{words}");
     }
     server.signal(Signal::CONT);
@@ -62,7 +62,8 @@ fn a_client_is_told_of_a_server_that_hangs() {
     let port = server.port().to_string();
     let mut command = shibudb(home.path(), ["connect", &port, "--timeout", "0.3"]);
     let output = command.env("SHIBUDB_PASSWORD", PASSWORD).stdin(Stdio::null()).output().unwrap();
-    let error = format!("Error: 127.0.0.1:{port} has not answered for 300ms; --timeout waits longer\n");
+    let error =
+        format!("Error: no answer from 127.0.0.1:{port} within 300ms; use --timeout to wait longer\n");
     assert_eq!(refused(&output, 1), error);
     server.signal(Signal::CONT);
 }
@@ -76,9 +77,9 @@ fn stop_gives_up_on_a_server_that_hangs_and_force_kills_it() {
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
         for part in [
-            &format!("Error: the server on port 9090 (PID {pid}) has not ended for "),
-            &format!("the process is stopped (by SIGSTOP or a terminal); `kill -CONT {pid}` lets it go on"),
-            "`shibudb stop 9090 --force` kills it",
+            &format!("Error: the server on port 9090 (PID {pid}) is still stopping after "),
+            &format!("the process is suspended (by SIGSTOP or a terminal); `kill -CONT {pid}` resumes it"),
+            "`shibudb stop 9090 --force` to kill it",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
@@ -111,8 +112,8 @@ fn stop_says_what_it_waits_for_and_for_how_long() {
         let mut stop = sandbox.bash("exec shibudb stop 9090").stderr(Stdio::piped()).spawn().unwrap();
         let said = Log::of(stop.stderr.take().unwrap());
         said.wait_for(&format!(
-            "waiting for the server on port 9090 to end (PID {pid}): 1 connection is still open (drain_timeout is 30 s); \
-             a second `shibudb stop` ends it at once, `shibudb stop --force` kills it"
+            "waiting for the server on port 9090 (PID {pid}) to exit: 1 connection is still open (drain_timeout is \
+             30 s); a second `shibudb stop` stops it at once, `shibudb stop --force` kills it"
         ));
         // The second one ends both.
         sandbox.run("shibudb stop 9090");

@@ -18,8 +18,8 @@ fn the_management_port_in_place_of_the_port_is_recognised() {
     assert_eq!(
         said,
         format!(
-            "{REFUSED}Nobody listens on 127.0.0.1:{above}, the management port of {management}.\n{management} is the \
-             management port of {port}: type `shibudb manager {port}` instead.\n"
+            "{REFUSED}No process listens on 127.0.0.1:{above}, the management port of {management}.\n{management} is \
+             the management port of {port}: type `shibudb manager {port}` instead.\n"
         )
     );
     let mut connect = shibudb(home.path(), ["connect", &management]);
@@ -57,21 +57,21 @@ fn a_port_with_a_management_port_of_its_own_is_told_of_the_option() {
         return;
     }
     let said = refused(&said, 1);
-    assert!(said.starts_with(REFUSED) && said.contains("name it with --management-port."), "{said}");
+    assert!(said.starts_with(REFUSED) && said.contains("give it with --management-port."), "{said}");
     // Nobody was spoken to: for a port of clients that would be a login that failed.
     drop(listener);
     let said = shibudb(home.path(), ["manager", &port.to_string(), "status"]).output().unwrap();
     let said = refused(&said, 1);
     let nobody =
-        format!("{REFUSED}Nobody listens on 127.0.0.1:{}, the management port of {port}.\n", port + 1000);
-    assert_eq!(said, format!("{nobody}Is the server running, and is that its port?\n"));
+        format!("{REFUSED}No process listens on 127.0.0.1:{}, the management port of {port}.\n", port + 1000);
+    assert_eq!(said, format!("{nobody}Check that the server is running and that the port is right.\n"));
 }
 
 #[test]
 fn another_address_of_this_machine_is_named() {
     let server = Setup::new().start();
     let said = refused(&server.manager("stats --host 127.0.0.7"), 1);
-    let tried = format!("Nobody listens on 127.0.0.7:{}, ", server.management_port());
+    let tried = format!("No process listens on 127.0.0.7:{}, ", server.management_port());
     assert!(said.starts_with(REFUSED) && said.contains(&tried), "{said}");
     let said = refused(&server.manager("stats --host nowhere.invalid"), 1);
     let tried = format!("\nTried nowhere.invalid:{}.\n", server.management_port());
@@ -95,7 +95,7 @@ fn a_host_has_a_name() {
 fn what_is_not_shibudb_is_told_apart_by_the_client() {
     for (answer, says) in [
         ("SSH-2.0-OpenSSH_9.9\r\n", "is not shibudb"),
-        ("HTTP/1.1 400 Bad Request\r\n\r\n", "speaks HTTP, and is no database server"),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "speaks HTTP and is not a database server"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
@@ -108,7 +108,7 @@ fn what_is_not_shibudb_is_told_apart_by_the_client() {
         let home = tempfile::tempdir().unwrap();
         let mut connect = shibudb(home.path(), ["connect", &port]);
         let output = connect.env("SHIBUDB_PASSWORD", PASSWORD).stdin(Stdio::null()).output().unwrap();
-        assert_eq!(refused(&output, 1), format!("Error: what listens on 127.0.0.1:{port} {says}\n"));
+        assert_eq!(refused(&output, 1), format!("Error: the server on 127.0.0.1:{port} {says}\n"));
         stranger.join().unwrap();
     }
 }

@@ -55,8 +55,8 @@ fn root_is_told_what_to_type() {
     assert_eq!(
         refused(&import.arg(&old).arg("--data-dir").arg(&data).output().unwrap(), 1),
         format!(
-            "Error: {shown} belongs to the user nobody, and so must what is written there; run this as that user: \
-             sudo -u nobody shibudb import {} --data-dir {shown}\n",
+            "Error: {shown} belongs to user nobody, who must also own the imported files; run as that user: sudo -u \
+             nobody shibudb import {} --data-dir {shown}\n",
             old.display()
         )
     );

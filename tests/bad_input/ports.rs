@@ -43,8 +43,8 @@ fn a_port_without_a_management_port() {
             assert_eq!(sandbox.fails(&format!("shibudb run {port}"), 2), error);
             assert_eq!(sandbox.fails(&format!("shibudb start {port}"), 2), error);
             let error = format!(
-                "Error: the management port of {port} would be {}, and ports end at 65535; if another is \
-                 configured, name it with --management-port\n",
+                "Error: the management port for {port} would be {}, above 65535; if the server uses another one, \
+                 give it with --management-port\n",
                 port + 1000
             );
             assert_eq!(sandbox.fails(&format!("shibudb manager {port} status"), 2), error);
@@ -102,9 +102,9 @@ fn two_servers_on_the_same_data() {
 #[test]
 fn stop_without_a_server() {
     enter(|sandbox| {
-        let nobody = "Error: no shibudb is running that `shibudb start 9090` began; a systemd service is \
-                      stopped with `systemctl stop shibudb`\n";
-        let nobody_at_all = "Error: no shibudb is running that `shibudb start` began\n";
+        let nobody = "Error: no server started with `shibudb start 9090` is running; to stop a systemd service, use \
+            `systemctl stop shibudb`\n";
+        let nobody_at_all = "Error: no server started with `shibudb start` is running\n";
         assert_eq!(sandbox.fails("shibudb stop 9090", 1), nobody);
         assert_eq!(sandbox.fails("shibudb stop", 1), nobody_at_all);
 
@@ -132,7 +132,7 @@ fn stop_does_not_guess_which_server() {
     enter(|sandbox| {
         sandbox.start(100);
         sandbox.run("shibudb start 9091 --data-dir other");
-        let error = "Error: several servers are running; name one of the ports 9090, 9091\n";
+        let error = "Error: several servers are running; give one of the ports 9090, 9091\n";
         assert_eq!(sandbox.fails("shibudb stop", 1), error);
         sandbox.run("shibudb stop 9091");
         sandbox.run("shibudb stop");

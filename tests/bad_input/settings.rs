@@ -26,7 +26,7 @@ fn a_config_file_that_does_not_exist_is_not_in_use() {
         sandbox.start(100);
         let config = sandbox.run("shibudb manager 9090 config");
         let none =
-            "\nConfig File: none; /etc/shibudb/shibudb.toml does not exist, and is read as soon as it does\n";
+            "\nConfig File: none; /etc/shibudb/shibudb.toml does not exist and is read once it is created\n";
         assert!(config.contains(none), "{config}");
         let answer = sandbox.run("shibudb manager 9090 config --json | jq -c '[.file, .awaited_file]'");
         assert_eq!(answer, "[null,\"/etc/shibudb/shibudb.toml\"]\n");

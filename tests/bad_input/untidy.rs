@@ -14,8 +14,8 @@ use crate::harness::{Log, PASSWORD, Signal, refused, wait_until};
 
 const PID_FILE: &str = "/run/shibudb/9090.pid";
 
-const NOBODY: &str = "Error: no shibudb is running that `shibudb start 9090` began; a systemd service is stopped with \
-                      `systemctl stop shibudb`\n";
+const NOBODY: &str = "Error: no server started with `shibudb start 9090` is running; to stop a systemd service, use \
+    `systemctl stop shibudb`\n";
 
 fn sleeper(sandbox: &Sandbox) -> Child {
     sandbox.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap()
@@ -158,7 +158,7 @@ fn where_nothing_can_be_left_is_said() {
         fs::write("/var/lib/shibudb/run", "").unwrap();
         let said = sandbox.fails("shibudb start 9090", 1);
         assert!(
-            said.starts_with("Error: there is no directory to leave the PID file in; tried /run/shibudb ("),
+            said.starts_with("Error: no usable directory for the PID file; tried /run/shibudb ("),
             "{said}"
         );
     });
@@ -227,7 +227,7 @@ fn an_interrupted_start_leaves_no_server_behind() {
     enter(|sandbox| {
         let (mut start, said) = that_hangs(sandbox);
         interrupt(&start);
-        said.wait_for("Interrupted: the server (PID ");
+        said.wait_for("Interrupted: stopping the server (PID ");
         assert!(start.try_wait().unwrap().is_none(), "it waits for the server's end");
         unblock();
         assert_eq!(start.wait().unwrap().code(), Some(1));
@@ -241,7 +241,7 @@ fn an_impatient_interrupt_ends_the_server_at_once() {
     enter(|sandbox| {
         let (mut start, said) = that_hangs(sandbox);
         interrupt(&start);
-        said.wait_for("Interrupted: the server (PID ");
+        said.wait_for("Interrupted: stopping the server (PID ");
         interrupt(&start);
         assert_eq!(start.wait().unwrap().code(), Some(1));
         said.wait_for("Error: interrupted; the server ");

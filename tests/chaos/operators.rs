@@ -154,7 +154,7 @@ pub(crate) fn on_the_command_line(scene: &Scene, told: &Told, mut dice: Dice) {
                 || error.starts_with("Error: cannot set limit to ")
                 || error == "Error: connection limit must be positive\n"
                 // On a full disk.
-                || error.starts_with("Warning: the limit is in force");
+                || error.starts_with("Warning: the limit is in effect");
             assert!(documented, "{error}");
         }
         scene.counts.add("commands of shibudb manager", 1);

@@ -261,11 +261,11 @@ fn a_data_disk_that_does_not_answer_stops_no_door() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Connection limit updated to 80\n");
     let warning = String::from_utf8_lossy(&output.stderr);
-    assert!(warning.starts_with("Warning: the limit is in force, but it is not stored"), "{warning}");
+    assert!(warning.starts_with("Warning: the limit is in effect but not stored"), "{warning}");
     let status = String::from_utf8(server.manager("status").stdout).unwrap();
-    assert!(status.contains("Not Stored: 80 is in force"), "{status}");
+    assert!(status.contains("Not Stored: 80 is in effect"), "{status}");
     assert_eq!((server.get("/health").status, server.get("/stats").status), (200, 200));
     server.admin();
     assert!(server.stop().success());
-    server.wait_for_log("the disk does not answer");
+    server.wait_for_log("the disk does not respond");
 }

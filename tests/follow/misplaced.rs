@@ -71,7 +71,7 @@ fn a_file_that_only_its_mount_keeps_alive_is_said() {
     let new = outside.with_file_name("new.toml");
     fs::write(&new, "max_connections = 520\n").unwrap();
     fs::rename(&new, &outside).unwrap();
-    let words = "was replaced or deleted outside of the mount through which it is seen";
+    let words = "was replaced or deleted outside its bind mount";
     let reply = server.post("/reload", "");
     assert!(reply.status == 400 && reply.error().contains(words), "{}", reply.body);
     server.wait_for_log(words);

@@ -20,7 +20,8 @@ fn a_limit_below_the_open_connections_waits_until_they_are_gone() {
     server.write_config(format!("max_connections = 500\n{settings}"));
     server.wait_for_log("cannot set limit to 500 when 750 connections are active");
     let line = "Configured Limit: 500 (refused: 750 connections are active)";
-    let waiting = "Waiting: 500 is applied when no more than 500 connections are active, unless the limit is set before";
+    let waiting =
+        "Waiting: 500 is applied once at most 500 connections are active, unless the limit is set first";
     wait_until("the refusal is in the status", || configured(&server).as_deref() == Some(line));
     assert_eq!(
         manager(&server, "status"),

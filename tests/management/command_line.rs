@@ -138,7 +138,8 @@ async fn status_and_config_tell_why_the_limit_is_not_the_configured_one() {
     server.control.configure(500.try_into().ok(), Reread::Found, Actor::Default).await.unwrap();
     let status = server.manager("status").await.unwrap();
     let refused = "\nConfigured Limit: 500 (refused: 750 connections are active)\n";
-    let waiting = "Waiting: 500 is applied when no more than 500 connections are active, unless the limit is set before\n";
+    let waiting =
+        "Waiting: 500 is applied once at most 500 connections are active, unless the limit is set first\n";
     assert!(status.ends_with(&format!("{refused}{waiting}")), "{status}");
     // Whoever sets it by hand knows better.
     server.manager("limit 1600").await.unwrap();
@@ -221,7 +222,7 @@ async fn reload_tells_what_changed_and_what_waits() {
         printed.unwrap(),
         "Configuration reloaded: 2 settings changed, 1 waiting for a restart, 1 refused\n\
          Changed: a: 1 → 2s\nChanged: b: 1 → 2s\nNeeds Restart: c: 1 → 2s\n\
-         Refused: max_connections = 5: 7 are active; it is applied when it can be had\n"
+         Refused: max_connections = 5: 7 are active; applied as soon as possible\n"
     );
     let daemon = async {
         let request = server.reloads.recv().await.unwrap();
@@ -238,7 +239,7 @@ async fn nobody_there_is_connection_refused_to_the_letter() {
     drop(listener);
     for words in ["status", "limit 5", "health --json"] {
         let error = format!(
-            "Failed to connect to management server: connection refused\nNobody listens on 127.0.0.1:{port}."
+            "Failed to connect to management server: connection refused\nNo process listens on 127.0.0.1:{port}."
         );
         assert_eq!(manager(port, words).await, Err((1, error)));
     }
@@ -270,7 +271,7 @@ async fn somebody_else_there_is_told_apart() {
             stream.write_all(talk).await.unwrap();
         };
         let (printed, ()) = tokio::join!(manager(port, "health"), other);
-        let stranger = format!("what listens on 127.0.0.1:{port} is not shibudb's management API");
+        let stranger = format!("the server on 127.0.0.1:{port} is not shibudb's management API");
         assert_eq!(
             printed,
             Err((1, error.map_or(stranger, |error| format!("{error}\nTried 127.0.0.1:{port}.")))),
@@ -285,9 +286,7 @@ async fn a_port_too_high_has_no_management_port() {
     let parse = |words: &str| Manager::try_parse_from(words.split(' ')).map(|manager| manager.args);
     let error = run(parse("manager 64536 status").unwrap(), Colours::OFF, &mut Vec::new()).await.unwrap_err();
     assert_eq!(error.exit_status(), 2);
-    assert!(
-        error.to_string().starts_with("the management port of 64536 would be 65536, and ports end at 65535")
-    );
+    assert!(error.to_string().starts_with("the management port for 64536 would be 65536, above 65535"));
 
     let server = Server::start().await;
     let words = format!("manager 64536 --management-port {} health", server.address.port());
@@ -296,7 +295,7 @@ async fn a_port_too_high_has_no_management_port() {
 
 #[tokio::test]
 async fn without_port_and_socket_there_is_nobody_to_ask() {
-    let error = "name the port of the server, or its management socket with --socket";
+    let error = "give the port of the server, or its management socket with --socket";
     assert_eq!(manager_with("status").await, Err((2, error.into())));
 }
 

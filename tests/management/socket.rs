@@ -69,14 +69,16 @@ async fn nobody_there_is_told_apart_from_no_socket_there() {
     assert_eq!(
         ask().await,
         failed(&format!(
-            "no such socket\nThere is no {shown}. A server makes the socket that management.socket in its config file \
-             names."
+            "no such socket\n{shown} does not exist. The server creates the socket named by management.socket in its \
+             config file."
         ))
     );
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert_eq!(
         ask().await,
-        failed(&format!("connection refused\nNobody listens on {shown}: the server that made it has ended."))
+        failed(&format!(
+            "connection refused\nNo process listens on {shown}: the server that created it has exited."
+        ))
     );
 }
 
@@ -87,7 +89,7 @@ async fn what_is_no_socket_is_named() {
     std::fs::write(&file, "").unwrap();
     for (path, found) in [(dir.path(), "a directory"), (&file, "a file")] {
         let error = format!(
-            "{} is {found}, not a socket; name the one of management.socket in the config file",
+            "{} is {found}, not a socket; give the path in management.socket in the config file",
             path.display()
         );
         assert_eq!(manager_with_socket(path).await, Err((1, error)));

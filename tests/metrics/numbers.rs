@@ -255,8 +255,8 @@ fn history_that_could_not_be_written() {
     assert_eq!(unwritten(&server), 1, "the limit at the start");
     server.set_limit(150);
     assert_eq!(unwritten(&server), 2);
-    let line = "\nUnwritten History: 2 attempts to change the limit could not be written to the disk (the log \
-                says why); a restart forgets them\n";
+    let line = "\nUnwritten History: 2 attempts to change the limit could not be written to disk (see the log); a \
+        restart loses them\n";
     for command in ["status", "config"] {
         let said = words(&server, command);
         assert!(said.ends_with(line), "{said}");

@@ -55,7 +55,7 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
     // It may be had by itself, so to ask once more is no failure.
     let asked = server.manager("reload");
     assert!(asked.status.success(), "{asked:?}");
-    assert!(String::from_utf8(asked.stdout).unwrap().contains("it is applied when it can be had"));
+    assert!(String::from_utf8(asked.stdout).unwrap().contains("applied as soon as possible"));
     drop(clients);
     ears.hear("its end", |message| {
         message.get("STATUS") == Some("0/2 connections (0.0 %); waiting for a restart: storage.durability")
@@ -68,7 +68,7 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
     assert!(status.starts_with("max_connections = 4000000 of the config file is refused: "), "{status}");
     let error = harness::refused(&server.manager("reload"), 1);
     assert!(error.starts_with("Error: max_connections = 4000000 was refused: "), "{error}");
-    assert!(error.contains("all else that the file says is in force"), "{error}");
+    assert!(error.contains("all other settings in the file are in effect"), "{error}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn file_and_runtime_are_compared_in_plain_words() {
     server.write_config("max_connections = 2\n[storage]\ndurability = \"1s\"\n");
     says(
         "The config file asks for a limit of 2. That was refused: 3 connections are active. \
-         It is applied when no more than 2 connections are active, unless the limit is set before.",
+         It is applied once at most 2 connections are active, unless the limit is set first.",
     );
     says("storage.durability is \"always\"; the config file says \"1s\", which waits for a restart.");
     server.write_config("max_connections = \n");

@@ -138,7 +138,7 @@ fn through_the_config_file(server: &Server, held: &mut Holder) {
         status,
         "Connection Status:\nCurrent Limit: 250\nActive Connections: 200\n\
          Configured Limit: 150 (refused: 200 connections are active)\n\
-         Waiting: 150 is applied when no more than 150 connections are active, unless the limit is set before\n"
+         Waiting: 150 is applied once at most 150 connections are active, unless the limit is set first\n"
     );
     held.expect_all_at_work();
     server.write_config("max_connections = 350\n");

@@ -39,13 +39,13 @@ pub(super) enum ClientError {
     #[error("the connection to the server was lost before it answered: {}", reason(.0))]
     Lost(#[source] io::Error),
     /// The server accepted the connection, and does not answer.
-    #[error("{host}:{port} has not answered for {max_wait:?}; --timeout waits longer")]
+    #[error("no answer from {host}:{port} within {max_wait:?}; use --timeout to wait longer")]
     Silent { host: String, port: u16, max_wait: Duration },
     /// The peer speaks HTTP: a web server, or our own management API.
-    #[error("what listens on {host}:{port} speaks HTTP, and is no database server")]
+    #[error("the server on {host}:{port} speaks HTTP and is not a database server")]
     Http { host: String, port: u16 },
     /// What answered speaks something else.
-    #[error("what listens on {host}:{port} is not shibudb")]
+    #[error("the server on {host}:{port} is not shibudb")]
     Stranger { host: String, port: u16 },
     /// The server sent an unexpected answer.
     #[error(transparent)]

@@ -14,7 +14,7 @@ use crate::cli::usage;
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands",
     help_template = "{subcommands}{after-help}",
-    after_help = "`help COMMAND` says more about one. Quote as in a shell: put greeting 'Hello, world'"
+    after_help = "`help COMMAND` describes one command. Quote as in a shell: put greeting 'Hello, world'"
 )]
 pub(super) enum Command {
     /// Choose the space for put, get and delete
@@ -27,7 +27,7 @@ pub(super) enum Command {
     /// Store a value under a key, in the space in use
     #[command(
         disable_help_flag = true,
-        after_help = "Quote as in a shell: put greeting 'Hello, world'. In quotes a value may go on over several lines."
+        after_help = "Quote as in a shell: put greeting 'Hello, world'. A quoted value may span several lines."
     )]
     Put {
         /// The key
@@ -170,7 +170,7 @@ impl Line {
             Err(error) if error.kind() == ErrorKind::DisplayHelp => Self::Help(trimmed(&error.to_string())),
             // The parser would quote what it did not expect, which may be part of a password.
             Err(_) if words.first().is_some_and(|name| sets_password(name)) => {
-                Self::Wrong(format!("these are not the words that are expected; see help {}", words[0]))
+                Self::Wrong(format!("wrong arguments; see `help {}`", words[0]))
             }
             Err(error) => Self::Wrong(wrong(&error, &words)),
         }
@@ -196,7 +196,7 @@ fn wrong(error: &clap::Error, words: &[String]) -> String {
         let names = names();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let said = usage::unknown_command(word, &names, usage::of_manager(word));
-        return format!("{said}\n`help COMMAND` says more about one.");
+        return format!("{said}\n`help COMMAND` describes one command.");
     }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -235,7 +235,7 @@ pub(super) fn sets_password(name: &str) -> bool {
 fn permission(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((space, access @ ("read" | "write"))) if !space.is_empty() => Ok((space.into(), access.into())),
-        _ => Err("expected a space and what is allowed, as in notes=read or notes=write".into()),
+        _ => Err("expected SPACE=read or SPACE=write, such as notes=read".into()),
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn run(client: Client, interrupts: &Interrupts) -> Result<(), String>
         match Line::read(&line) {
             Line::Blank => {}
             // The editor does not let go of such a line, but for a terminal that it cannot edit on.
-            Line::Unfinished => tell("Error: a quote is not closed"),
+            Line::Unfinished => tell("Error: unclosed quote"),
             Line::Help(help) => say(&help),
             Line::Wrong(message) => tell(format_args!("Error: {message}")),
             Line::Command(Command::Exit) => return Ok(()),
@@ -75,7 +75,7 @@ fn perform(command: Command, client: &mut Client, interrupts: &Interrupts) -> Re
     }
     let done = execute(command, client, &mut io::stdout(), |username| interrupts.ask_new_password(username));
     if let Err(CommandError::Client(ClientError::Lost(_))) = &done {
-        tell("Whether the command was carried out is not known. The next one connects again.");
+        tell("The command may or may not have been executed. The next command reconnects.");
     }
     done
 }
@@ -98,7 +98,7 @@ fn remember(editor: &mut Editor<Assistant, FileHistory>, file: Option<&PathBuf>,
         None => Ok(()),
     });
     if let Err(error) = kept {
-        tell(format_args!("Warning: cannot keep the history: {error}"));
+        tell(format_args!("Warning: cannot save the command history: {error}"));
     }
 }
 
@@ -115,7 +115,7 @@ fn open_history(editor: &mut Editor<Assistant, FileHistory>) -> Option<PathBuf> 
     let mut open = || -> Result<(), ReadlineError> {
         // After `sudo` the home may be that of another user, whose `connect` could not read what root leaves there.
         if !owner::would_own(rustix::process::geteuid().as_raw(), &directory) {
-            return Err(io::Error::other("it is in the home of another user").into());
+            return Err(io::Error::other("it is in another user's home directory").into());
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
@@ -125,7 +125,7 @@ fn open_history(editor: &mut Editor<Assistant, FileHistory>) -> Option<PathBuf> 
     match open() {
         Ok(()) => Some(file),
         Err(error) => {
-            tell(format_args!("Warning: no history, since {} cannot be used: {error}", file.display()));
+            tell(format_args!("Warning: no command history: cannot use {}: {error}", file.display()));
             None
         }
     }

@@ -36,8 +36,8 @@ impl Interrupts {
     /// Asks for a new password, twice.
     pub(super) fn ask_new_password(&self, username: &str) -> Result<String, CommandError> {
         let ask = |prompt: String| self.ask_password(&prompt).map_err(CommandError::Prompt);
-        let password = ask(format!("New password of {username}: "))?;
-        if ask(format!("Again, the new password of {username}: "))? == password {
+        let password = ask(format!("New password for {username}: "))?;
+        if ask(format!("Repeat the new password for {username}: "))? == password {
             Ok(password)
         } else {
             Err(CommandError::DifferentPasswords)

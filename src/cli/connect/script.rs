@@ -16,7 +16,7 @@ pub(super) fn run(client: &mut Client, mut input: impl BufRead, out: &mut impl W
         bytes.clear();
         let ended = input.read_until(b'\n', &mut bytes).map_err(|error| at(line_number + 1, &error))? == 0;
         if ended {
-            return if text.is_empty() { Ok(()) } else { Err(at(begin, &"a quote is not closed")) };
+            return if text.is_empty() { Ok(()) } else { Err(at(begin, &"unclosed quote")) };
         }
         line_number += 1;
         if text.is_empty() {

@@ -57,7 +57,7 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// Something answered, but not this API.
-    #[error("what listens on {endpoint} is not shibudb's management API")]
+    #[error("the server on {endpoint} is not shibudb's management API")]
     Stranger {
         /// The port or socket asked.
         endpoint: String,
@@ -69,8 +69,9 @@ pub enum ApiError {
         endpoint: String,
     },
     /// Somebody is there, but does not answer.
-    #[error("{endpoint} has accepted the connection, but not answered for {max_wait:?}; --timeout waits longer{}",
-            if *changes { ". Whether the change was made is not known: `history` shows it" } else { "" })]
+    #[error("{endpoint} accepted the connection but did not answer within {max_wait:?}; use --timeout to wait \
+        longer{}",
+            if *changes { ". The change may still apply; check `history`" } else { "" })]
     Silent {
         /// The port or socket asked.
         endpoint: String,
@@ -216,11 +217,11 @@ impl<T> Answer<T> {
     pub(super) fn warning(&self) -> Option<&'static str> {
         if !self.is_stored {
             Some(
-                "the limit is in force, but it is not stored yet: a restart may not know it (`config` and the log say why)",
+                "the limit is in effect but not stored yet; a restart may lose it (see `config` and the log)",
             )
         } else if !self.is_recorded {
             Some(
-                "the limit is in force and stored, but its record is not in the history file yet (the log says why)",
+                "the limit is in effect and stored, but its record is not in the history file yet (see the log)",
             )
         } else {
             None

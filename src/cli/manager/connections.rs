@@ -78,7 +78,7 @@ pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
     let plural = if total == 1 { "" } else { "s" };
     write!(text, "{total} connection{plural}").ok();
     if shown < total {
-        write!(text, ", of which {shown} are shown (--limit)").ok();
+        write!(text, ", {shown} shown (see --limit)").ok();
     }
     text.push('\n');
     let users = by_user.iter().map(|of| (of.user.as_deref().unwrap_or("not logged in"), of.connections));
@@ -109,7 +109,7 @@ pub(super) fn rejections(list: Rejections, colours: Colours) -> String {
         text = rows.text(colours);
     }
     let plural = if rejected == 1 { " was" } else { "s were" };
-    writeln!(text, "{rejected} client{plural} turned away since the start").ok();
+    writeln!(text, "{rejected} client{plural} rejected since the server started").ok();
     text
 }
 

@@ -118,7 +118,7 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
         rows.add(style, cells.map(Cell::new));
     }
     let file = file.unwrap_or_else(|| match awaited_file {
-        Some(awaited) => format!("none; {awaited} does not exist, and is read as soon as it does"),
+        Some(awaited) => format!("none; {awaited} does not exist and is read once it is created"),
         None => "none".to_owned(),
     });
     let (style, reload) = match last_reload {
@@ -152,7 +152,7 @@ pub(super) fn reload(report: ReloadReport, colours: Colours) -> String {
     list("Needs Restart", AMBER, restart);
     for setting in refused {
         let (key, value, reason) = (setting.key, plain(&setting.value), setting.reason);
-        let until = if setting.waits { "; it is applied when it can be had" } else { "" };
+        let until = if setting.waits { "; applied as soon as possible" } else { "" };
         text.push_str(&colours.paint_lines(RED, &format!("Refused: {key} = {value}: {reason}{until}\n")));
     }
     text
@@ -165,7 +165,7 @@ pub(super) fn refused_for_good(report: &ReloadReport) -> Option<String> {
         format!("{} = {} was refused: {}", setting.key, plain(&setting.value), setting.reason)
     });
     let words = words.collect::<Vec<_>>().join("; ");
-    (!words.is_empty()).then(|| format!("{words}; all else that the file says is in force"))
+    (!words.is_empty()).then(|| format!("{words}; all other settings in the file are in effect"))
 }
 
 /// If the last read of the config file was refused: the first problem of the file, and the number of further ones.
@@ -248,14 +248,13 @@ fn clamped(limit: &LimitReport) -> Option<String> {
 fn waiting(limit: &LimitReport) -> Option<String> {
     let wanted = limit.waiting?;
     Some(format!(
-        "Waiting: {wanted} is applied when no more than {wanted} connections are active, unless the limit is set \
-         before\n"
+        "Waiting: {wanted} is applied once at most {wanted} connections are active, unless the limit is set first\n"
     ))
 }
 
 fn not_stored(limit: &LimitReport, current: u32) -> Option<String> {
     let why = limit.not_stored.as_ref()?;
-    Some(format!("Not Stored: {current} is in force, but the next start may not know it: {why}\n"))
+    Some(format!("Not Stored: {current} is in effect, but a restart may lose it: {why}\n"))
 }
 
 fn unwritten_history(limit: &LimitReport) -> Option<String> {
@@ -265,8 +264,8 @@ fn unwritten_history(limit: &LimitReport) -> Option<String> {
         n => (format!("{n} attempts"), "them"),
     };
     Some(format!(
-        "Unwritten History: {attempts} to change the limit could not be written to the disk (the log says why); \
-         a restart forgets {them}\n"
+        "Unwritten History: {attempts} to change the limit could not be written to disk (see the log); a restart \
+         loses {them}\n"
     ))
 }
 

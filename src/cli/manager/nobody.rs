@@ -35,11 +35,12 @@ impl Nobody {
             (Endpoint::Socket(path), _) => vec![of_socket(path, *refused)],
             (endpoint, _) if !refused => vec![format!("Tried {endpoint}.")],
             (Endpoint::Network { host, .. }, Some(port)) => {
-                let mut lines = vec![format!("Nobody listens on {endpoint}, the management port of {port}.")];
+                let mut lines =
+                    vec![format!("No process listens on {endpoint}, the management port of {port}.")];
                 lines.push(instead(host, port).await);
                 lines
             }
-            (endpoint, None) => vec![format!("Nobody listens on {endpoint}.")],
+            (endpoint, None) => vec![format!("No process listens on {endpoint}.")],
         };
         Self(lines.into_iter().fold(String::new(), |text, line| text + "\n" + &line))
     }
@@ -65,11 +66,11 @@ async fn instead(host: &str, port: u16) -> String {
     }
     if listens(host, port).await {
         return format!(
-            "Somebody listens on port {port} itself. If that is shibudb, its management port is configured to be \
-             another: name it with --management-port."
+            "A process listens on port {port} itself. If it is shibudb, it uses another management port: give it \
+             with --management-port."
         );
     }
-    "Is the server running, and is that its port?".to_owned()
+    "Check that the server is running and that the port is right.".to_owned()
 }
 
 async fn listens(host: &str, port: u16) -> bool {
@@ -99,23 +100,23 @@ fn of_socket(path: &Path, refused: bool) -> String {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return format!(
-                "There is no {shown}. A server makes the socket that management.socket in its config file names."
+                "{shown} does not exist. The server creates the socket named by management.socket in its config file."
             );
         }
-        Err(error) => return format!("Tried {shown}, which cannot be looked at: {error}."),
+        Err(error) => return format!("Tried {shown}, which cannot be inspected: {error}."),
     };
     if rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
         let (uid, gid) = (found.uid(), Gid::from_raw(found.gid()));
         let user = owner::name_of(uid).unwrap_or_else(|| uid.to_string());
         let group = Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name);
         return format!(
-            "{shown} belongs to the user {user} and the group {group}, with the mode {:04o}: whoever may write to it \
-             may use it.",
+            "{shown} is owned by user {user} and group {group}, mode {:04o}; only users with write permission can \
+             connect.",
             found.mode() & 0o7777
         );
     }
     if refused {
-        format!("Nobody listens on {shown}: the server that made it has ended.")
+        format!("No process listens on {shown}: the server that created it has exited.")
     } else {
         format!("Tried {shown}.")
     }

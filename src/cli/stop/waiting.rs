@@ -45,7 +45,7 @@ impl<'s> Ending<'s> {
         // Before it is asked: it could not answer.
         if self.server.state() == Some('T') {
             return format!(
-                "the process is stopped (by SIGSTOP or a terminal); `kill -CONT {}` lets it go on",
+                "the process is suspended (by SIGSTOP or a terminal); `kill -CONT {}` resumes it",
                 self.server.pid
             );
         }
@@ -53,8 +53,7 @@ impl<'s> Ending<'s> {
         self.drain_timeout = self.drain_timeout.or(drain_timeout);
         match active {
             Some(0) => {
-                "no connection is open any more, and it closes what is left: answers under way, its store"
-                    .to_owned()
+                "no connections are open; it is sending the last answers and closing its store".to_owned()
             }
             Some(active) => {
                 let plural = if active == 1 { " is" } else { "s are" };
@@ -62,7 +61,7 @@ impl<'s> Ending<'s> {
                     self.drain_timeout.map(|time| format!(" (drain_timeout is {} s)", time.as_secs()));
                 format!("{active} connection{plural} still open{}", longest.unwrap_or_default())
             }
-            None => "it does not say on its management port what it is at".to_owned(),
+            None => "its management port does not answer".to_owned(),
         }
     }
 }

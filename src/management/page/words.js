@@ -57,7 +57,7 @@ export function drift({ file, limit, settings, last_reload: last, store }) {
   if (refused) {
     words.push(["bad", `The config file asks for a limit of ${number(refused.limit)}. That was refused: ${refused.reason}. `
       + (waiting
-        ? `It is applied when no more than ${number(waiting)} connections are active, unless the limit is set before.`
+        ? `It is applied once at most ${number(waiting)} connections are active, unless the limit is set first.`
         : `The limit stays at ${number(current)} until the file is edited again, a reload or a reset.`)]);
   } else if (base > ceiling) {
     words.push(["bad", `${number(base)} is configured, but this process can hold at most ${number(ceiling)} connections. `
@@ -69,7 +69,7 @@ export function drift({ file, limit, settings, last_reload: last, store }) {
     }
   }
   if (notStored) {
-    words.push(["bad", `The limit of ${number(current)} is in force, but the next start may not know it: ${notStored}.`]);
+    words.push(["bad", `The limit of ${number(current)} is in effect, but a restart may lose it: ${notStored}.`]);
   }
   if (unwritten) {
     words.push(["bad", `${number(unwritten)} of the attempts below could not be written to the history file, and are `

@@ -40,7 +40,7 @@ fn numbers_of<'a>(state: &'a State, place: &str) -> Paragraph<'a> {
     let look = &state.look;
     let head = Line::from(format!("shibudb {place}")).bold();
     let Some(now) = look.samples.last() else {
-        return Paragraph::new(vec![head, Line::from("nothing has been measured yet")]);
+        return Paragraph::new(vec![head, Line::from("no samples yet")]);
     };
     let usage = Style::from(if now.active >= now.limit {
         Color::Red
@@ -76,7 +76,7 @@ fn draw_lists(look: &Look, frame: &mut Frame<'_>, area: Rect) {
         Layout::horizontal([Constraint::Min(0), Constraint::Length(LIST_WIDTH)]).areas(area);
     let block = |title| Block::new().borders(Borders::TOP).border_style(Style::new().dim()).title(title);
     let entries: Vec<_> = look.changes.iter().map(change).collect();
-    frame.render_widget(Paragraph::new(entries).block(block("changes of the limit ")), changes);
+    frame.render_widget(Paragraph::new(entries).block(block("limit changes ")), changes);
     let half = usize::from(area.height.saturating_sub(1) / 2);
     let width = usize::from(busiest.width);
     let of = |totals: &[(String, u64)]| -> Vec<Line<'static>> {
@@ -112,7 +112,7 @@ fn total(name: &str, count: u64, width: usize) -> Line<'static> {
 
 fn bottom_of(state: &State) -> Paragraph<'static> {
     let line = match &state.prompt {
-        Prompt::Keys => Line::from(" + raise   - lower   q leave").dim(),
+        Prompt::Keys => Line::from(" + raise   - lower   q quit").dim(),
         &Prompt::Sure(direction) => {
             Line::from(format!(" {}? y / n", question(direction, &state.look))).style(Modifier::BOLD)
         }
@@ -223,7 +223,7 @@ mod tests {
             "api           200 → 20 refused: 150 connect",
             "admin                  140",
             "2001:db8:1234:5678:9ab",
-            " + raise   - lower   q leave",
+            " + raise   - lower   q quit",
         ] {
             assert!(all.contains(text), "no {text:?} in\n{all}");
         }
@@ -265,6 +265,6 @@ mod tests {
     #[test]
     fn a_server_that_was_just_started_has_nothing_to_show_yet() {
         let lines = seen(&State::default(), 80, 24);
-        assert_eq!(lines[1], "nothing has been measured yet");
+        assert_eq!(lines[1], "no samples yet");
     }
 }
