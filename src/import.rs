@@ -101,7 +101,7 @@ pub enum ImportError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A user could not be stored.
-    #[error("cannot take over the user \"{username}\": {source}")]
+    #[error("cannot import the user \"{username}\": {source}")]
     User {
         /// Whom.
         username: String,
@@ -109,7 +109,7 @@ pub enum ImportError {
         source: AccountError,
     },
     /// A space could not be made.
-    #[error("cannot make the space \"{name}\": {source}")]
+    #[error("cannot create the space \"{name}\": {source}")]
     Space {
         /// Which.
         name: String,

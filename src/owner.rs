@@ -110,7 +110,7 @@ fn nearest(dir: &Path) -> Option<(&Path, fs::Metadata)> {
 
 /// What to say of something that belongs to another user.
 pub(crate) fn belongs_to(uid: u32) -> io::Error {
-    io::Error::other(format!("it belongs to the user {}", Owner::of_uid(uid).name))
+    io::Error::other(format!("it belongs to user {}", Owner::of_uid(uid).name))
 }
 
 /// The first of `dir` and all below it that belongs to another user, and that this one may not read and write: what a

@@ -47,7 +47,7 @@ pub fn keep(name: &str, listener: &TcpListener) {
             notify::post(message.with(copy.into()));
         }
         Err(error) => {
-            tracing::warn!(%error, name, "cannot have the socket {name} kept for the next start: {error}")
+            tracing::warn!(%error, name, "cannot hand the socket {name} to systemd for the next start: {error}")
         }
     }
 }
@@ -76,8 +76,7 @@ pub fn watchdog_interval() -> Option<Duration> {
         Some(0 | u64::MAX) | None => {
             tracing::warn!(
                 ?interval,
-                "WATCHDOG_USEC is {interval:?}, which is no time, so the watchdog is off: \
-                 expected a number of microseconds"
+                "WATCHDOG_USEC is {interval:?}, so the watchdog is off: expected a number of microseconds"
             );
             None
         }

@@ -351,7 +351,7 @@ impl Watcher {
             self.writing = None;
             if !std::mem::replace(&mut self.warned, true) {
                 tracing::warn!(path = %self.path.display(), %error,
-                    "cannot watch the config file with inotify ({error}); looking at {} every {LOOK:?} instead",
+                    "cannot watch the config file with inotify ({error}); polling {} every {LOOK:?} instead",
                     self.path.display());
             }
         }

@@ -71,7 +71,7 @@ fn what_others_try_is_told_once_and_then_as_a_number() {
     // Who only looks has tried to change nothing.
     bob.ask(&json!({"type": "GET_USER", "data": "admin"}));
     server.wait_for_log(&format!(
-        "refused {} more administrative requests of users who are no administrators, most often from {} ({})",
+        "refused {} more administrative requests from users who are not administrators, most often from {} ({})",
         TRIES - 1,
         peer.ip(),
         TRIES - 1

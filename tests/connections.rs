@@ -84,9 +84,9 @@ fn the_addresses_that_are_turned_away_most_often_are_shown_and_logged() {
         list["peers"].as_array().unwrap().iter().map(|peer| (&peer["peer"], &peer["rejections"])).collect();
     assert_eq!(shown, [(&json!("127.0.0.2"), &json!(3)), (&json!("127.0.0.3"), &json!(1))]);
     let table = String::from_utf8(server.manager("rejections").stdout).unwrap();
-    assert!(table.contains("127.0.0.2") && table.contains("4 clients were turned away"), "{table}");
-    server.wait_for_log("clients are turned away, the first from 127.0.0.2");
-    let summary = server.wait_for_log("more were turned away at the connection limit");
+    assert!(table.contains("127.0.0.2") && table.contains("4 clients were rejected"), "{table}");
+    server.wait_for_log("rejecting clients, the first from 127.0.0.2");
+    let summary = server.wait_for_log("more clients at the connection limit");
     assert!(summary.contains("most often from 127.0.0.2 ("), "{summary}");
 }
 

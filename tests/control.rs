@@ -656,7 +656,7 @@ fn a_disk_that_does_not_answer_stops_no_change() {
         }
         assert!(room.change(Change::Set(0)).await.is_err());
         assert_eq!(room.limit(), 1199);
-        assert!(room.control.not_stored().unwrap().starts_with("the disk has not answered for "));
+        assert!(room.control.not_stored().unwrap().starts_with("the disk has not responded for "));
         let news = room.control.history().latest(3).into_iter().map(|record| record.new.unwrap());
         assert!(news.eq([0, 1199, 1198]));
 

@@ -151,7 +151,7 @@ fn operators_are_told(server: &Server) {
     }
     let told = server.wait_for_log("a write to the store in ");
     assert!(told.contains(FULL) && told.contains("No space left on device"), "{told}");
-    assert!(told.contains("reads, logins and management go on"), "{told}");
+    assert!(told.contains("reads, logins and management continue"), "{told}");
 }
 
 /// Changes hold, and are stored, as room was kept for them; that they could not be recorded is told, and counted.

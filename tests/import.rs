@@ -227,10 +227,10 @@ async fn what_is_left_out_is_listed() {
             ("permission of user \"bob\" for space \"empty\"", "\"own\" is neither read nor write"),
             ("user \"number 5 of users.json\"", "it is not an object"),
             ("space \"vec\"", "vector spaces are not supported"),
-            ("space \"graph\"", "its engine \"graph\" is not known"),
+            ("space \"graph\"", "unknown engine \"graph\""),
             ("space number 4 of metadata.json", "it has no name"),
             ("space \"../evil\"", "space name must not contain / or \\ and must not be . or .."),
-            ("space \"stranger\"", "it has data, but metadata.json does not name it"),
+            ("space \"stranger\"", "it has data, but metadata.json does not list it"),
         ]
     );
 }

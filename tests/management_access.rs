@@ -60,7 +60,7 @@ fn a_token_file_that_keeps_nobody_out_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let open = |mode: &str| {
         format!(
-            "is open to every user of this machine (mode {mode}); take that away with `chmod o= {}`",
+            "is accessible to every user of this machine (mode {mode}); restrict it with `chmod o= {}`",
             dir.path().join("token").display()
         )
     };
@@ -166,7 +166,7 @@ fn an_edit_of_the_token_file_counts_within_a_second() {
         old = new;
     }
     assert_eq!(ask(&server, "GET", "/config", &old).json()["troubled_files"], serde_json::Value::Null);
-    assert!(server.log().contains("the token of the management API is another one now"));
+    assert!(server.log().contains("new management API token read from token file"));
     assert!(!server.log().contains("token-number"), "the token is not logged");
 }
 
@@ -181,10 +181,7 @@ fn a_token_file_that_cannot_be_used_leaves_the_last_token_in_force_and_is_told()
             config()["troubled_files"][0]["problem"].as_str().is_some_and(|problem| problem.contains(words))
         });
         assert_eq!(config()["troubled_files"][0]["file"], token.display().to_string());
-        let line = format!(
-            "the token of the management API stays as it was: token file {} {words}",
-            token.display()
-        );
+        let line = format!("the management API token is unchanged: token file {} {words}", token.display());
         server.wait_for_log(&line);
         assert_eq!(ask(&server, "GET", "/stats", "first").status, 200);
         assert_eq!(ask(&server, "GET", "/stats", "").status, 401, "nobody gets in without one");
@@ -272,14 +269,14 @@ fn a_socket_that_cannot_be_had_is_told_and_nothing_is_removed() {
     assert_eq!(
         run(1),
         format!(
-            "Error: somebody listens on {path} already, wanted for management; is shibudb running already? Stop \
-             what uses it, or configure another socket in [management]\n"
+            "Error: another process already listens on {path}, needed for management; is shibudb already running? \
+             Stop the other process, or configure another socket in [management]\n"
         )
     );
     drop(somebody);
     fs::remove_file(&socket).unwrap();
     fs::write(&socket, "precious").unwrap();
-    let error = "is not a socket, and stays; configure another socket in [management]";
+    let error = "exists and is not a socket; configure another socket in [management]";
     assert_eq!(run(78), format!("Error: {path} {error}\n"));
     assert_eq!(fs::read(&socket).unwrap(), b"precious");
 }

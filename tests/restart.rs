@@ -31,8 +31,8 @@ fn a_start_whose_limit_is_another_says_so_and_why() {
         let (first, why) = said.split_once('\n').unwrap();
         assert!(first.contains(" limit 105, "), "{said}");
         assert!(why.starts_with("The limit is 105: set by 127.0.0.1:"), "{said}");
-        let rest = " through cli before this start, in place of the configured 100; `shibudb manager 9090 reset` \
-                    goes back\n";
+        let rest = " through cli before this start, instead of the configured 100; `shibudb manager 9090 reset` \
+            restores that\n";
         assert!(why.ends_with(rest), "{said}");
         let log = sandbox.run("grep ready: data/shibudb.log | tail -n 1");
         let version = concat!("; shibudb ", env!("CARGO_PKG_VERSION"), ", no config file (");

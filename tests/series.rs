@@ -93,7 +93,7 @@ fn what_is_wrong_with_the_file_is_one_line_and_an_empty_series() {
     };
     wait_until("the file is made", || path.exists());
     again(&mut server);
-    one_line(&server, "does not hold the last hour's samples, or is damaged; the series begins anew");
+    one_line(&server, "does not hold the last hour's samples, or is damaged; starting a new series");
     wait_until("it is made anew", || !ring::read(&server.data_dir(), Timestamp::now()).is_empty());
 
     // Where a directory is there can be no file, which is no reason not to serve.

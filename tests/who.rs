@@ -85,7 +85,7 @@ fn a_socket_that_cannot_be_had_stops_no_start() {
         sandbox.run("mkdir -p /run/shibudb/service/management.sock");
         let mut child = serve(sandbox, "9090 --data-dir data", "/run/shibudb/service");
         wait_until("it is ready", || sandbox.run("grep -c ready: log 2>/dev/null || true") == "1\n");
-        let log = sandbox.run("grep 'there is no management socket' log");
+        let log = sandbox.run("grep 'cannot create the management socket' log");
         assert!(log.contains("/run/shibudb/service/management.sock"), "{log}");
         sandbox.run("shibudb manager 9090 limit 70");
         child.kill().unwrap();

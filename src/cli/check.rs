@@ -39,7 +39,7 @@ pub(super) fn check(args: CheckArgs) -> Result<(), Failure> {
     let file = path.display().to_string();
     let Some(checked) = within(MAX_WAIT, move || look(&path)) else {
         let seconds = MAX_WAIT.as_secs();
-        let message = format!("{file}: cannot be read: its file system has not answered for {seconds} s");
+        let message = format!("{file}: cannot be read: its file system has not responded for {seconds} s");
         return Err(Failure { message, status: EXIT_FAILED });
     };
     match checked {

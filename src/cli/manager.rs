@@ -37,7 +37,7 @@ pub(super) use ending::{Told, ask_while_ending};
 pub(super) use endpoint::host;
 pub(super) use nobody::client_port;
 
-/// Look at the connection limit of a running server, or move it.
+/// Show or change the connection limit of a running server.
 #[derive(Debug, Clone, Args)]
 #[command(subcommand_precedence_over_arg = true)]
 pub struct ManagerArgs {
@@ -45,11 +45,11 @@ pub struct ManagerArgs {
     #[arg(allow_negative_numbers = true, value_parser = number::port, add = completion::servers())]
     port: Option<u16>,
 
-    /// Port of the management API, if it is configured to be another
+    /// Port of the management API, if it is not 1000 above
     #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true, value_parser = number::port)]
     management_port: Option<u16>,
 
-    /// Name or address of the machine that the server runs on [default: 127.0.0.1]
+    /// Host name or address of the server [default: 127.0.0.1]
     #[arg(long, global = true, value_name = "HOST", value_parser = host)]
     host: Option<String>,
 
@@ -66,7 +66,7 @@ pub struct ManagerArgs {
           value_parser = number::timeout)]
     timeout: Duration,
 
-    /// Print the answer of the API as it is
+    /// Print the API's answer unchanged
     #[arg(long, global = true)]
     json: bool,
 
@@ -87,7 +87,7 @@ enum Command {
 enum Question {
     /// Show the limit and the active connections
     Status,
-    /// Show the usage of the limit
+    /// Show how much of the limit is in use
     Stats,
     /// Set the limit
     Limit {
@@ -97,40 +97,40 @@ enum Question {
     },
     /// Raise the limit
     Increase {
-        /// By how much; the configured step if left out
+        /// Amount; the configured step by default
         #[arg(value_name = "N", allow_negative_numbers = true, value_parser = number::increase)]
         amount: Option<u128>,
     },
     /// Lower the limit
     Decrease {
-        /// By how much; the configured step if left out
+        /// Amount; the configured step by default
         #[arg(value_name = "N", allow_negative_numbers = true, value_parser = number::decrease)]
         amount: Option<u128>,
     },
     /// Ask whether the server is healthy
     Health,
-    /// Go back to the configured limit
+    /// Reset to the configured limit
     Reset,
-    /// Show the last changes of the limit, and the refused ones
+    /// Show the last attempts to change the limit, applied or refused
     History {
-        /// How many, at most 1000
+        /// Number of entries, at most 1000
         #[arg(value_name = "N", default_value_t = DEFAULT_HISTORY, allow_negative_numbers = true,
               value_parser = |text: &str| number::count(text, 1..=LONGEST_HISTORY))]
         count: u16,
     },
-    /// Show who is connected
+    /// List the client connections
     Connections(connections::Wanted),
-    /// Show the addresses that the limit has turned away most often
+    /// List the addresses rejected most often at the limit
     Rejections,
-    /// End a connection: at once if it is between requests, else when its request is answered
+    /// Close a connection: at once if it is idle, else after its current request
     Kill {
-        /// Its number, as `connections` shows it
+        /// Number of the connection, as shown by `connections`
         #[arg(allow_negative_numbers = true, value_parser = number::connection_id)]
         id: u64,
     },
     /// Show every setting, and where its value comes from
     Config,
-    /// Have the server read its config file again
+    /// Reload the config file
     Reload,
 }
 

@@ -50,15 +50,15 @@ enum Command {
     Run(RunArgs),
     /// Start a server in the background; returns once it is ready
     Start(StartArgs),
-    /// Stop a server that `start` began, once its connections are done
+    /// Stop a server started with `start`, after its connections have finished
     Stop(stop::StopArgs),
     /// Check a config file and print every problem in it
     Check(check::CheckArgs),
-    /// Look at the connection limit of a running server, or move it
+    /// Show or change the connection limit of a running server
     Manager(manager::ManagerArgs),
-    /// Talk with a server by hand, or run a script of commands from standard input
+    /// Run commands on a server, typed or from a script on standard input
     Connect(connect::ConnectArgs),
-    /// Take over the data directory of a ShibuDB server, while neither server runs
+    /// Import the data directory of a ShibuDB server; neither server may be running
     Import(import::ImportArgs),
 }
 
@@ -67,7 +67,7 @@ struct RunArgs {
     /// Port for clients; the management API is 1000 above [default: from the config file, else 9090]
     #[arg(allow_negative_numbers = true, value_parser = number::port_or_any)]
     port: Option<u16>,
-    /// The connection limit to begin with [default: from the config file, else 1000]
+    /// Initial connection limit [default: from the config file, else 1000]
     #[arg(allow_negative_numbers = true, value_parser = number::first_limit)]
     max_connections: Option<NonZeroU32>,
     #[command(flatten)]
@@ -89,7 +89,7 @@ struct StartArgs {
     /// Port for clients; the management API is 1000 above
     #[arg(allow_negative_numbers = true, value_parser = number::port)]
     port: u16,
-    /// The connection limit to begin with [default: from the config file, else 1000]
+    /// Initial connection limit [default: from the config file, else 1000]
     #[arg(allow_negative_numbers = true, value_parser = number::first_limit)]
     max_connections: Option<NonZeroU32>,
     #[command(flatten)]

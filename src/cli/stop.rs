@@ -25,13 +25,13 @@ const KILLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
-    /// Port of the server; may be left out if only one was started
+    /// Port of the server; optional if only one was started
     #[arg(allow_negative_numbers = true, value_parser = number::port, add = completion::started_servers())]
     port: Option<u16>,
-    /// How long to wait for its end [default: the server's drain_timeout and 10 more; 40 if it does not say]
+    /// How long to wait for the server to exit [default: its drain_timeout plus 10; 40 if unknown]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number::timeout)]
     timeout: Option<Duration>,
-    /// Kill it at once (SIGKILL): for a server that hangs. Connections break; stored data is not harmed
+    /// Kill a server that hangs (SIGKILL). Connections break; stored data is not harmed
     #[arg(long)]
     force: bool,
 }

@@ -230,7 +230,7 @@ impl Storage {
         }
         match (queue.busy, &queue.failure) {
             (Some(since), _) if queue.is_stuck(now) => {
-                Some(format!("the disk has not answered for {} s", (now - since).as_secs()))
+                Some(format!("the disk has not responded for {} s", (now - since).as_secs()))
             }
             (_, failure) => failure.as_ref().map(|failure| failure.reason.clone()),
         }

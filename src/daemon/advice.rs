@@ -15,12 +15,12 @@ pub(super) fn of_file(path: &Path, error: &io::Error) -> &'static str {
     match error.kind() {
         _ if !is_service() => "",
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; if no disk is at fault, it is the sandbox of the service, which may write to directories of its own and \
-             to those that ReadWritePaths= names: add this one below [Service] in `systemctl edit shibudb`"
+            "; if the disk is fine, the service's sandbox blocks the write: add ReadWritePaths= with this directory \
+             below [Service] in `systemctl edit shibudb`"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound if hidden => {
-            "; the sandbox of the service hides the homes of users: use a directory elsewhere, or set ProtectHome=no \
-             and ReadWritePaths= below [Service] in `systemctl edit shibudb`"
+            "; the service's sandbox hides home directories: use another directory, or set ProtectHome=no and \
+             ReadWritePaths= below [Service] in `systemctl edit shibudb`"
         }
         _ => "",
     }
@@ -31,7 +31,7 @@ pub(super) fn of_store(error: &OpenError) -> &'static str {
     match error {
         OpenError::NotUsable { path, source } => of_file(path, source),
         OpenError::InUse { .. } => {
-            ", such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir"
+            ", such as a server on another port; stop it, or use another directory with --data-dir"
         }
         _ => "",
     }

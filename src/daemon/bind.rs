@@ -50,8 +50,8 @@ struct Purpose {
 pub enum BindError {
     /// Somebody else listens there.
     #[error(
-        "port {} is already in use on {}, wanted for {what}; is shibudb running already? \
-         Stop what uses it, or choose another port", address.port(), address.ip()
+        "port {} is already in use on {}, needed for {what}; is shibudb already running? Stop the other process, or \
+         choose another port", address.port(), address.ip()
     )]
     InUse {
         /// The address.
@@ -61,9 +61,9 @@ pub enum BindError {
     },
     /// A socket that was handed over is in the way, since whoever did that holds it, too.
     #[error(
-        "cannot listen on {address} for {what}: {handed}, which holds that port; configured is {address}, \
-         to be handed over under the name {} or {}. Have whoever starts shibudb (the socket unit's ListenStream= \
-         and FileDescriptorName=) and the config file agree", names[0], names[1]
+        "cannot listen on {address} for {what}: {handed}, which holds that port; the config file has {address}, \
+         expected under the name {} or {}. Make the socket unit (ListenStream=, FileDescriptorName=) match the \
+         config file", names[0], names[1]
     )]
     HandedOver {
         /// The address.
@@ -77,8 +77,8 @@ pub enum BindError {
     },
     /// This machine does not have the address, or not yet.
     #[error(
-        "cannot listen on {address} for {what}: this machine does not have the address {ip}, or not yet; \
-         `ip address` shows those that it has", ip = address.ip()
+        "cannot listen on {address} for {what}: the address {ip} is not assigned to this host, or not yet; `ip \
+         address` lists its addresses", ip = address.ip()
     )]
     NotHere {
         /// The address.
@@ -98,12 +98,12 @@ pub enum BindError {
     },
     /// Somebody listens on the Unix socket.
     #[error(
-        "somebody listens on {} already, wanted for management; is shibudb running already? \
-         Stop what uses it, or configure another socket in [management]", .0.display()
+        "another process already listens on {}, needed for management; is shibudb already running? Stop the other \
+         process, or configure another socket in [management]", .0.display()
     )]
     SocketInUse(PathBuf),
     /// Something else stands where the Unix socket is to be.
-    #[error("{} is not a socket, and stays; configure another socket in [management]", .0.display())]
+    #[error("{} exists and is not a socket; configure another socket in [management]", .0.display())]
     NotASocket(PathBuf),
     /// Anything else about the Unix socket.
     #[error(

@@ -128,7 +128,7 @@ fn bind_management_socket(loaded: &Loaded) -> Result<Option<UnixSocket>, RunErro
         Ok(socket) => Ok(Some(socket)),
         Err(error) if !loaded.file.set.contains(&Key::ManagementSocket) => {
             tracing::warn!(%error, path = %path.display(),
-                "there is no management socket {}: {error}", path.display());
+                "cannot create the management socket {}: {error}", path.display());
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -191,7 +191,7 @@ async fn first_admin(
     let given = match given_password(of_environment) {
         Err(problem) if accounts.is_empty() => return Err(RunError::Config(problem)),
         Err(problem) => {
-            tracing::warn!("{problem}; it is not needed, since there are accounts already");
+            tracing::warn!("{problem}; it is not needed because accounts already exist");
             None
         }
         Ok(given) => given,
@@ -207,7 +207,7 @@ async fn first_admin(
     if let (Some(_), Some(GivenPassword { giver: OF_CREDENTIAL, source, .. })) = (&prepared, &given)
         && in_environment
     {
-        tracing::warn!("the password of the account admin is that of {source}; {OF_ENVIRONMENT} is ignored");
+        tracing::warn!("using the password of {source} for the account admin; {OF_ENVIRONMENT} is ignored");
     }
     Ok(prepared.map(|admin| (admin, given.map(|given| given.giver))))
 }
@@ -237,8 +237,8 @@ fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenP
                 let password = text.trim_end_matches(['\r', '\n']).to_owned();
                 if password.is_empty() {
                     return Err(format!(
-                        "{source} is empty: put the first password of the account admin there, \
-                         or do without the credential to have one made up"
+                        "{source} is empty: store the initial password of the account admin there, or remove the \
+                         credential to have one generated"
                     ));
                 }
                 return Ok(Some(GivenPassword { password, giver: OF_CREDENTIAL, source }));

@@ -37,9 +37,9 @@ pub(super) async fn drain(
                     Ok(drained) if drained.cut > 0 => {
                         let timeout = settings.borrow().running.shutdown.drain_timeout;
                         tracing::warn!(connections = drained.cut,
-                            "{} connections were not done within {timeout:?} and were cut off", drained.cut);
+                            "closed {} connections that did not finish within {timeout:?}", drained.cut);
                     }
-                    Ok(_) => tracing::info!("all connections are done"),
+                    Ok(_) => tracing::info!("all connections finished"),
                     Err(error) => tracing::error!(%error, "draining failed: {error}"),
                 }
                 return Ended { at_once: false };

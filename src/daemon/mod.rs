@@ -121,7 +121,7 @@ pub enum RunError {
     /// The data directory is another user's, and this is root, who would leave files there that the other user's
     /// server cannot read.
     #[error(
-        "{} belongs to the user {user}, whose server could not read what root leaves there; run this as that user: \
+        "{} belongs to user {user}, whose server could not read files created there by root; run as that user: \
          {command}", path.display()
     )]
     OfAnotherUser {
@@ -134,8 +134,8 @@ pub enum RunError {
     },
     /// The start has failed, and something in the data directory belongs to another user.
     #[error(
-        "{error}; {} belongs to the user {owner}, and this server runs as {us}: stop the server, and give it the \
-         directory with `{command}`", path.display()
+        "{error}; {} belongs to user {owner}, but this server runs as {us}: stop the server, and change the owner \
+         with `{command}`", path.display()
     )]
     NotOurs {
         /// Why the start has failed.

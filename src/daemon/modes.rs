@@ -35,13 +35,13 @@ pub(super) fn mend(data_dir: &Path) {
     let mended = ours.iter().map(|entry| private::mend(&entry.path())).fold(Mended::default(), Mended::and);
     if mended.closed > 0 {
         tracing::warn!(files = mended.closed, path = %data_dir.display(),
-            "{} files and directories in {} were open to other users; now they are not",
+            "removed other users' access to {} files and directories in {}",
             mended.closed, data_dir.display());
     }
     if let Some((path, why)) = mended.open {
         tracing::warn!(path = %path.display(), files = mended.left_open, why,
-            "other users may get at {}, and at {} files in all, and that cannot be changed: {why}; stop the \
-             server, and give all of {} to the user that it runs as",
+            "other users can access {} ({} files in all), and the permissions cannot be changed: {why}; stop the \
+             server, and chown all of {} to the user that it runs as",
             path.display(), mended.left_open, data_dir.display());
     }
     let is_strange = |entry: &DirEntry| {
@@ -54,7 +54,7 @@ pub(super) fn mend(data_dir: &Path) {
 fn mend_directory(data_dir: &Path, is_shared: bool) {
     let Ok(mode) = fs::metadata(data_dir).map(|found| found.mode()) else { return };
     let why = if is_shared || mode & STICKY != 0 {
-        "it holds files of others, too".to_owned()
+        "it also holds files of other users".to_owned()
     } else {
         // Through a link if it is one: the administrator has named it.
         match private::take_away(&data_dir.join("."), PASS_ONLY) {
@@ -64,8 +64,8 @@ fn mend_directory(data_dir: &Path, is_shared: bool) {
     };
     if mode & WRITABLE != 0 {
         tracing::warn!(path = %data_dir.display(), why,
-            "other users may write to the data directory {}, and so replace what is stored there ({why}); \
-             use a directory of the server's own",
+            "other users can write to the data directory {} and replace its files ({why}); use a directory for the \
+             server alone",
             data_dir.display());
     }
 }

@@ -31,14 +31,12 @@ pub const DEFAULT_CONFIG: &str = "/etc/shibudb/shibudb.toml";
 #[derive(Debug, thiserror::Error)]
 pub enum NoPlace {
     /// Neither a data directory was named nor is there a home to put one into.
-    #[error(
-        "cannot tell where to keep data: this user has no home directory; name a directory with --data-dir"
-    )]
+    #[error("no default data directory: this user has no home directory; set one with --data-dir")]
     Data,
     /// Nor is there one for the PID file.
     #[error(
-        "cannot tell where to keep the PID file: this user owns neither a home directory nor a runtime directory; \
-         `shibudb run` needs none"
+        "no directory for the PID file: this user owns neither a home directory nor a runtime directory; `shibudb \
+         run` needs none"
     )]
     PidFile,
 }

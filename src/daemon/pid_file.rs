@@ -60,13 +60,14 @@ pub enum FindError {
     },
     /// It is locked from where processes have no number that counts here.
     #[error(
-        "{} is held by a process that cannot be seen from here: in another PID namespace (a container?) or on \
-         another machine; nothing was signalled, stop it from where it was started", .0.display()
+        "{} is locked by a process that is not visible here, in another PID namespace (a container?) or on another \
+         host; no signal was sent; stop it where it was started", .0.display()
     )]
     OutOfSight(PathBuf),
     /// The kernel and the file do not agree.
     #[error(
-        "{} is locked by process {holder}, which is not the server that the file names; nothing was signalled", path.display()
+        "{} is locked by process {holder}, which is not the server that the file names; no signal was \
+         sent", path.display()
     )]
     NotTheServer {
         /// The PID file.

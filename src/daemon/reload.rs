@@ -50,19 +50,19 @@ pub(crate) enum ReloadError {
     #[error("{path}: {problem}")]
     Conflict { path: PathBuf, problem: String },
     /// A writer is in the middle of it. The watcher waits for the end of that.
-    #[error("{0}: is being written right now; it is read as soon as whoever writes it closes it")]
+    #[error("{0}: is open for writing; it is read once the writer closes it")]
     BeingWritten(PathBuf),
     /// It may be in the middle of being written. The watcher waits for the end of that.
     #[error(
-        "{0}: may not be complete, since its last line does not end; it is read as soon as there is a line break at \
-         its end, or when it has not changed for {max_wait} seconds", max_wait = files::MAX_WAIT.as_secs()
+        "{0}: may be incomplete, since its last line has no line break; it is read once it ends with one, or has not \
+         changed for {max_wait} seconds", max_wait = files::MAX_WAIT.as_secs()
     )]
     Incomplete(PathBuf),
     /// Its file system hangs.
     #[error("{}", silent(file, stays, path, *since))]
     Silent { file: &'static str, stays: &'static str, path: PathBuf, since: Timestamp },
     /// The thread that reads it has ended, and so will the daemon.
-    #[error("{0}: cannot be read, because the thread that does it has ended")]
+    #[error("{0}: cannot be read: the thread that reads it has exited")]
     Unwatched(PathBuf),
     /// The token of the management API cannot be read.
     #[error("{path}: {error}")]
@@ -202,7 +202,7 @@ impl Reloader {
         match &result {
             Ok(reloaded) => tell(reloaded, door, &actor),
             Err(error) => tracing::error!(target: "shibudb::reload::failed", %door, %actor,
-                "the config file was not applied, the settings stay as they are ({}): {error}",
+                "the config file was not applied, and the settings are unchanged ({}): {error}",
                 occasion(door, &actor)),
         }
         // Also after a failure: systemd would wait for it otherwise.

@@ -89,7 +89,7 @@ pub(super) fn run(
     match bounded::within(RUNTIME_GRACE, move || control_thread.join()) {
         Some(Ok(())) => {}
         Some(Err(_)) => tracing::error!("the control thread panicked"),
-        None => tracing::error!("the control thread does not end, and is not waited for"),
+        None => tracing::error!("the control thread did not end in time; exiting without it"),
     }
     drop(pid_file);
     result
@@ -207,7 +207,7 @@ async fn serve(
     over.cancel();
     tasks.end().await;
     if bounded::within(SERIES_GRACE, move || keeper.end()).is_none() {
-        tracing::warn!("the samples of the last seconds may be lost: the data disk does not answer");
+        tracing::warn!("the samples of the last seconds may be lost: the data disk does not respond");
     }
     close(built.store, if drained.at_once { CLOSE_AT_ONCE } else { CLOSE_GRACE });
     result
@@ -231,14 +231,14 @@ fn other_limit(limit_state: &LimitState, limiter: &Limiter, port: u16) -> Option
     }
     Some(match &limit_state.override_ {
         Some(Override { limit: set, actor, door, .. }) if *set != limit => format!(
-            "{set} was set by {actor} through {door} before this start, in place of the configured {base}, and this \
+            "{set} was set by {actor} through {door} before this start, instead of the configured {base}, but this \
              process can hold at most {limit}"
         ),
         Some(Override { actor, door, .. }) => format!(
-            "set by {actor} through {door} before this start, in place of the configured {base}; `shibudb manager \
-             {port} reset` goes back"
+            "set by {actor} through {door} before this start, instead of the configured {base}; `shibudb manager \
+             {port} reset` restores that"
         ),
-        None => format!("configured are {base}, and this process can hold at most {}", limiter.ceiling()),
+        None => format!("{base} is configured, but this process can hold at most {}", limiter.ceiling()),
     })
 }
 
@@ -246,10 +246,10 @@ fn other_limit(limit_state: &LimitState, limiter: &Limiter, port: u16) -> Option
 fn close(store: Store, longest: Duration) {
     match bounded::within(longest, move || store.close()) {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::error!(%error, "the store could not be closed in good order: {error}"),
+        Some(Err(error)) => tracing::error!(%error, "cannot close the store cleanly: {error}"),
         None => tracing::error!(
-            "the store could not be closed within {longest:?}: its disk does not answer. \
-             What was synced is safe; with durability = \"1s\" the last second may be lost"
+            "the store could not be closed within {longest:?}: its disk does not respond. Synced data is safe; with \
+             durability = \"1s\" the last second may be lost"
         ),
     }
     tracing::info!("stopped");
@@ -263,7 +263,7 @@ fn management_listeners(
     let mut listeners = vec![Listener::Tcp(TcpListener::from_std(port)?)];
     let Some(UnixSocket { listener, file }) = socket else { return Ok((listeners, None)) };
     listeners.push(Listener::Unix(UnixListener::from_std(listener)?));
-    tracing::info!(socket = %file.path().display(), "management is on {}, too", file.path().display());
+    tracing::info!(socket = %file.path().display(), "management API also listening on {}", file.path().display());
     Ok((listeners, Some(file)))
 }
 
@@ -273,7 +273,7 @@ async fn first_admin_task(prepared: Option<(PreparedAdmin, Option<&'static str>)
         match admin.create().await {
             Ok(FirstAdmin::NotNeeded) => {}
             Ok(FirstAdmin::Given) => {
-                let giver = giver.unwrap_or("whoever started the server");
+                let giver = giver.unwrap_or("the process that started the server");
                 tracing::info!(target: AUDIT, act = "user_created", object = "admin", giver, outcome = "done",
                     "created the account admin with the password of {giver}");
             }
@@ -294,7 +294,7 @@ async fn management_task(listeners: Vec<Listener>, api: Management, over: Cancel
     let serving =
         listeners.into_iter().map(|listener| management::serve(listener, api.clone(), over.clone()));
     if let Err(error) = try_join_all(serving).await {
-        tracing::error!(%error, "the management API cannot go on: {error}");
+        tracing::error!(%error, "the management API failed: {error}");
     }
 }
 

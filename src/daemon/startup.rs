@@ -54,12 +54,12 @@ pub(super) async fn start(
                 return Ok(if wanted { Start::Ready(built, control) } else { Start::NotWanted(built, control) });
             }
             Some(actor) = signal_queue.stop() => if let Some(waited_for) = stage.give_up() {
-                tracing::info!(%actor, "stopping, as asked by {actor}; the start was still waiting for {waited_for}");
+                tracing::info!(%actor, "stopping, as asked by {actor}; startup was still waiting for {waited_for}");
                 return Ok(Start::GivenUp);
             } else if wanted {
                 wanted = false;
-                tracing::info!(%actor, "stopping once the start is over, as asked by {actor}");
-                systemd::stopping("stopping once the start is over");
+                tracing::info!(%actor, "stopping once startup is complete, as asked by {actor}");
+                systemd::stopping("stopping once startup is complete");
             } else {
                 tracing::warn!(%actor, "stopping at once, as asked by {actor}");
                 return Ok(Start::GivenUp);

@@ -56,7 +56,7 @@ impl StoreWatch {
         let waits = self.store.waits_for_disk().filter(|waits| *waits >= SILENT_DISK);
         let Some(waits) = waits else {
             if self.silent_since.take().is_some() {
-                tracing::info!("the data disk answers again");
+                tracing::info!("the data disk responds again");
             }
             return None;
         };
@@ -64,8 +64,8 @@ impl StoreWatch {
         let since = *self.silent_since.get_or_insert_with(|| {
             tracing::error!(
                 seconds,
-                "the data disk has not answered for {seconds} s: writes wait for it; reads of what is in memory, \
-                 logins and management go on"
+                "the data disk has not responded for {seconds} s: writes wait for it; reads from memory, logins and \
+                 management continue"
             );
             let now = Timestamp::now();
             now.checked_sub(waits).unwrap_or(now)
@@ -81,9 +81,9 @@ fn of_trouble(trouble: &Trouble) -> (StoreReport, Option<String>) {
 }
 
 fn of_silence(since: Timestamp, seconds: u64) -> (StoreReport, Option<String>) {
-    let problem = "the data disk does not answer: writes wait for it; reads of what is in memory, logins and \
-                   management go on";
+    let problem = "the data disk does not respond: writes wait for it; reads from memory, logins and management \
+        continue";
     let report =
         StoreReport { state: StoreState::DiskSilent, problem: Some(problem.into()), since: Some(since) };
-    (report, Some(format!("the data disk has not answered for {seconds} s")))
+    (report, Some(format!("the data disk has not responded for {seconds} s")))
 }

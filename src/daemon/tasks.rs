@@ -47,7 +47,7 @@ impl Tasks {
             }
         };
         if timeout(GRACE, first).await.is_err() {
-            tracing::debug!("a task is still at work; it is ended");
+            tracing::debug!("a task is still running; aborting it");
         }
         self.running.shutdown().await;
     }

@@ -28,7 +28,7 @@ pub(crate) struct Problem {
 /// What is said of a file whose file system hangs.
 pub(crate) fn silent(file: &str, stays: &str, path: &Path, since: Timestamp) -> String {
     format!(
-        "the {file} file {} has not been readable since {}: its file system does not answer; {stays}",
+        "the {file} file {} has not been readable since {}: its file system does not respond; {stays}",
         path.display(),
         since.strftime("%Y-%m-%d %H:%M:%S UTC")
     )
@@ -41,7 +41,7 @@ impl Loaded {
         let config = &*self.path;
         let token_file = self.running.management.token_file.as_deref().unwrap_or(Path::new(""));
         let hangs =
-            |since: &Timestamp| Problem { since: *since, what: "its file system does not answer".into() };
+            |since: &Timestamp| Problem { since: *since, what: "its file system does not respond".into() };
         let silent = [(config, config_silent), (token_file, token_silent)];
         let silent = silent.into_iter().filter_map(|(path, since)| Some((path, hangs(since.as_ref()?))));
         silent.chain(token.iter().map(|problem| (token_file, problem.clone()))).collect()
@@ -63,8 +63,8 @@ impl Reloader {
                     return;
                 }
                 if is_new {
-                    tracing::info!(door = %Door::Config, actor = %path, "the token of the management API is another one now, as \
-                        token file {path} says; the one before is refused from now on");
+                    tracing::info!(door = %Door::Config, actor = %path, "new management API token read from token \
+                        file {path}; the old token is refused from now on");
                 } else {
                     tracing::info!(door = %Door::Config, actor = %path, "token file {path} can be used again");
                 }
@@ -83,7 +83,7 @@ impl Reloader {
                     return;
                 }
                 tracing::error!(target: "shibudb::reload::failed", door = %Door::Config, actor = %path,
-                    "the token of the management API stays as it was: {what}");
+                    "the management API token is unchanged: {what}");
                 let problem = Problem { since: Timestamp::now(), what };
                 self.loaded.send_modify(|loaded| loaded.problems.token = Some(problem));
             }

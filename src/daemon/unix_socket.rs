@@ -68,7 +68,7 @@ impl Drop for SocketFile {
             if is_ours { fs::remove_file(&path) } else { Ok(()) }
         };
         let removed = bounded::within(REMOVAL, remove).unwrap_or_else(|| {
-            let words = format!("the file system has not answered for {REMOVAL:?}");
+            let words = format!("the file system has not responded for {REMOVAL:?}");
             Err(io::Error::new(io::ErrorKind::TimedOut, words))
         });
         if let Err(error) = removed {

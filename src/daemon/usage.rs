@@ -77,7 +77,7 @@ pub(crate) fn problem(error: impl fmt::Display) -> String {
 
 /// What it says of a limit in the config file that was refused.
 pub(crate) fn refused(RefusedEdit { wanted, reason, waits }: &RefusedEdit) -> String {
-    let until = if *waits { ", and applied when it can be had" } else { "" };
+    let until = if *waits { ", and will be applied as soon as possible" } else { "" };
     format!("max_connections = {wanted} of the config file is refused: {reason}{until}")
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn run(prober: Prober) {
         ticks.tick().await;
         match timeout(half, witness.look()).await {
             Ok(Ok(())) => systemd::alive(half),
-            Ok(Err(error)) => tracing::error!(%error, "the server does not serve: {error}"),
+            Ok(Err(error)) => tracing::error!(%error, "the server failed a probe: {error}"),
             Err(_) => tracing::error!("the server has not answered a probe within {half:?}"),
         }
     }
@@ -54,8 +54,8 @@ impl Witness {
             Err(ProbeError::CannotAsk(error)) => {
                 if !std::mem::replace(&mut self.cannot_ask, true) {
                     tracing::warn!(%error,
-                        "the watchdog cannot connect to this server, which it judges by the server's own \
-                         threads until it can: {error}");
+                        "the watchdog cannot connect to this server and checks only its threads until it can: \
+                         {error}");
                 }
                 self.prober.heartbeat().await
             }

@@ -50,7 +50,7 @@ pub(super) fn find(file: &Document, left_out: &mut Vec<LeftOut>) -> Result<Vec<F
             }
             Some(_) => {
                 let engine = engine.map(ToString::to_string).unwrap_or_default();
-                left_out.push(LeftOut::space(name, format!("its engine {engine} is not known")));
+                left_out.push(LeftOut::space(name, format!("unknown engine {engine}")));
                 continue;
             }
         }

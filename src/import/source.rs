@@ -35,7 +35,7 @@ pub struct LeftOut {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// There is nothing of a ShibuDB server in it.
-    #[error("{} is no ShibuDB data directory: it has neither metadata.json nor users.json", .0.display())]
+    #[error("{} is not a ShibuDB data directory: it has neither metadata.json nor users.json", .0.display())]
     NotShibuDb(PathBuf),
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -116,7 +116,7 @@ impl Source {
             let name = entry.file_name().to_string_lossy().into_owned();
             let known = named.contains(&name) || self.left_out.iter().any(|left| left.is_space(&name));
             if !known && entry.path().join(DATA).is_file() {
-                self.left_out.push(LeftOut::space(&name, "it has data, but metadata.json does not name it"));
+                self.left_out.push(LeftOut::space(&name, "it has data, but metadata.json does not list it"));
             }
         }
         Ok(self)

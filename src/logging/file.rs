@@ -53,7 +53,7 @@ impl LogFile {
             Err(error) if !self.complained => {
                 self.complained = true;
                 // Not as a log line, which would come back here.
-                let words = format!("cannot begin a new log file {}: {error}\n", self.path.display());
+                let words = format!("cannot create a new log file {}: {error}\n", self.path.display());
                 io::stderr().write_all(words.as_bytes()).ok();
             }
             Err(_) => {}

@@ -57,7 +57,7 @@ fn write(queue: &Queue, mut sink: Sink) -> ! {
             Task::Mention(lines) => {
                 tracing::warn!(
                     lines,
-                    "{lines} log lines were dropped: what takes the log was slower than the log, or failed"
+                    "{lines} log lines were dropped: the reader of the log was too slow or failed"
                 );
                 queue.mentioned();
             }

@@ -61,12 +61,16 @@ enum Origin {
     get,
     path = "/connections",
     params(
-        ("user" = Option<String>, Query, description = "Only those of this user; empty: only those that have not logged in"),
-        ("peer" = Option<String>, Query, description = "Only those from this IP address, with or without a port; one of IPv6 with or without brackets"),
-        ("idle_over" = Option<f64>, Query, minimum = 0, description = "Only those that have been silent for longer, in seconds"),
+        ("user" = Option<String>, Query, description = "Only connections of this user; if empty, only those not \
+            logged in"),
+        ("peer" = Option<String>, Query, description = "Only connections from this IP address, with or without a \
+            port; IPv6 with or without brackets"),
+        ("idle_over" = Option<f64>, Query, minimum = 0, description = "Only connections that have been idle for \
+            longer, in seconds"),
         ("sort" = Option<String>, Query, description = "id, user, peer, age, idle, requests, bytes_in or bytes_out",
             pattern = "^(id|user|peer|age|idle|requests|bytes_in|bytes_out)$"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100000, description = "How many; 1000 unless said otherwise"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100000, description = "Maximum number of entries; \
+            default 1000"),
     ),
     responses(
         (status = 200, description = "As they were a moment ago.", body = ConnectionList),
@@ -100,7 +104,8 @@ pub(super) async fn rejections(State(api): State<Management>) -> Json<Rejections
     path = "/connections/{id}",
     params(("id" = u64, Path, description = "The connection's number")),
     responses(
-        (status = 200, description = "It is ended, or will be.", body = EndedConnection),
+        (status = 200, description = "The connection is closed, or will be after its current \
+            request.", body = EndedConnection),
         (status = 404, description = "There is no such connection.", body = wire::Failure),
     )
 )]

@@ -48,11 +48,11 @@ struct Feed {
     get,
     path = "/events",
     responses(
-        (status = 200, description = "Events without an end: `sample` (Sample) once a second, `change` \
-            (HistoryEntry) for every attempt to change the limit, `config` (Revision) when /config may answer \
-            something else, `missed` (Missed) when there were more changes than could be told.",
+        (status = 200, description = "An endless stream of events: `sample` (Sample) once a second, `change` \
+            (HistoryEntry) for every attempt to change the limit, `config` (Revision) when the answer of /config may \
+            have changed, `missed` (Missed) when changes were skipped.",
             content((String = "text/event-stream"))),
-        (status = 503, description = "As many follow as may, or the server is too busy.", body = wire::Failure),
+        (status = 503, description = "Too many streams are open, or the server is too busy.", body = wire::Failure),
     )
 )]
 pub(super) async fn read(
@@ -62,8 +62,7 @@ pub(super) async fn read(
     let streaming = streams.begin().ok_or_else(|| {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "as many clients follow /events as this server has places for; ask /series instead, or again \
-             when one has left",
+            "too many /events streams; poll /series or retry later",
         )
     })?;
     let feed = Feed::new(api, streaming);

@@ -92,7 +92,7 @@ pub(super) async fn admit(
         timeout(ANSWER_TIME, next.run(Request::from_parts(parts, Body::from(body)))).await.map_err(|_| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the server is too busy to answer; what was asked may still be done, see /history",
+                "the server is too busy to answer in time; the change may still apply, check /history",
             )
         })
     };
@@ -121,12 +121,12 @@ impl Gate {
                 if let Ok(_delay) = self.delays.try_acquire() {
                     sleep(WRONG_TOKEN_DELAY).await;
                 }
-                let error = "the token is not the one that this server expects";
+                let error = "wrong token: it is not the one in the server's token file";
                 Err(ApiError::unauthorized(error).and_close())
             }
             Reason::NoToken => Err(ApiError::unauthorized(
-                "this server expects a token: a header `Authorization: Bearer TOKEN`, or --token-file FILE \
-                 with shibudb manager",
+                "missing token: send the header `Authorization: Bearer TOKEN`, or use --token-file FILE with shibudb \
+                 manager",
             )),
         }
     }
@@ -195,9 +195,9 @@ fn check_origin(parts: &Parts) -> Result<(), ApiError> {
     let error = match parts.method {
         Method::GET | Method::HEAD if text("sec-fetch-dest") == Some("document") => return Ok(()),
         Method::GET | Method::HEAD | Method::OPTIONS => {
-            "web pages of another origin may not ask anything here"
+            "requests from web pages of another origin are refused"
         }
-        _ => "web pages of another origin may not change anything here",
+        _ => "changes from web pages of another origin are refused",
     };
     Err(ApiError::new(StatusCode::FORBIDDEN, error).and_close())
 }

@@ -113,9 +113,9 @@ fn in_words(answer: &[u8]) -> Option<Vec<u8>> {
     const NO_BODY: &str = "content-length: 0\r\n";
     let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let words = match status {
-        b"400" => "this is not a request of HTTP/1.1",
-        b"414" => "the address of the request is too long",
-        b"431" => "the head of the request is too long",
+        b"400" => "not an HTTP/1.1 request",
+        b"414" => "the request target is too long",
+        b"431" => "the request header is too long",
         _ => return None,
     };
     let head = std::str::from_utf8(answer).ok()?;
@@ -145,7 +145,7 @@ mod tests {
             words,
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\
              cache-control: no-store\r\ncontent-length: 63\r\n\r\n\
-             {\"error\":\"this is not a request of HTTP/1.1\",\"status\":\"failed\"}"
+             {\"error\":\"not an HTTP/1.1 request\",\"status\":\"failed\"}"
         );
         for other in [
             "",

@@ -23,10 +23,12 @@ type Tagged<T> = (HeaderMap, Json<T>);
 #[expect(dead_code, reason = "only its shape is of interest")]
 enum Refused {
     /// Not with the connections that are active, or beyond what the process can hold.
-    #[response(status = 409, headers(("ETag" = String, description = "Names this state of the limit, and never another")))]
+    #[response(status = 409, headers(("ETag" = String, description = "Identifies this state of the limit; never \
+        reused")))]
     Conflict(wire::Failure),
     /// The revision is another.
-    #[response(status = 412, headers(("ETag" = String, description = "Names this state of the limit, and never another")))]
+    #[response(status = 412, headers(("ETag" = String, description = "Identifies this state of the limit; never \
+        reused")))]
     OtherRevision(wire::Failure),
 }
 
@@ -34,7 +36,9 @@ enum Refused {
 #[utoipa::path(
     get,
     path = "/limit",
-    responses((status = 200, description = "Both of one instant.", body = CurrentLimit, headers(("ETag" = String, description = "Names this state of the limit, and never another"))))
+    responses((status = 200, description = "Both values from the same \
+        instant.", body = CurrentLimit, headers(("ETag" = String, description = "Identifies this state of the limit; \
+        never reused"))))
 )]
 pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> {
     // The revision first: an old one with a newer limit fails an If-Match that should have failed.
@@ -55,9 +59,11 @@ pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> 
             description = "It is in force.",
             body = Updated,
             headers(
-                ("ETag" = String, description = "Names this state of the limit, and never another"),
-                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
-                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+                ("ETag" = String, description = "Identifies this state of the limit; never reused"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if a restart would lose it; otherwise \
+                    absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history \
+                    file; otherwise absent"),
             )
         ),
         Refused,
@@ -86,9 +92,11 @@ pub(super) async fn set(
             description = "It is in force.",
             body = Increased,
             headers(
-                ("ETag" = String, description = "Names this state of the limit, and never another"),
-                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
-                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+                ("ETag" = String, description = "Identifies this state of the limit; never reused"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if a restart would lose it; otherwise \
+                    absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history \
+                    file; otherwise absent"),
             )
         ),
         Refused,
@@ -128,9 +136,11 @@ pub(super) async fn increase(
             description = "It is in force.",
             body = Decreased,
             headers(
-                ("ETag" = String, description = "Names this state of the limit, and never another"),
-                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
-                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+                ("ETag" = String, description = "Identifies this state of the limit; never reused"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if a restart would lose it; otherwise \
+                    absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history \
+                    file; otherwise absent"),
             )
         ),
         Refused,
@@ -169,9 +179,11 @@ pub(super) async fn decrease(
             description = "It is in force.",
             body = Updated,
             headers(
-                ("ETag" = String, description = "Names this state of the limit, and never another"),
-                ("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with it; else absent"),
-                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history file; else absent"),
+                ("ETag" = String, description = "Identifies this state of the limit; never reused"),
+                ("Shibudb-Stored" = Option<String>, description = "`false` if a restart would lose it; otherwise \
+                    absent"),
+                ("Shibudb-Recorded" = Option<String>, description = "`false` if its record is not in the history \
+                    file; otherwise absent"),
             )
         ),
         Refused,

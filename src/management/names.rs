@@ -67,12 +67,13 @@ pub(super) fn check_host(
     };
     // A request line may name the server as well; neither may be a stranger.
     for host in [Some(host), parts.uri.authority().map(Authority::as_str)].into_iter().flatten() {
-        let name = host_name(host)
-            .ok_or_else(|| ApiError::bad_request("the Host header is not a host with or without a port"))?;
+        let name = host_name(host).ok_or_else(|| {
+            ApiError::bad_request("the Host header is malformed: expected HOST or HOST:PORT")
+        })?;
         if !names.include(&name, local, needs_token) {
             return Err(ApiError::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                format!("{name} is not a name of this server, localhost is"),
+                format!("{name} is not a name of this server; use localhost"),
             ));
         }
     }

@@ -70,7 +70,8 @@ impl ReloadDoor {
             status = 200,
             description = "The file is in force.",
             body = wire::ReloadReport,
-            headers(("Shibudb-Stored" = Option<String>, description = "`false` if the next start would not begin with the limit in force; else absent"))
+            headers(("Shibudb-Stored" = Option<String>, description = "`false` if a restart would lose the limit in \
+                effect; otherwise absent"))
         ),
         (status = 400, description = "The file cannot be used; the settings stay as they are.", body = wire::Failure),
     )

@@ -29,7 +29,7 @@ pub(super) async fn health(State(api): State<Management>) -> Json<Health> {
 #[utoipa::path(
     get,
     path = "/stats",
-    responses((status = 200, description = "All of one instant.", body = Stats))
+    responses((status = 200, description = "All values from the same instant.", body = Stats))
 )]
 pub(super) async fn stats(State(api): State<Management>) -> Json<Stats> {
     let now = api.limiter.snapshot();
@@ -46,9 +46,9 @@ pub(super) async fn stats(State(api): State<Management>) -> Json<Stats> {
     get,
     path = "/history",
     params(("limit" = Option<u16>, Query, minimum = 1, maximum = 1000,
-        description = "How many; 50 unless said otherwise")),
+        description = "Maximum number of entries; default 50")),
     responses(
-        (status = 200, description = "The last attempts.", body = History),
+        (status = 200, description = "The most recent attempts.", body = History),
         (status = 400, description = "The query is malformed.", body = wire::Failure),
     )
 )]

@@ -14,7 +14,7 @@ use crate::series::Sample;
     get,
     path = "/series",
     params(("seconds" = Option<u16>, Query, minimum = 1, maximum = 3600,
-        description = "How far back; 3600 unless said otherwise")),
+        description = "How far back, in seconds; default 3600")),
     responses(
         (status = 200, description = "Columns of equal length, the oldest sample first.", body = Series),
         (status = 400, description = "The query is malformed.", body = wire::Failure),

@@ -108,7 +108,10 @@ pub async fn serve(
 async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown: CancellationToken) {
     let (stream, caller) = match accepted.introduce() {
         Ok(introduced) => introduced,
-        Err(error) => return tracing::debug!(%error, "a management connection was gone at once: {error}"),
+        Err(error) => {
+            return tracing::debug!(%error, "a management connection closed before its first request: \
+            {error}");
+        }
     };
     let begun = Arc::new(Notify::new());
     let stream = HttpErrorBody::new(WriteTimeout::new(stream, REQUEST_TIME));
@@ -130,7 +133,8 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
             }
             begun = timeout(REQUEST_TIME, begun.notified()) => if begun.is_err() && !streams.is_streaming() {
                 let actor = caller.actor();
-                return tracing::debug!(%actor, "the management client {actor} does not take its answer and is cut off");
+                return tracing::debug!(%actor, "closed the connection of the management client {actor}: it does not \
+                    read its answer");
             },
         }
     };

@@ -40,8 +40,8 @@ pub enum TokenError {
     NotAFile(PathBuf),
     /// It keeps no secret.
     #[error(
-        "token file {path} is open to every user of this machine (mode {mode:04o}); \
-         take that away with `chmod o= {path}`", path = path.display()
+        "token file {path} is accessible to every user of this machine (mode {mode:04o}); restrict it with `chmod o= \
+         {path}`", path = path.display()
     )]
     OpenToAll {
         /// The file.

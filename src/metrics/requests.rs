@@ -91,5 +91,5 @@ fn encode_memory(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::R
     gauge(encoder, "inflight", Some(&Unit::Bytes), inflight, counts.inflight as u64)?;
     let waiting = "Connections that are not read from until there is memory";
     gauge(encoder, "connections_waiting_for_memory", None, waiting, counts.waiting as u64)?;
-    counter(encoder, "read_pauses", None, "How often reading has paused for want of memory", counts.pauses)
+    counter(encoder, "read_pauses", None, "How often reading has paused for lack of memory", counts.pauses)
 }

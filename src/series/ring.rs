@@ -61,18 +61,18 @@ pub fn read(data_dir: &Path, now: Timestamp) -> Vec<Sample> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             tracing::warn!(path = %path.display(),
-                "cannot read the last hour's samples from {}: {error}; the series begins anew", path.display());
+                "cannot read the last hour's samples from {}: {error}; starting a new series", path.display());
             return Vec::new();
         }
     };
     let Some((samples, damaged)) = parse(&bytes) else {
         tracing::warn!(path = %path.display(),
-            "{} does not hold the last hour's samples, or is damaged; the series begins anew", path.display());
+            "{} does not hold the last hour's samples, or is damaged; starting a new series", path.display());
         return Vec::new();
     };
     if damaged > 0 {
         tracing::warn!(path = %path.display(), damaged,
-            "{damaged} of the last hour's samples in {} are damaged; they are left out", path.display());
+            "skipped {damaged} damaged samples of the last hour in {}", path.display());
     }
     let oldest = now.as_second() - i64::from(KEPT);
     samples.into_iter().filter(|sample| sample.second > oldest).collect()
@@ -136,8 +136,8 @@ impl Ring {
                     (Err(error), failed) => {
                         if failed.is_none() {
                             tracing::warn!(%path,
-                                "cannot store the samples of the last hour in {path}: {error}; a restart would \
-                                 begin the series anew");
+                                "cannot store the samples of the last hour in {path}: {error}; a restart would lose \
+                                 them");
                         }
                         self.file = None;
                         Some(Instant::now())

@@ -186,7 +186,7 @@ impl Acceptor {
             }
             Err(error) => match Fault::of(error) {
                 Fault::Connection => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted: {error}");
+                    tracing::debug!(%error, "a client disconnected before its connection was accepted: {error}");
                     Ok(Accepted::Other)
                 }
                 // Others have taken more than their share: those who linger are the first to go.
@@ -208,7 +208,7 @@ impl Acceptor {
         peer: Option<SocketAddrAny>,
     ) -> Accepted {
         let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
-            tracing::debug!("a connection came without an address");
+            tracing::debug!("accepted a connection without a peer address");
             return Accepted::Other;
         };
         if shared.probe.is(peer) {
@@ -248,7 +248,7 @@ impl Acceptor {
             };
             if client.has_hung_up() {
                 let peer = client.peer;
-                tracing::debug!(%peer, "the client {peer} was gone before it was turned away");
+                tracing::debug!(%peer, "the client {peer} disconnected before it was rejected");
                 continue;
             }
             let client = if arrivals.is_empty() || last_chance {
@@ -343,7 +343,7 @@ impl Shortage {
     /// Notes that nobody is waiting. Without a descriptor to spare, the kernel does not even say that.
     fn end(&mut self) {
         if self.pause.take().is_some() {
-            tracing::info!("connections are accepted again");
+            tracing::info!("accepting connections again");
         }
     }
 }

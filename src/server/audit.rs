@@ -120,8 +120,8 @@ impl Attempts {
     pub(super) fn log(&self) {
         let Some((Untold { count: attempts, .. }, peers)) = self.0.look() else { return };
         tracing::warn!(target: AUDIT, act = "attempts", attempts, peers, outcome = "refused",
-            "refused {attempts} more administrative requests of users who are no administrators, most often \
-             from {peers}");
+            "refused {attempts} more administrative requests from users who are not administrators, most often from \
+             {peers}");
     }
 }
 

@@ -171,8 +171,8 @@ impl Budget {
             tracing::warn!(
                 inflight,
                 most = room.free,
-                "reading pauses: requests in flight take {inflight} bytes, and client.max_inflight_bytes leaves {} for \
-                 them; requests that come in whole go on",
+                "reading paused: requests in flight take {inflight} bytes, and client.max_inflight_bytes leaves {} \
+                 for them; requests that arrive complete are still read",
                 room.free
             );
         }
@@ -206,7 +206,7 @@ impl Budget {
         {
             drop(paused);
             let took = since.elapsed();
-            tracing::info!(seconds = took.as_secs_f64(), "reading goes on after {took:.1?}");
+            tracing::info!(seconds = took.as_secs_f64(), "reading resumed after {took:.1?}");
         }
     }
 

@@ -23,7 +23,7 @@ impl Server {
             let (stopped, wait) = oneshot::channel();
             first.send(Message::StopAccepting { shared: self.shares_listener, stopped });
             if wait.await.is_err() {
-                tracing::error!("the thread that accepts has not ended in good order");
+                tracing::error!("the accept thread failed");
             }
         }
     }

@@ -143,14 +143,14 @@ impl Ending {
     /// What an operator reads about it. `None` if it is no news, or is logged elsewhere.
     fn sentence(self) -> Option<&'static str> {
         match self {
-            Self::Unreachable => Some("the client's machine did not answer"),
+            Self::Unreachable => Some("the client's host did not respond"),
             Self::LoginBusy => Some("too many logins were waiting to be checked"),
-            Self::NoAnswer => Some("what the client waited for took too long"),
+            Self::NoAnswer => Some("the client's request was not answered in time"),
             Self::LoginTimeout => Some("the client had not logged in within client.login_timeout"),
             Self::IdleTimeout => Some("the client sent nothing for client.idle_timeout"),
             Self::TooSlow => Some("a request came in too slowly"),
             Self::NotReading => Some("the client did not read its answers"),
-            Self::Protocol => Some("the client sent what the protocol does not allow"),
+            Self::Protocol => Some("the client violated the protocol"),
             Self::AccountRemoved => Some("the account was deleted"),
             Self::Client
             | Self::LoginDenied
@@ -189,7 +189,7 @@ impl Endings {
                 connections,
                 reason,
                 peers,
-                "closed {connections} more, most often of {peers}: {sentence} ({reason})"
+                "closed {connections} more connections, most often from {peers}: {sentence} ({reason})"
             );
         }
     }

@@ -51,7 +51,7 @@ impl Summary {
     pub(super) fn count(&self, Full { limit }: Full, peer: IpAddr) {
         if self.0.begins(peer) {
             tracing::warn!(target: "shibudb::rejections", limit, %peer,
-                "the connection limit of {limit} is reached: clients are turned away, the first from {peer}");
+                "the connection limit of {limit} is reached: rejecting clients, the first from {peer}");
         }
     }
 
@@ -67,7 +67,7 @@ impl Summary {
                 clients,
                 seconds,
                 peers,
-                "{clients} more were turned away at the connection limit within {seconds} s, most often from {peers}"
+                "rejected {clients} more clients at the connection limit within {seconds} s, most often from {peers}"
             );
         }
     }

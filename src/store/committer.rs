@@ -232,7 +232,7 @@ impl Committer {
                 // Opening has synced everything.
                 (self.sync_due, self.unsynced) = (None, false);
                 if let Err(error) = repaired {
-                    tracing::warn!(%error, "cannot give the disk space of the journals back: {error}");
+                    tracing::warn!(%error, "cannot free the disk space of the journals: {error}");
                 }
             }
             Err(error) => drop(self.fail(error)),

@@ -25,8 +25,8 @@ pub enum OpenError {
     },
     /// The manifest is not what the store has written.
     #[error(
-        "{} does not read back as it was written; restore it from a backup, or, if nothing is missing from the \
-         folder `store` beside it, move it away: the next start makes it anew",
+        "{} is damaged; restore it from a backup, or, if the directory `store` beside it is complete, move it away: \
+         the next start recreates it",
         path.display()
     )]
     Manifest {
@@ -58,9 +58,9 @@ pub enum StoreError {
     Damaged(&'static str),
     /// A journal does not read back as it was written and synced.
     #[error(
-        "storage is damaged: {} was synced to the disk but is not readable from byte {intact} on; restore \
-         the data directory from a backup, or, to give up what was written after that, copy this file to a \
-         safe place and shorten it with `truncate --size={intact}`",
+        "storage is damaged: {} was synced to the disk but is not readable from byte {intact} on; restore the data \
+         directory from a backup, or, to discard the rest, copy this file to a safe place and shorten it with \
+         `truncate --size={intact}`",
         path.display()
     )]
     JournalDamaged {
@@ -72,7 +72,7 @@ pub enum StoreError {
     /// Nothing of a journal can be read, though something was synced to it.
     #[error(
         "storage is damaged: nothing in {} can be read, though data was synced to it; restore the data directory \
-         from a backup, or, to give up what this file held, copy the data directory to a safe place, empty the \
+         from a backup, or, to discard the data of this file, copy the data directory to a safe place, empty the \
          file with `truncate --size=0` and remove {manifest}",
         path.display()
     )]
@@ -84,8 +84,8 @@ pub enum StoreError {
     },
     /// A journal is gone.
     #[error(
-        "storage is damaged: {} is missing; put it back or restore the data directory from a backup, or, to give \
-         up what this file held, copy the data directory to a safe place, make an empty file of this name and \
+        "storage is damaged: {} is missing; put it back or restore the data directory from a backup, or, to discard \
+         the data of this file, copy the data directory to a safe place, create an empty file with this name and \
          remove {manifest}",
         path.display()
     )]
@@ -98,7 +98,7 @@ pub enum StoreError {
     /// A file or folder without which nothing can be read is gone.
     #[error(
         "storage is damaged: {} is missing; put it back or restore the data directory from a backup, or move the \
-         data directory away to begin with an empty one",
+         data directory away to start empty",
         path.display()
     )]
     Missing {
@@ -239,7 +239,7 @@ fn is_full(error: &io::Error) -> bool {
 fn describe_disk(error: &io::Error) -> String {
     let meaning = match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full",
-        io::ErrorKind::QuotaExceeded => "the disk quota of the server's user is used up",
+        io::ErrorKind::QuotaExceeded => "the disk quota of the server's user is exceeded",
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
         _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => "the disk has failed",
         _ => return error.to_string(),
@@ -259,7 +259,7 @@ mod tests {
             (
                 libc::EDQUOT,
                 true,
-                "the disk quota of the server's user is used up: Disk quota exceeded (os error 122)",
+                "the disk quota of the server's user is exceeded: Disk quota exceeded (os error 122)",
             ),
             (libc::EIO, false, "the disk has failed: Input/output error (os error 5)"),
             (libc::EROFS, false, "the file system is read-only: Read-only file system (os error 30)"),

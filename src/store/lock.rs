@@ -29,7 +29,8 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.into() }),
             Err(TryLockError::Error(error)) => {
-                tracing::debug!(%error, "the data directory cannot be locked itself ({error}); the lock file has to do");
+                tracing::debug!(%error, "cannot lock the data directory itself ({error}); only the lock file \
+                    protects it");
             }
         }
         let file = dir.join(FILE);

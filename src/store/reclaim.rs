@@ -99,15 +99,11 @@ fn reclaim(shared: &Shared, ids: &[u64]) {
         with_engine_for_long(shared, Engine::release_replaced)
     });
     match reclaimed {
-        Ok(()) => tracing::debug!(
-            spaces = ids.len(),
-            "the disk space of {} deleted spaces is given back",
-            ids.len()
-        ),
+        Ok(()) => tracing::debug!(spaces = ids.len(), "freed the disk space of {} deleted spaces", ids.len()),
         // Broken off; the next start begins anew.
         Err(_) if shared.deleted.is_closing() => {}
         // The engine failed: its next opening finds these spaces in the catalogue again.
-        Err(error) => tracing::warn!(%error, "cannot give the space of deleted spaces back yet: {error}"),
+        Err(error) => tracing::warn!(%error, "cannot free the disk space of deleted spaces yet: {error}"),
     }
 }
 
@@ -139,7 +135,7 @@ fn trim(shared: &Shared) {
     match with_engine_for_long(shared, Engine::flush) {
         Ok(()) => shared.queue.push(Command::Trim),
         // The next opening reads them; the engine's failure is told by whoever has had it.
-        Err(error) => tracing::debug!(%error, "cannot give the disk space of the journals back: {error}"),
+        Err(error) => tracing::debug!(%error, "cannot free the disk space of the journals: {error}"),
     }
 }
 

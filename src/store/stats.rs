@@ -136,9 +136,9 @@ impl Tally {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let until = match self.disk_full {
-            true => "there is room",
-            false => "the store has recovered, which it tries by itself",
+            true => "there is free space",
+            false => "the store has recovered, which it retries automatically",
         };
-        write!(f, "{}; writes are refused until {until}; reads, logins and management go on", self.reason)
+        write!(f, "{}; writes are refused until {until}; reads, logins and management continue", self.reason)
     }
 }

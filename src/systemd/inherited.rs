@@ -49,8 +49,8 @@ pub enum Descriptor {
 pub enum InheritError {
     /// A variable does not say what it should.
     #[error(
-        "{name} is {value:?}, but it should be {expected}: \
-         whoever starts shibudb sets it, to hand over sockets as sd_listen_fds(3) says"
+        "{name} is {value:?}: expected {expected}; the process that starts shibudb sets it to hand over sockets, see \
+         sd_listen_fds(3)"
     )]
     Variable {
         /// Its name.
@@ -62,8 +62,8 @@ pub enum InheritError {
     },
     /// There are more or fewer names than descriptors.
     #[error(
-        "LISTEN_FDNAMES names {names} descriptors, but LISTEN_FDS says that {descriptors} were handed over: \
-         whoever starts shibudb sets both, as sd_listen_fds(3) says"
+        "LISTEN_FDNAMES names {names} descriptors, but LISTEN_FDS says that {descriptors} were handed over; the \
+         process that starts shibudb sets both, see sd_listen_fds(3)"
     )]
     Names {
         /// How many names there are.

@@ -184,7 +184,7 @@ fn outbox() -> Option<&'static Outbox> {
     let has_thread = *THREAD.get_or_init(|| {
         let spawned = thread::Builder::new().name("notify".into()).spawn(|| outbox.run());
         if let Err(error) = &spawned {
-            tracing::error!(%error, "systemd hears nothing of this process: cannot start a thread: {error}");
+            tracing::error!(%error, "cannot send notifications to systemd: cannot start a thread: {error}");
         }
         spawned.is_ok()
     });
@@ -203,8 +203,8 @@ impl Outbox {
             Ok(address) => Some(Self::to(address)),
             Err(error) => {
                 tracing::warn!(%error, ?value,
-                    "NOTIFY_SOCKET is {value:?}, which is neither the path of a Unix socket nor @ and a name, \
-                     so nobody is told of this process: {error}");
+                    "NOTIFY_SOCKET is {value:?}, so no notifications are sent: expected the path of a Unix socket, \
+                     or @ and a name: {error}");
                 None
             }
         }
@@ -414,19 +414,20 @@ impl Trouble {
                     let seconds = since.elapsed().as_secs();
                     tracing::info!(
                         seconds,
-                        "the notification socket takes messages again, after {seconds} s"
+                        "the notification socket accepts messages again, after {seconds} s"
                     );
                 }
             }
             Outcome::Refused(error) => {
-                tracing::warn!(%error, "the notification socket does not take a message: {error}");
+                tracing::warn!(%error, "the notification socket does not accept a message: {error}");
             }
             Outcome::Full => {
                 let since = *self.since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= GRACE {
                     self.log(|| {
                         tracing::warn!(
-                            "nobody reads the notification socket; what waits is sent when there is room"
+                            "the reader of the notification socket is stalled; pending messages are sent once there \
+                             is room"
                         )
                     });
                 }
@@ -435,7 +436,7 @@ impl Trouble {
                 self.since.get_or_insert_with(Instant::now);
                 self.log(|| {
                     tracing::warn!(%error,
-                    "cannot reach the notification socket; what waits is tried again: {error}")
+                    "cannot reach the notification socket; retrying: {error}")
                 });
             }
         }

@@ -131,7 +131,7 @@ impl Told {
             }
             // Something was told that cannot be understood: anything may have happened.
             Err(error) => {
-                tracing::debug!(%error, "inotify has trouble: {error}");
+                tracing::debug!(%error, "inotify failed: {error}");
                 Some(FileEvent::Moved)
             }
         };

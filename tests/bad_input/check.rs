@@ -55,7 +55,7 @@ fn what_could_not_be_checked_is_not_without_problems() {
     );
     // A problem is told as one all the same.
     fs::set_permissions(&token, Permissions::from_mode(0o644)).unwrap();
-    assert!(refused(&check_as_nobody(home.path(), &file), 78).contains("is open to every user"));
+    assert!(refused(&check_as_nobody(home.path(), &file), 78).contains("is accessible to every user"));
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     assert_eq!(
         refused(&check_as_nobody(home.path(), &file), 1),

@@ -50,7 +50,7 @@ fn an_answer_that_trickles_is_not_waited_for() {
     let home = tempfile::tempdir().unwrap();
     let words = ["manager", "--management-port", &port, "--timeout", "0.3", "stats"];
     let said = refused(&shibudb(home.path(), words).output().unwrap(), 1);
-    assert!(said.contains("not answered for 300ms"), "{said}");
+    assert!(said.contains("did not answer within 300ms"), "{said}");
     trickle.join().unwrap();
 }
 

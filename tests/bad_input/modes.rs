@@ -85,8 +85,8 @@ fn what_was_open_before_is_closed_at_the_start_and_nothing_of_others() {
     }
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
     server.start_again();
-    server.wait_for_log("were open to other users; now they are not");
-    server.wait_for_log("other users may write to the data directory");
+    server.wait_for_log("removed other users' access to ");
+    server.wait_for_log("other users can write to the data directory");
     assert_eq!((mode(&strange), mode(&data)), (0o644, 0o777), "it is not only ours");
     fs::remove_file(&strange).unwrap();
     expect_private(&data);
@@ -155,7 +155,8 @@ fn a_second_server_stays_out_though_the_lock_files_are_replaced() {
     assert_eq!(
         refused(&command.arg(&data).output().unwrap(), 1),
         format!(
-            "Error: data directory {} is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n",
+            "Error: data directory {} is in use by another process, such as a server on another port; stop it, or \
+             use another directory with --data-dir\n",
             data.display()
         )
     );

@@ -43,8 +43,8 @@ fn root_is_told_what_to_type() {
     assert_eq!(
         refused(&run.arg(&data).output().unwrap(), 78),
         format!(
-            "Error: {shown} belongs to the user nobody, whose server could not read what root leaves there; run this \
-             as that user: sudo -u nobody shibudb run 0 100 --data-dir {shown}\n"
+            "Error: {shown} belongs to user nobody, whose server could not read files created there by root; run as \
+             that user: sudo -u nobody shibudb run 0 100 --data-dir {shown}\n"
         )
     );
     let old = home.path().join("old");
@@ -71,7 +71,7 @@ fn what_is_missing_belongs_to_whom_the_directory_above_does() {
     fs::write(old.join("users.json"), "{}").unwrap();
     fs::write(old.join("metadata.json"), "{}").unwrap();
     let new = data.join("not/yet");
-    let said = format!("Error: {} belongs to the user nobody, ", data.display());
+    let said = format!("Error: {} belongs to user nobody, ", data.display());
     for (status, arguments) in [(78, ["run", "0"]), (1, ["import", old.to_str().unwrap()])] {
         let mut command = shibudb(home.path(), arguments);
         let refused = refused(&command.arg("--data-dir").arg(&new).output().unwrap(), status);
@@ -88,8 +88,8 @@ fn files_of_another_user_are_named_with_what_to_do() {
         let Some((home, data)) = of_nobody(Some(name)) else { return };
         let said = refused(&run_as_nobody(home.path(), &data).output().unwrap(), 1);
         let advice = format!(
-            "; {} belongs to the user root, and this server runs as nobody: stop the server, and give it the \
-             directory with `chown -R nobody: {}`\n",
+            "; {} belongs to user root, but this server runs as nobody: stop the server, and change the owner with \
+             `chown -R nobody: {}`\n",
             data.join(name).display(),
             data.display()
         );

@@ -63,7 +63,7 @@ fn a_data_directory_without_permission_to_write() {
         format!("Error: data directory {} is not usable: Permission denied (os error 13)", data.display());
     // Whose it is, if it is not a test of that user's.
     let said = run(&data);
-    let whose = format!("; {} belongs to the user root, and this server runs as nobody: ", data.display());
+    let whose = format!("; {} belongs to user root, but this server runs as nobody: ", data.display());
     let rest = said.strip_prefix(&not_usable).unwrap();
     assert!(rest == "\n" || rest.starts_with(&whose), "{said}");
     let new = data.join("new");
@@ -81,7 +81,8 @@ fn a_data_directory_that_a_running_server_has() {
     assert_eq!(
         refused(&command.arg(server.data_dir()).output().unwrap(), 1),
         format!(
-            "Error: data directory {} is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n",
+            "Error: data directory {} is in use by another process, such as a server on another port; stop it, or \
+             use another directory with --data-dir\n",
             server.data_dir().display()
         )
     );

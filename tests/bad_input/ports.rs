@@ -19,8 +19,8 @@ fn a_port_in_use() {
     enter(|sandbox| {
         let in_use = |port: u16, what: &str| {
             format!(
-                "Error: port {port} is already in use on 127.0.0.1, wanted for {what}; is shibudb running \
-                 already? Stop what uses it, or choose another port\n"
+                "Error: port {port} is already in use on 127.0.0.1, needed for {what}; is shibudb already running? \
+                 Stop the other process, or choose another port\n"
             )
         };
         let _somebody = TcpListener::bind((Ipv4Addr::LOCALHOST, 9090)).unwrap();
@@ -68,7 +68,7 @@ fn the_same_server_started_twice() {
         assert_eq!(
             sandbox.fails("shibudb start 9090 200", 1),
             format!(
-                "Error: shibudb is already running on port 9090 (PID {pid}); `shibudb stop 9090` ends it\n"
+                "Error: shibudb is already running on port 9090 (PID {pid}); `shibudb stop 9090` stops it\n"
             )
         );
         expect_still_there(sandbox, 100);
@@ -92,7 +92,8 @@ fn a_server_that_was_killed_can_be_started_again() {
 fn two_servers_on_the_same_data() {
     enter(|sandbox| {
         sandbox.start(100);
-        let error = "Error: data directory /var/lib/shibudb is in use by another process, such as a server on another port; stop that, or keep the data of this one elsewhere with --data-dir\n";
+        let error = "Error: data directory /var/lib/shibudb is in use by another process, such as a server on \
+            another port; stop it, or use another directory with --data-dir\n";
         assert_eq!(sandbox.fails("shibudb start 9091", 1), error);
         assert_eq!(sandbox.fails("shibudb run 9091", 1), error);
         expect_still_there(sandbox, 100);

@@ -17,7 +17,7 @@ const CLIENTS: usize = 200;
 const BOUND: Duration = Duration::from_millis(50);
 
 const BEGINNING: &str = "cannot accept connections for now";
-const END: &str = "connections are accepted again";
+const END: &str = "accepting connections again";
 
 #[test]
 fn with_64_descriptors_and_200_clients_the_operator_is_heard_and_so_is_everybody_else() {

@@ -103,7 +103,7 @@ fn whoever_asks_for_a_reload_in_the_middle_of_writing_is_told_so() {
     file.write_all(b"max_connections = 70").unwrap();
     let reply = server.post("/reload", "");
     assert_eq!(reply.status, 400, "{}", reply.body);
-    assert!(reply.error().contains("is being written right now"), "{}", reply.body);
+    assert!(reply.error().contains("is open for writing"), "{}", reply.body);
     server.signal(Signal::HUP);
     crate::harness::wait_until("the signal has been heard", || {
         config(&server)["last_reload"]["door"] == "signal"
@@ -208,7 +208,7 @@ fn a_text_without_a_line_break_at_its_end_is_read_when_nothing_more_comes() {
     let reply = server.post("/reload", "");
     assert_eq!(reply.status, 400, "{}", reply.body);
     assert!(
-        reply.error().contains("may not be complete, since its last line does not end"),
+        reply.error().contains("may be incomplete, since its last line has no line break"),
         "{}",
         reply.body
     );

@@ -63,7 +63,7 @@ fn a_config_file_that_hangs_stops_nobody() {
     // It is said without anybody asking.
     let troubled = || config(&server)["troubled_files"].clone();
     wait_until("it is known", || troubled()[0]["file"] == path.display().to_string());
-    assert_eq!(troubled()[0]["problem"], "its file system does not answer");
+    assert_eq!(troubled()[0]["problem"], "its file system does not respond");
     let since: jiff::Timestamp = troubled()[0]["since"].as_str().unwrap().parse().unwrap();
     assert!(since <= jiff::Timestamp::now());
     assert!(manager(&server, "config").contains(&format!("Not Readable: {} since ", path.display())));
@@ -149,7 +149,7 @@ fn a_start_that_waits_for_its_config_file_says_so_and_can_be_ended() {
         status.is_some()
     });
     assert!(status.unwrap().success());
-    log.wait_for(&format!("the start was still waiting for {}", path.display()));
+    log.wait_for(&format!("startup was still waiting for {}", path.display()));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_check_of_a_file_that_hangs_says_so() {
     let error = refused(&output, 1);
     assert_eq!(
         error,
-        format!("Error: {}: cannot be read: its file system has not answered for 5 s\n", path.display())
+        format!("Error: {}: cannot be read: its file system has not responded for 5 s\n", path.display())
     );
 }
 

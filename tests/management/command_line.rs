@@ -183,7 +183,7 @@ async fn config_is_a_table_and_the_last_reload() {
         troubled_files: vec![TroubledFile {
             file: "/x.toml".into(),
             since: jiff::Timestamp::UNIX_EPOCH,
-            problem: "its file system does not answer".into(),
+            problem: "its file system does not respond".into(),
         }],
         log_file: Some("/var/lib/shibudb/shibudb.log".into()),
     }));
@@ -194,7 +194,7 @@ async fn config_is_a_table_and_the_last_reload() {
     assert_eq!(lines[3], "Config File: /x.toml");
     assert!(lines[4].starts_with("Last Reload: 19") && lines[4].ends_with(" through config: failed: line 3"));
     assert!(lines[5].starts_with("Not Readable: /x.toml since 19"), "{text}");
-    assert!(lines[5].ends_with(": its file system does not answer"), "{text}");
+    assert!(lines[5].ends_with(": its file system does not respond"), "{text}");
     let log = Some(&"Log: /var/lib/shibudb/shibudb.log");
     assert_eq!(lines.last(), log, "{text}");
     assert_eq!(server.manager("status").await.unwrap().lines().last(), log.copied());

@@ -47,7 +47,7 @@ async fn garbage_is_turned_away_and_hurts_nobody() {
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"PING\r\n\r\n", b"GET\r\n\r\n"]
     {
         let reply = server.send(garbage).await;
-        assert_eq!((reply.status, reply.error().as_str()), (400, "this is not a request of HTTP/1.1"));
+        assert_eq!((reply.status, reply.error().as_str()), (400, "not an HTTP/1.1 request"));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         assert_eq!(reply.header("connection"), Some("close"));
     }
@@ -61,7 +61,7 @@ async fn a_head_that_is_too_long_is_told_so_whatever_follows() {
     head.extend(std::iter::repeat_n(b'x', 1 << 20));
     head.extend(b"\r\n\r\n");
     let reply = server.send(&head).await;
-    assert_eq!((reply.status, reply.error().as_str()), (431, "the head of the request is too long"));
+    assert_eq!((reply.status, reply.error().as_str()), (431, "the request header is too long"));
 
     let path = "x".repeat(70_000);
     let reply = server.send(format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
@@ -102,7 +102,7 @@ async fn garbage_behind_a_request_takes_nothing_from_its_answer() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("HTTP/1.1 400 "), "{text}");
-    assert!(text.ends_with(r#"{"error":"this is not a request of HTTP/1.1","status":"failed"}"#), "{text}");
+    assert!(text.ends_with(r#"{"error":"not an HTTP/1.1 request","status":"failed"}"#), "{text}");
 }
 
 #[tokio::test]
@@ -175,6 +175,6 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
 async fn an_answer_that_does_not_come_is_not_waited_for() {
     let server = Server::start().await;
     let reply = server.ask("POST", "/reload", &[], "").await;
-    let error = "the server is too busy to answer; what was asked may still be done, see /history";
+    let error = "the server is too busy to answer in time; the change may still apply, check /history";
     assert_eq!((reply.status, reply.error().as_str()), (503, error));
 }

@@ -133,7 +133,7 @@ async fn half_of_the_places_are_left_for_requests() {
     }
     let reply = server.get("/events").await;
     assert_eq!(reply.status, 503);
-    assert!(reply.error().starts_with("as many clients follow /events as this server has places for"));
+    assert!(reply.error().starts_with("too many /events streams"));
     assert_eq!(server.get("/stats").await.status, 200);
 
     followers.pop();

@@ -66,7 +66,7 @@ async fn a_host_that_is_not_this_server_is_misdirected() {
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0"] {
         let reply = server.ask_as("GET", "/stats", &[&format!("Host: {host}:10090")], "").await;
-        let error = format!("{host} is not a name of this server, localhost is");
+        let error = format!("{host} is not a name of this server; use localhost");
         assert_eq!((reply.status, reply.error()), (421, error));
     }
     for headers in [vec![], vec!["Host:"], vec!["Host: a b"], vec!["Host: localhost", "Host: localhost"]] {
@@ -92,12 +92,12 @@ async fn a_web_page_cannot_change_anything() {
     ] {
         for path in ["/limit/increase", "/limit/decrease", "/limit/reset", "/reload"] {
             let reply = server.ask("POST", path, &headers, "").await;
-            let error = "web pages of another origin may not change anything here";
+            let error = "changes from web pages of another origin are refused";
             assert_eq!((reply.status, reply.error().as_str()), (403, error), "{headers:?}");
         }
         for path in ["/stats", "/events", "/"] {
             let reply = server.ask("GET", path, &headers, "").await;
-            let error = "web pages of another origin may not ask anything here";
+            let error = "requests from web pages of another origin are refused";
             assert_eq!((reply.status, reply.error().as_str()), (403, error), "{headers:?}");
             assert_eq!(reply.header("connection"), Some("close"), "it takes nobody's place");
             assert_eq!(reply.header("access-control-allow-origin"), None);

@@ -18,9 +18,9 @@ fn expect_unauthorized(reply: &Reply, error: &str) {
     assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
 }
 
-const MISSING: &str = "this server expects a token: a header `Authorization: Bearer TOKEN`, or --token-file FILE \
-                       with shibudb manager";
-const WRONG: &str = "the token is not the one that this server expects";
+const MISSING: &str = "missing token: send the header `Authorization: Bearer TOKEN`, or use --token-file FILE with \
+    shibudb manager";
+const WRONG: &str = "wrong token: it is not the one in the server's token file";
 
 #[tokio::test]
 async fn every_endpoint_but_health_needs_it() {

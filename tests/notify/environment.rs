@@ -57,8 +57,7 @@ fn a_watchdog_without_a_time_is_off() {
     for value in ["0", "often", "18446744073709551615"] {
         let ears = Ears::new();
         let mut server = ears.of(Setup::new()).env("WATCHDOG_USEC", value).start();
-        server
-            .wait_for_log(&format!("WATCHDOG_USEC is \"{value}\", which is no time, so the watchdog is off"));
+        server.wait_for_log(&format!("WATCHDOG_USEC is \"{value}\", so the watchdog is off"));
         assert_eq!(server.get("/health").status, 200);
         assert!(server.stop().success());
     }
@@ -111,7 +110,7 @@ fn a_first_password_that_is_not_needed_any_more_does_not_end_a_start() {
     assert!(server.stop().success());
     fs::write(home.path().join("shibudb.admin-password"), "").unwrap();
     server.start_again();
-    server.wait_for_log("it is not needed, since there are accounts already");
+    server.wait_for_log("it is not needed because accounts already exist");
 }
 
 #[test]

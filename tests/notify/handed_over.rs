@@ -115,7 +115,7 @@ fn a_connection_is_not_mistaken_for_a_listener() {
     let (mut connection, _) = (listener.accept().unwrap().0, drop(listener));
     let address = client.local_addr().unwrap();
     let server = Handed { name: "clients", socket: client.into(), address }.start(free_port());
-    server.log.wait_for("it is not for us, and closed");
+    server.log.wait_for("; it is closed");
     assert_eq!(connection.read(&mut [0]).unwrap(), 0);
     server.log.wait_for("ready: ");
 }

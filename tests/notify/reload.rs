@@ -46,8 +46,8 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
     let clients = Vec::from_iter((0..3).map(|_| server.connect()));
     server.wait_until_active(3);
     server.write_config("max_connections = 2\n[storage]\ndurability = \"1s\"\n");
-    const REFUSED: &str = "max_connections = 2 of the config file is refused: 3 connections are active, and applied \
-                           when it can be had";
+    const REFUSED: &str = "max_connections = 2 of the config file is refused: 3 connections are active, and will be \
+        applied as soon as possible";
     let done = ears.hear("READY=1", |message| message.has("READY"));
     assert_eq!(done.get("STATUS"), Some(REFUSED));
     let status = format!("3/1000 connections (0.3 %); {REFUSED}; waiting for a restart: storage.durability");
@@ -90,7 +90,7 @@ fn a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile() {
     let done = reload(&ears, &server);
     assert!(done.get("STATUS").unwrap().contains("has not been readable since "), "{done:?}");
     ears.hear("the status", |message| {
-        message.get("STATUS").is_some_and(|status| status.ends_with(": its file system does not answer"))
+        message.get("STATUS").is_some_and(|status| status.ends_with(": its file system does not respond"))
     });
     // Longer than a watchdog would wait, from one word to the next.
     ears.listen(Duration::from_secs(1));

@@ -81,7 +81,7 @@ fn a_socket_without_a_path_is_heard() {
 fn a_socket_that_is_not_there_or_none_at_all_is_told_and_no_more() {
     for (value, words) in [
         ("/nowhere/at/all", "cannot reach the notification socket"),
-        ("nonsense", "NOTIFY_SOCKET is \"nonsense\", which is neither"),
+        ("nonsense", "NOTIFY_SOCKET is \"nonsense\", so no notifications are sent"),
     ] {
         let mut server = Setup::new().env("NOTIFY_SOCKET", value).start();
         server.wait_for_log(words);

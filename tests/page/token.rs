@@ -33,7 +33,7 @@ fn the_page_asks_for_the_token_and_keeps_it_for_the_tab() {
 
     browser.fill("#token", "battery-staple");
     browser.press(ENTER);
-    browser.wait_for_text("#ask-why", "the token is not the one that this server expects");
+    browser.wait_for_text("#ask-why", "wrong token: it is not the one in the server's token file");
     browser.fill("#token", "correct-horse");
     browser.press(ENTER);
     browser.wait_for_text("#state", "Live");

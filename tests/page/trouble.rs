@@ -20,7 +20,7 @@ fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
     browser.click("#set button");
     browser.wait_for_text(
         "#outcome.refused",
-        "The server did not answer, so it is not known whether this was done. The history will tell.",
+        "The server did not answer; the change may still apply. Check the history.",
     );
 }
 
@@ -37,7 +37,7 @@ fn where_there_is_no_place_to_follow_it_asks_now_and_then() {
     wait_until("no place is left", || server.get("/events").status == 503);
     let Some(browser) = crate::open(&server) else { return };
     wait_until("it says how it goes on", || {
-        browser.text("#state").starts_with("Every 5 seconds: as many clients follow /events")
+        browser.text("#state").starts_with("Every 5 seconds: too many /events streams")
     });
     server.set_limit(7);
     browser.wait_for_text("#limit", "7");

@@ -65,7 +65,7 @@ fn rejections_are_found_by_their_id_and_summed_up() {
     assert_eq!(begun[0]["SHIBUDB_LIMIT"], "1");
     // Every client but those that begin a series is counted in a summary, sooner or later.
     eventually("the rest is summed up", Duration::from_secs(10), || {
-        let summaries = entries(&machine, "-g 'turned away at the connection limit'");
+        let summaries = entries(&machine, "-g 'more clients at the connection limit'");
         let count = |entry: &Value| entry["SHIBUDB_CLIENTS"].as_str()?.parse::<usize>().ok();
         let summed = summaries.iter().filter_map(count).sum::<usize>();
         let series = entries(&machine, &format!("MESSAGE_ID={REJECTIONS}")).len();

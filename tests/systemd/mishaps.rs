@@ -119,7 +119,7 @@ fn an_address_that_comes_late_is_waited_for() {
         (machine.property("NRestarts").parse::<u32>().unwrap() > 25).then_some(())
     });
     let journal = machine.journal();
-    assert!(journal.contains("this machine does not have the address 192.0.2.7, or not yet"), "{journal}");
+    assert!(journal.contains("the address 192.0.2.7 is not assigned to this host, or not yet"), "{journal}");
     let added = machine.inside(|| {
         std::process::Command::new("ip")
             .args(["address", "add", "192.0.2.7/32", "dev", "lo"])
@@ -136,7 +136,7 @@ fn root_in_the_directory_of_the_service_starts_as_its_user() {
     machine.sh("systemctl stop shibudb");
     let said = machine.run("shibudb start 9090 1000");
     assert_eq!(said.status, Some(0), "{said:?}");
-    assert!(said.stderr.contains("/var/lib/shibudb belongs to the user shibudb"), "{said:?}");
+    assert!(said.stderr.contains("/var/lib/shibudb belongs to user shibudb"), "{said:?}");
     assert!(
         said.stdout.contains("limit 1000") && said.stdout.contains("log /var/lib/shibudb/shibudb.log"),
         "{said:?}"
@@ -159,7 +159,7 @@ fn root_is_told_the_command_where_it_cannot_become_the_user() {
     let refused = machine.run("shibudb run 9090 1000");
     assert_eq!(refused.status, Some(78), "{refused:?}");
     let command = "sudo -u shibudb shibudb run 9090 1000 --data-dir /var/lib/shibudb";
-    assert!(refused.stderr.ends_with(&format!("run this as that user: {command}")), "{refused:?}");
+    assert!(refused.stderr.ends_with(&format!("run as that user: {command}")), "{refused:?}");
     // Without the right to do so, start says the same.
     let refused = machine.run("setpriv --bounding-set=-setuid,-setgid shibudb start 9090");
     assert_eq!(refused.status, Some(1), "{refused:?}");
@@ -175,8 +175,7 @@ fn files_of_roots_in_the_directory_are_blamed_and_how_to_mend_it_is_said() {
     machine.sh("shibudb manager 9090 limit 1234 && systemctl stop shibudb");
     machine.sh("chown root:root /var/lib/shibudb/limit-override.json");
     assert_ne!(machine.run("systemctl start shibudb").status, Some(0));
-    let advice =
-        "/var/lib/shibudb/limit-override.json belongs to the user root, and this server runs as shibudb";
+    let advice = "/var/lib/shibudb/limit-override.json belongs to user root, but this server runs as shibudb";
     let command = "chown -R shibudb: /var/lib/shibudb";
     let journal = machine.journal();
     assert!(journal.contains(advice) && journal.contains(command), "{journal}");

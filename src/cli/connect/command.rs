@@ -51,7 +51,7 @@ pub(super) enum Command {
         #[arg(allow_hyphen_values = true)]
         key: String,
     },
-    /// Make a space
+    /// Create a space
     #[command(disable_help_flag = true)]
     CreateSpace {
         /// Its name
@@ -60,76 +60,76 @@ pub(super) enum Command {
         #[arg(long)]
         no_wal: bool,
     },
-    /// Remove a space and all that is in it
+    /// Delete a space and its contents
     #[command(disable_help_flag = true)]
     DeleteSpace {
         /// Its name
         #[arg(allow_hyphen_values = true)]
         space: String,
     },
-    /// Name the spaces that you may read
+    /// List the spaces that you may read
     #[command(disable_help_flag = true)]
     ListSpaces,
-    /// Make a user
+    /// Create a user
     #[command(disable_help_flag = true)]
     CreateUser {
         /// The name
         username: String,
-        /// The password, in a script; typed by hand it is left out, asked for, and not shown
+        /// The password, in scripts only; an interactive session prompts for it
         #[arg(allow_hyphen_values = true)]
         password: Option<String>,
-        /// What the user is
+        /// Role of the user
         #[arg(long, value_enum, default_value_t = Role::User)]
         role: Role,
         /// What the user may do with a space: read or write, which includes read; may be repeated
         #[arg(long = "permission", value_name = "SPACE=ACCESS", value_parser = permission)]
         permissions: Vec<(String, String)>,
     },
-    /// Give a user a new password
+    /// Change the password of a user
     #[command(disable_help_flag = true)]
     UpdateUserPassword {
-        /// Whose
+        /// Name of the user
         username: String,
-        /// The password, in a script; typed by hand it is left out, asked for, and not shown
+        /// The password, in scripts only; an interactive session prompts for it
         #[arg(allow_hyphen_values = true)]
         password: Option<String>,
     },
-    /// Give a user another role
+    /// Change the role of a user
     #[command(disable_help_flag = true)]
     UpdateUserRole {
-        /// Whose
+        /// Name of the user
         username: String,
         /// The new role
         #[arg(value_enum)]
         role: Role,
     },
-    /// Replace all that a user may do with spaces
+    /// Replace the permissions of a user
     #[command(disable_help_flag = true)]
     UpdateUserPermissions {
-        /// Whose
+        /// Name of the user
         username: String,
         /// A space and read or write, which includes read
         #[arg(value_name = "SPACE=ACCESS", value_parser = permission, required_unless_present = "none")]
         permissions: Vec<(String, String)>,
-        /// Leave the user none
+        /// Remove all permissions
         #[arg(long, conflicts_with = "permissions")]
         none: bool,
     },
     /// Remove a user
     #[command(disable_help_flag = true)]
     DeleteUser {
-        /// Whom
+        /// Name of the user
         #[arg(allow_hyphen_values = true)]
         username: String,
     },
     /// Show a user's role and permissions
     #[command(disable_help_flag = true)]
     GetUser {
-        /// Whom
+        /// Name of the user
         #[arg(allow_hyphen_values = true)]
         username: String,
     },
-    /// Leave; so does Ctrl-D
+    /// Quit (also Ctrl-D)
     #[command(disable_help_flag = true, visible_alias = "quit")]
     Exit,
 }
@@ -137,9 +137,9 @@ pub(super) enum Command {
 /// What a user is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Role {
-    /// May do everything
+    /// Full access
     Admin,
-    /// May do what the permissions say
+    /// Access as the permissions allow
     User,
 }
 

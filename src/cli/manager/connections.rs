@@ -26,13 +26,13 @@ pub(super) struct Wanted {
     /// Only those from this address, with or without a port
     #[arg(long, value_name = "ADDRESS")]
     peer: Option<String>,
-    /// Only those that have been silent for longer, in seconds
+    /// Only connections that have been idle for longer, in seconds
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number::seconds)]
     idle_over: Option<Duration>,
     /// What comes first: the lowest number or name, the oldest, or the most
     #[arg(long, default_value = ConnectionSort::Id.name(), value_parser = ConnectionSort::ALL.map(ConnectionSort::name))]
     sort: String,
-    /// How many, at most 100000
+    /// Number of entries, at most 100000
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS, allow_negative_numbers = true,
           value_parser = |text: &str| number::count(text, 1..=MOST_CONNECTIONS))]
     limit: u32,

@@ -48,8 +48,7 @@ impl Handed {
                 }
                 Descriptor::Listener(_, address) => {
                     tracing::warn!(name, %address,
-                        "a socket for {address} was handed over under the name {name:?}; \
-                         no socket of that name is for us, and it is closed");
+                        "a socket for {address} was handed over under the unknown name {name:?}; it is closed");
                     systemd::forget(&name);
                     sorted.set_aside.push(SetAside { name, address });
                 }
@@ -57,8 +56,7 @@ impl Handed {
                     tracing::warn!(
                         name,
                         what,
-                        "a descriptor was handed over under the name {name:?}, but it is {what}; \
-                         it is not for us, and closed"
+                        "a descriptor was handed over under the name {name:?}, but it is {what}; it is closed"
                     );
                     systemd::forget(&name);
                 }
@@ -148,7 +146,7 @@ fn covers(any: IpAddr, ip: IpAddr) -> bool {
 /// Takes the port from under every copy of a socket, whoever holds it.
 fn stop_listening(listener: &TcpListener) {
     if let Err(error) = shutdown(listener, Shutdown::Both) {
-        tracing::warn!(%error, "cannot stop listening on a socket that is not used any more: {error}");
+        tracing::warn!(%error, "cannot close an unused listening socket: {error}");
     }
 }
 

@@ -234,7 +234,7 @@ async function tell(form, request) {
     $("outcome").className = "refused";
     $("outcome").textContent = error instanceof Refusal
       ? error.message
-      : "The server did not answer, so it is not known whether this was done. The history will tell.";
+      : "The server did not answer; the change may still apply. Check the history.";
     if (error.status === 401) attempt?.abort(error);
   } finally {
     for (const button of buttons) button.disabled = false;

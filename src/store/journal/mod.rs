@@ -128,10 +128,10 @@ fn check_complete(
 
 fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
     let kept = journal.with_extension(CUT_OFF);
-    let mut whereabouts = format!("it is kept in {}", kept.display());
+    let mut whereabouts = format!("the removed bytes are kept in {}", kept.display());
     if let Err(error) = fs::write(&kept, rest) {
         // On a full disk the store must open all the same.
-        whereabouts = format!("it could not be kept in {}: {error}", kept.display());
+        whereabouts = format!("the removed bytes could not be kept in {}: {error}", kept.display());
         drop(fs::remove_file(&kept));
     }
     let file = File::options().write(true).open(journal)?;
@@ -141,8 +141,8 @@ fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
         journal = %journal.display(),
         intact,
         kept = %kept.display(),
-        "the last write to the journal {} was not completed: what it left from byte {intact} on, which nobody was \
-         told is stored, is cut off; {whereabouts}",
+        "the last write to the journal {} is incomplete: truncated at byte {intact}; the write was never \
+         acknowledged; {whereabouts}",
         journal.display(),
     );
     Ok(())
