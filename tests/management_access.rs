@@ -191,7 +191,7 @@ fn a_token_file_that_cannot_be_used_leaves_the_last_token_in_force_and_is_told()
     file(dir.path(), "token", "two words\n", 0o600);
     is_told("does not hold a token");
     file(dir.path(), "token", "second\n", 0o644);
-    is_told("is open to every user of this machine");
+    is_told("is accessible to every user of this machine");
     fs::remove_file(&token).unwrap();
     is_told("cannot be read: No such file");
     fs::create_dir(&token).unwrap();

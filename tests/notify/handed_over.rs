@@ -99,7 +99,7 @@ fn a_socket_that_is_in_the_way_is_named_with_what_is_configured() {
         for words in [
             format!("cannot listen on 127.0.0.1:{port} for clients"),
             format!("a socket for {address} was handed over under the name \"{name}\""),
-            format!("configured is 127.0.0.1:{port}"),
+            format!("the config file has 127.0.0.1:{port}"),
             "under the name clients or shibudb.socket".to_owned(),
         ] {
             assert!(said.contains(&words), "{words} is missing in: {said}");
