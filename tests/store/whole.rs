@@ -108,7 +108,7 @@ async fn another_format_is_told_from_damage() {
     let error = refused(dir.path());
     assert!(error.contains("has format 4, and this version of shibudb reads format 3"), "{error}");
     fs::write(&version, b"LSM\x03").unwrap();
-    assert!(refused(dir.path()).contains("does not read back"), "{error}");
+    assert!(refused(dir.path()).contains("is damaged"), "{error}");
 }
 
 #[tokio::test]
