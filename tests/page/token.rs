@@ -53,3 +53,26 @@ fn the_page_asks_for_the_token_and_keeps_it_for_the_tab() {
     wait_until("the page asks again", is_asking);
     assert_eq!(browser.run("return sessionStorage.length"), 0);
 }
+
+#[test]
+fn a_token_file_that_cannot_be_used_is_named_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    fs::write(&file, "correct-horse\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Setup::new().config(format!("[management]\ntoken_file = {file:?}\n")).start();
+    let Some(browser) = open(&server) else { return };
+    wait_until("the page asks", || browser.run("return document.querySelector('#ask').open") == true);
+    browser.fill("#token", "correct-horse");
+    browser.press(ENTER);
+    browser.wait_for_text("#state", "Live");
+    assert_eq!(browser.text("#words li.bad"), "");
+    fs::write(&file, "two words\n").unwrap();
+    wait_until("it names the file and the reason", || {
+        let said = browser.text("#words li.bad");
+        said.starts_with(&format!("{} has been unusable since ", file.display()))
+            && said.ends_with(" What was read before stays in effect.")
+    });
+    fs::write(&file, "correct-horse\n").unwrap();
+    browser.wait_for_text("#words li.bad", "");
+}

@@ -38,8 +38,13 @@ const whence = {
 const shown = (value) => (value === null ? "nothing" : typeof value === "string" ? `"${value}"` : String(value));
 
 /** How file and runtime differ, one sentence for each difference, each with how much it matters. */
-export function drift({ file, limit, settings, last_reload: last, store }) {
+export function drift(config) {
+  const { file, awaited_file: awaited, limit, settings, last_reload: last, troubled_files: troubled, store } = config;
   const words = [];
+  for (const { file: path, since, problem } of troubled ?? []) {
+    words.push(["bad", `${visible(path)} has been unusable since ${moment(new Date(since))}: ${visible(problem)}. `
+      + "What was read before stays in effect."]);
+  }
   if (store?.problem) {
     words.push(["bad", `The store has trouble since ${moment(new Date(store.since))}: ${visible(store.problem)}.`]);
   }
@@ -83,6 +88,8 @@ export function drift({ file, limit, settings, last_reload: last, store }) {
       + `${settings.some(({ pending }) => pending !== null) ? " but for what is named here" : ""}.`]);
   } else if (file) {
     words.push(["good", `${file} is followed; it has not changed since the start.`]);
+  } else if (awaited) {
+    words.push(["differs", `There is no config file: ${awaited} does not exist and is read once it is created.`]);
   }
   return words;
 }
