@@ -134,7 +134,7 @@ fn operators_are_told(server: &Server) {
     assert_eq!(config["store"]["state"], "disk_full");
     let problem = config["store"]["problem"].as_str().unwrap();
     assert!(
-        problem.starts_with(FULL) && problem.contains("writes are refused until there is room"),
+        problem.starts_with(FULL) && problem.contains("writes are refused until there is free space"),
         "{problem}"
     );
     assert!(config["store"]["since"].is_string(), "{config}");

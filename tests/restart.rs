@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use harness::{Setup, Signal};
+use harness::{Setup, Signal, wait_until};
 
 #[test]
 fn what_is_stored_is_for_nobody_else() {
@@ -34,6 +34,8 @@ fn a_start_whose_limit_is_another_says_so_and_why() {
         let rest = " through cli before this start, instead of the configured 100; `shibudb manager 9090 reset` \
             restores that\n";
         assert!(why.ends_with(rest), "{said}");
+        // The log's own thread writes it.
+        wait_until("it is logged", || sandbox.run("grep -c ready: data/shibudb.log") == "2\n");
         let log = sandbox.run("grep ready: data/shibudb.log | tail -n 1");
         let version = concat!("; shibudb ", env!("CARGO_PKG_VERSION"), ", no config file (");
         assert!(log.contains("limit 105 (set by ") && log.contains(version), "{log}");

@@ -39,7 +39,9 @@ fn whoever_is_on_this_machine_has_a_name() {
         let actor = change["actor"].as_str().unwrap();
         assert!(actor.starts_with("pid ") && actor.ends_with(" uid 0 (root)"), "{actor}");
         assert_eq!(change["door"], "cli");
-        let log = sandbox.run("grep 'changed from 50 to 70' log");
+        let logged = || sandbox.run("grep 'changed from 50 to 70' log || true");
+        wait_until("the log has it", || !logged().is_empty());
+        let log = logged();
         assert!(log.trim_end().ends_with(&format!("by {actor} through cli")), "{log}");
         assert_eq!(http::request(10200, "GET", "/limit", None).json()["current_limit"], 7);
         sandbox.run("shibudb manager 9200 limit 8");

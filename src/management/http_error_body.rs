@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(
             words,
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             cache-control: no-store\r\ncontent-length: 63\r\n\r\n\
+             cache-control: no-store\r\ncontent-length: 53\r\n\r\n\
              {\"error\":\"not an HTTP/1.1 request\",\"status\":\"failed\"}"
         );
         for other in [

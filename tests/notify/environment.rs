@@ -119,7 +119,7 @@ fn the_credential_takes_precedence_and_the_log_warns_of_the_variable() {
     fs::write(home.path().join("shibudb.admin-password"), "of the credential\n").unwrap();
     let setup = Setup::new().env("CREDENTIALS_DIRECTORY", home.path().to_str().unwrap());
     let mut server = setup.clone().start();
-    let warning = server.wait_for_log("the password of the account admin is that of ");
+    let warning = server.wait_for_log("using the password of ");
     assert!(
         warning.contains("WARN")
             && warning.contains("the credential shibudb.admin-password (")

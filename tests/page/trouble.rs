@@ -56,8 +56,9 @@ fn a_full_disk_is_said_in_words_until_there_is_room() {
             let said = browser.text("#words li.bad");
             said.starts_with("The store has trouble since ")
                 && said.contains(": the disk is full: No space left on device")
-                && said
-                    .contains("; writes are refused until there is room; reads, logins and management go on.")
+                && said.contains(
+                    "; writes are refused until there is free space; reads, logins and management continue.",
+                )
         });
         assert_eq!(browser.text("#state"), "Live");
         disk.free();
