@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
-use shibudb::limiter::{Applied, Full, Limiter, Refusal, Snapshot, Totals};
+use shibudb::limiter::{
+    Admission, Applied, Full, Limiter, Name, NamedLimit, NamedLimits, NoPlace, Refusal, Snapshot, Totals,
+    admit,
+};
 
 fn limiter(limit: u32, ceiling: u32) -> Limiter {
     Limiter::new(NonZeroU32::new(limit).unwrap(), NonZeroU32::new(ceiling).unwrap()).unwrap()
@@ -190,4 +194,123 @@ proptest! {
             prop_assert_eq!(limiter.totals(), model.totals);
         }
     }
+}
+
+fn lasting(name: Name, limit: u32) -> NamedLimit {
+    let limiter = Limiter::new(NonZeroU32::new(limit).unwrap(), NonZeroU32::MAX).unwrap();
+    NamedLimit::lasting(name, limiter)
+}
+
+fn gateway(name: &str, limit: u32) -> NamedLimit {
+    lasting(Name::Gateway(name.into()), limit)
+}
+
+fn active(limits: &[&NamedLimit]) -> Vec<u32> {
+    limits.iter().map(|limit| limit.limiter().snapshot().active).collect()
+}
+
+#[test]
+fn an_admission_is_as_small_as_a_permit() {
+    assert_eq!(size_of::<Option<Admission>>(), size_of::<usize>());
+}
+
+#[test]
+fn all_places_are_taken_and_freed_together() {
+    let limits = [&lasting(Name::Main, 3), &gateway("a", 2), &gateway("b", 1)];
+    let admission = admit(&limits).unwrap();
+    assert_eq!((admission.places(), active(&limits)), (3, vec![1, 1, 1]));
+    drop(admission);
+    assert_eq!(active(&limits), [0, 0, 0]);
+}
+
+#[test]
+fn without_a_place_under_one_limit_none_is_taken_and_that_one_is_named() {
+    let limits = [&lasting(Name::Main, 3), &gateway("a", 1), &gateway("b", 2)];
+    let held = admit(&limits).unwrap();
+    let refused = admit(&limits).unwrap_err();
+    assert_eq!(refused, NoPlace { name: Name::Gateway("a".into()), limit: 1 });
+    assert_eq!(refused.to_string(), "all 1 connections of gateway:a are in use");
+    assert_eq!(active(&limits), [1, 1, 1]);
+    let Totals { accepted, rejected, .. } = limits[0].limiter().totals();
+    assert_eq!((accepted, rejected), (1, 0), "a place that was given back admitted nobody");
+    // A raised limit admits at once, and the next one is named.
+    limits[1].limiter().set(9).unwrap();
+    let second = admit(&limits).unwrap();
+    assert_eq!(admit(&limits).unwrap_err().name, Name::Gateway("b".into()));
+    assert_eq!(active(&limits), [2, 2, 2]);
+    drop((held, second));
+    assert_eq!(active(&limits), [0, 0, 0]);
+}
+
+#[test]
+fn one_limit_alone_needs_nothing_else() {
+    let limit = lasting(Name::Main, 1);
+    let admission = admit(&[&limit]).unwrap();
+    assert_eq!((admission.places(), limit.limiter().snapshot().active), (1, 1));
+    assert_eq!(admit(&[&limit]).unwrap_err(), NoPlace { name: Name::Main, limit: 1 });
+}
+
+#[test]
+fn an_admission_keeps_the_limits_that_it_has_places_under() {
+    let limits = NamedLimits::default();
+    let name = Name::User("shop".into());
+    let one = NonZeroU32::MIN;
+    let admission = admit(&[&lasting(Name::Main, 5), &limits.of(&name, one)]).unwrap();
+    assert_eq!(limits.len(), 1);
+    assert_eq!(admit(&[&limits.of(&name, one)]).unwrap_err(), NoPlace { name: name.clone(), limit: 1 });
+    drop(admission);
+    assert_eq!(limits.len(), 0);
+    let alone = admit(&[&limits.of(&name, one)]).unwrap();
+    assert_eq!((limits.len(), alone.places()), (1, 1));
+    drop(alone);
+    assert_eq!(limits.len(), 0);
+}
+
+fn address(number: u32) -> Name {
+    Name::Address(IpAddr::V4(number.into()))
+}
+
+#[test]
+fn a_name_means_one_limit_as_long_as_somebody_uses_it() {
+    let limits = NamedLimits::default();
+    let [two, three] = [2, 3].map(|limit| NonZeroU32::new(limit).unwrap());
+    let first = limits.of(&address(1), two);
+    let admission = admit(&[&first]).unwrap();
+    drop(first);
+    let again = limits.of(&address(1), three);
+    let snapshot = again.limiter().snapshot();
+    assert_eq!((snapshot.limit, snapshot.active), (2, 1), "it is the one that is in use");
+    drop((admission, again));
+    assert_eq!(limits.of(&address(1), three).limiter().snapshot().limit, 3, "it was made anew");
+}
+
+#[test]
+fn nothing_stays_of_many_addresses() {
+    let limits = NamedLimits::default();
+    let held: Vec<_> =
+        (0..100_000).map(|number| admit(&[&limits.of(&address(number), NonZeroU32::MIN)]).unwrap()).collect();
+    assert_eq!((limits.len(), limits.all().len()), (100_000, 100_000));
+    drop(held);
+    assert!(limits.is_empty());
+}
+
+#[test]
+fn connections_that_come_and_go_at_once_never_exceed_the_limit_of_their_address() {
+    let limits = NamedLimits::default();
+    let most = NonZeroU32::new(2).unwrap();
+    let admitted = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let Ok(admission) = admit(&[&limits.of(&address(1), most)]) else { continue };
+                    let now = admitted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+                    assert!(now <= most.get(), "{now} at once");
+                    admitted.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    drop(admission);
+                }
+            });
+        }
+    });
+    assert!(limits.is_empty());
 }

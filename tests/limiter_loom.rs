@@ -6,7 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../src/limiter/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the models use a part of the limiter's surface")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the models use a part of the limiter's surface"
+)]
 mod limiter;
 
 mod sync {
@@ -16,7 +21,7 @@ mod sync {
 
 use std::num::NonZeroU32;
 
-use limiter::{Limiter, Refusal, Snapshot};
+use limiter::{Limiter, Name, NamedLimit, Refusal, Snapshot, admit};
 use loom::thread;
 
 fn limiter(limit: u32) -> Limiter {
@@ -108,5 +113,52 @@ fn a_release_during_a_change_is_not_lost() {
         assert_eq!(limiter.snapshot(), Snapshot { limit: 3, active: expected });
         drop((second, arrival));
         assert_eq!(limiter.snapshot().active, 0);
+    });
+}
+
+#[test]
+fn of_two_that_need_places_under_two_limits_no_limit_is_exceeded_and_nothing_stays() {
+    loom::model(|| {
+        let main = NamedLimit::lasting(Name::Main, limiter(2));
+        let other = NamedLimit::lasting(Name::Gateway("other".into()), limiter(1));
+        let both = [main.clone(), other.clone()];
+        let rival = thread::spawn(move || {
+            let [main, other] = &both;
+            let admission = admit(&[other, main]);
+            check(other.limiter());
+            admission.ok()
+        });
+        let mine = admit(&[&main, &other]).ok();
+        check(main.limiter());
+        check(other.limiter());
+        let theirs = rival.join().unwrap();
+        let admitted = u32::from(mine.is_some()) + u32::from(theirs.is_some());
+        assert_eq!(admitted, 1, "exactly one gets the only place");
+        for limit in [&main, &other] {
+            assert_eq!(limit.limiter().snapshot().active, 1, "{}", limit.name());
+            assert_eq!(limit.limiter().totals().accepted, 1, "{}", limit.name());
+        }
+        drop((mine, theirs));
+        for limit in [&main, &other] {
+            assert_eq!(limit.limiter().snapshot().active, 0, "{}", limit.name());
+        }
+    });
+}
+
+#[test]
+fn a_decision_is_in_force_only_if_nothing_has_changed_since() {
+    loom::model(|| {
+        let limiter = limiter(2);
+        let seen = limiter.snapshot();
+        let other = limiter.clone();
+        let arrival = thread::spawn(move || other.try_acquire().ok());
+        let exchanged = limiter.exchange(seen, NonZeroU32::MIN);
+        let late = arrival.join().unwrap();
+        check(&limiter);
+        match exchanged {
+            Ok(applied) => assert_eq!((applied.old, applied.new, applied.active), (2, 1, 0)),
+            Err(now) => assert_eq!(now, Snapshot { limit: 2, active: 1 }),
+        }
+        drop(late);
     });
 }

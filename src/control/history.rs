@@ -43,6 +43,13 @@ type Room = VecDeque<(Position, Record)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position(u64);
 
+impl Position {
+    /// The one behind it.
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// How many attempts there were through one door, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
@@ -136,7 +143,7 @@ impl History {
         self.lost.fetch_add(records, Ordering::Relaxed) + records
     }
 
-    /// A place for a record that is being made: behind all that have one.
+    /// A position behind those of all records that were read.
     pub(super) fn position(&self) -> Position {
         Position(self.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -201,7 +208,7 @@ mod tests {
         Record {
             time: Timestamp::from_second(second).unwrap(),
             revision: 1,
-            door: Door::Http,
+            door: Door::Http.into(),
             actor: "somebody".into(),
             old: Some(1),
             new: Some(second),

@@ -6,14 +6,15 @@
 //! refused for the connections that were active waits until so few are that it can be had, unless the limit is
 //! set by hand before.
 //! Pure bookkeeping: whether a limit can be had is the limiter's to say, and
-//! [`super::worker`] brings the two together.
+//! [`super::decide`] brings the two together.
 
 use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{Configured, Door, Reread};
+use super::{Configured, Door, RecordedDoor, Reread};
 
 /// The limit when nobody configured one.
 pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
@@ -59,11 +60,14 @@ pub struct Override {
     /// The base it replaced.
     pub base: u32,
     /// The way it came in.
-    pub door: Door,
+    pub door: RecordedDoor,
     /// Who asked, in words.
     pub actor: String,
     /// When.
     pub time: Timestamp,
+    /// What another version of the program has written of it, which is kept for that.
+    #[serde(flatten)]
+    pub(super) more: Map<String, Value>,
 }
 
 /// A value in the file that the limiter refused.
@@ -75,6 +79,12 @@ pub struct RefusedEdit {
     pub reason: String,
     /// Whether it is tried again by itself when fewer connections are active.
     pub waits: bool,
+}
+
+impl Override {
+    pub(super) fn new(limit: u32, base: u32, door: Door, actor: String, time: Timestamp) -> Self {
+        Self { limit, base, door: door.into(), actor, time, more: Map::new() }
+    }
 }
 
 impl LimitState {
@@ -135,8 +145,7 @@ impl LimitState {
     /// A door other than config and startup has set the limit.
     pub(super) fn set_at_run_time(&mut self, limit: u32, door: Door, actor: String, time: Timestamp) {
         self.set_since_edit = true;
-        self.override_ =
-            (limit != self.base).then_some(Override { limit, base: self.base, door, actor, time });
+        self.override_ = (limit != self.base).then(|| Override::new(limit, self.base, door, actor, time));
         if limit == self.base {
             // What an edit was refused is what runs now.
             self.refused_edit = None;

@@ -9,17 +9,20 @@
 //! It is a thread and not a task because the doors must stay open while every worker is busy with clients.
 //! It makes no call that waits for a disk or for anybody else.
 
-mod first;
+mod decide;
 mod history;
 mod history_file;
 mod limit_state;
+#[cfg(test)]
+mod model;
 mod override_file;
 mod record;
 mod refusals;
+mod runner;
+mod sentence;
 mod storage;
 mod subscription;
 mod tag;
-mod worker;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -32,7 +35,7 @@ use crate::limiter::{Limiter, Refusal};
 
 pub use history::{Attempts, History};
 pub use limit_state::{BaseSource, LimitState, Override, RefusedEdit};
-pub use record::{Actor, Door, Outcome, Record, User};
+pub use record::{Actor, Door, Outcome, Record, RecordedDoor, User};
 pub use storage::Stored;
 pub use subscription::{Event, Subscription};
 pub use tag::Tag;
@@ -237,18 +240,18 @@ impl Control {
             .enable_time()
             .build()
             .map_err(StartError::Thread)?;
-        let (mut worker, limiter) =
-            worker::Worker::open(configured, settings, ceiling, data_dir, config_file)?;
+        let (mut runner, limiter) =
+            runner::Runner::open(configured, settings, ceiling, data_dir, config_file)?;
         let control = Self {
             requests,
-            limit_state: worker.subscribe(),
-            history: worker.history(),
-            storage: worker.storage(),
-            epoch: worker.epoch(),
+            limit_state: runner.subscribe(),
+            history: runner.history(),
+            storage: runner.storage(),
+            epoch: runner.epoch(),
         };
         let run = move || {
-            runtime.block_on(worker.serve(inbox));
-            worker.end();
+            runtime.block_on(runner.serve(inbox));
+            runner.end();
         };
         let thread = thread::Builder::new().name("control".into()).spawn(run).map_err(StartError::Thread)?;
         Ok((control, limiter, thread))

@@ -8,6 +8,10 @@
 //! size at any time, of which one or none has the override's name and the others are spares. Renaming exchanges
 //! the override and a spare. To write over a file and sync it also takes a third of the time that making
 //! one does, which the file system must enter into its own journal.
+//!
+//! It holds limits by name, as JSON: what is said of the main one at the top, as all versions of the program have it;
+//! those of other names below `limits`; and a `version`. What this version does not know, a newer one may have
+//! written: fields of the main limit are kept as long as this limit is stored, those of other names always.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+
+use serde_json::{Map, Value};
 
 use super::Override;
 use crate::private;
@@ -30,11 +36,23 @@ const ASIDE: &str = "limit-override.json.damaged";
 /// What is stored fills a multiple of this, in bytes: a file that keeps its size is synced faster.
 const FILLED: usize = 1024;
 
+/// The layout that this version writes. The one before had neither a version nor limits of other names.
+const VERSION: u64 = 1;
+
 #[derive(Debug)]
 pub(super) struct OverrideFile {
     directory: PathBuf,
     path: PathBuf,
     spares: [PathBuf; 2],
+    /// What is in it beside the override of the main limit.
+    rest: Rest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rest {
+    version: u64,
+    /// Limits of other names, as another version of the program has written them.
+    limits: Map<String, Value>,
 }
 
 impl OverrideFile {
@@ -43,6 +61,7 @@ impl OverrideFile {
             directory: directory.to_owned(),
             path: directory.join(NAME),
             spares: SPARES.map(|name| directory.join(name)),
+            rest: Rest { version: VERSION, limits: Map::new() },
         }
     }
 
@@ -50,32 +69,34 @@ impl OverrideFile {
         &self.path
     }
 
-    /// What an earlier run stored; `None` if nothing. A file that is not ours to understand is
-    /// reported as [`io::ErrorKind::InvalidData`].
-    pub(super) fn read(&self) -> io::Result<Option<Override>> {
+    /// What an earlier run stored of the main limit; `None` if nothing. The rest is kept. A file that is not ours to
+    /// understand is reported as [`io::ErrorKind::InvalidData`].
+    pub(super) fn read(&mut self) -> io::Result<Option<Override>> {
         match private::read(&self.path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+            Ok(text) => {
+                let (stored, rest) =
+                    parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                self.rest = rest;
+                Ok(stored)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Stores an override, or forgets the stored one.
+    /// Stores an override of the main limit, or forgets the stored one.
     pub(super) fn write(&self, override_: Option<&Override>) -> io::Result<()> {
         let [spare, other] = &self.spares;
-        match override_ {
-            Some(override_) => {
-                write_whole(spare, override_)?;
-                self.exchange()?;
-            }
+        if override_.is_some() || !self.rest.limits.is_empty() {
+            write_whole(spare, &content(override_, &self.rest)?)?;
+            self.exchange()?;
+        } else {
             // Kept as a spare.
-            None => match fs::rename(&self.path, other) {
+            match fs::rename(&self.path, other) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
-            },
+            }
         }
         let synced = self.sync_directory();
         if synced.is_err() {
@@ -141,6 +162,32 @@ impl OverrideFile {
     }
 }
 
+/// The override of the main limit, and the rest.
+pub(super) fn parse(text: &[u8]) -> serde_json::Result<(Option<Override>, Rest)> {
+    let mut main: Map<String, Value> = serde_json::from_slice(text)?;
+    let version = main.remove("version").map_or(Ok(0), serde_json::from_value::<u64>)?;
+    let limits = main.remove("limits").map_or(Ok(Map::new()), serde_json::from_value)?;
+    let stored = if main.is_empty() && !limits.is_empty() {
+        None
+    } else {
+        Some(serde_json::from_value::<Override>(main.into())?)
+    };
+    if stored.as_ref().is_some_and(|stored| stored.limit == 0) {
+        return Err(serde::de::Error::custom("a limit of 0"));
+    }
+    Ok((stored, Rest { version: version.max(VERSION), limits }))
+}
+
+/// As [`parse`] reads it.
+fn content(override_: Option<&Override>, rest: &Rest) -> serde_json::Result<Value> {
+    let mut content = override_.map_or(Ok(Map::new().into()), serde_json::to_value)?;
+    content["version"] = rest.version.into();
+    if !rest.limits.is_empty() {
+        content["limits"] = rest.limits.clone().into();
+    }
+    Ok(content)
+}
+
 /// Writes over a file, or makes it, and syncs what is in it.
 fn write_whole(path: &Path, content: &impl serde::Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(content)?;
@@ -162,14 +209,14 @@ mod tests {
     use super::*;
 
     fn to(limit: u32, actor: &str) -> Override {
-        Override { limit, base: 1000, door: Door::Http, actor: actor.to_owned(), time: Timestamp::UNIX_EPOCH }
+        Override::new(limit, 1000, Door::Http, actor.to_owned(), Timestamp::UNIX_EPOCH)
     }
 
     /// Longer ones and shorter ones, with gaps between: the last one counts, whole.
     #[test]
     fn what_was_written_last_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let file = OverrideFile::new(directory.path());
+        let mut file = OverrideFile::new(directory.path());
         assert_eq!(file.read().unwrap(), None);
         for round in 0..3 {
             for length in [1, 3 * FILLED, 10, FILLED, 20] {
@@ -185,7 +232,7 @@ mod tests {
     #[test]
     fn what_was_left_half_written_is_not_read_and_goes() {
         let directory = tempfile::tempdir().unwrap();
-        let file = OverrideFile::new(directory.path());
+        let mut file = OverrideFile::new(directory.path());
         let stored = to(2000, "somebody");
         file.write(Some(&stored)).unwrap();
         let stray = directory.path().join(".limit-override.1234");
@@ -198,11 +245,45 @@ mod tests {
         assert_eq!(file.read().unwrap(), Some(stored));
     }
 
+    /// What a newer version has written comes through an older one, and an older file through a newer version.
+    #[test]
+    fn what_another_version_knows_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = OverrideFile::new(directory.path());
+        let newer = r#"{"limit":2000,"base":1000,"door":"lease","actor":"pid 7","time":"2026-01-01T00:00:00Z",
+            "until":"2026-01-01T02:00:00Z","version":7,"limits":{"user:shop":{"limit":50,"door":"http"}}}"#;
+        fs::write(&file.path, newer).unwrap();
+        let as_value = || serde_json::from_slice::<Value>(&fs::read(directory.path().join(NAME)).unwrap());
+        let stored = file.read().unwrap().unwrap();
+        assert_eq!((stored.limit, stored.door.to_string()), (2000, "lease".to_owned()));
+        file.write(Some(&stored)).unwrap();
+        assert_eq!(as_value().unwrap(), serde_json::from_str::<Value>(newer).unwrap());
+        // What was said of the main limit goes with it, what was said of others stays.
+        file.write(Some(&to(3000, "somebody"))).unwrap();
+        let written = as_value().unwrap();
+        assert_eq!((&written["until"], &written["version"]), (&Value::Null, &7.into()));
+        assert_eq!(written["limits"]["user:shop"]["limit"], 50);
+        file.write(None).unwrap();
+        assert_eq!(as_value().unwrap()["limits"]["user:shop"]["door"], "http");
+        let mut again = OverrideFile::new(directory.path());
+        assert_eq!(again.read().unwrap(), None);
+        again.write(Some(&to(4000, "somebody"))).unwrap();
+        assert_eq!(as_value().unwrap()["limits"]["user:shop"]["limit"], 50);
+        // The layout without a version.
+        let older = r#"{"limit":5,"base":7,"door":"http","actor":"pid 7","time":"2026-01-01T00:00:00Z"}"#;
+        fs::write(&file.path, older).unwrap();
+        assert_eq!(file.read().unwrap().unwrap().limit, 5);
+        for damaged in ["{}", "[]", "7", r#"{"limit":0}"#, r#"{"limits":[]}"#, &older.replace(":5", ":0")] {
+            fs::write(&file.path, damaged).unwrap();
+            assert_eq!(file.read().unwrap_err().kind(), io::ErrorKind::InvalidData, "{damaged}");
+        }
+    }
+
     /// Whatever was written, there are two files, none of which has to be made or to grow.
     #[test]
     fn room_is_kept_for_the_next_override() {
         let directory = tempfile::tempdir().unwrap();
-        let file = OverrideFile::new(directory.path());
+        let mut file = OverrideFile::new(directory.path());
         let files = || {
             let mut files: Vec<_> = fs::read_dir(directory.path())
                 .unwrap()

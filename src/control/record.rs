@@ -8,6 +8,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::names;
+
 /// A way to change the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,6 +24,16 @@ pub enum Door {
     Config,
     /// The start of the server.
     Startup,
+}
+
+/// The door of a record, by the name that it was written down with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RecordedDoor {
+    /// One of this version's.
+    Known(Door),
+    /// One that another version of the program has: its name is kept as it is.
+    Other(Box<str>),
 }
 
 /// Who asked.
@@ -72,7 +84,7 @@ pub struct Record {
     /// The revision after it: one more than before if applied, the same if refused.
     pub revision: u64,
     /// The way it came in.
-    pub door: Door,
+    pub door: RecordedDoor,
     /// Who asked, in words.
     pub actor: String,
     /// The limit before; absent at a start, which has none before it.
@@ -131,6 +143,37 @@ impl fmt::Display for Door {
             Self::Config => "config",
             Self::Startup => "startup",
         })
+    }
+}
+
+impl RecordedDoor {
+    /// The door, if this version has it.
+    pub fn known(&self) -> Option<Door> {
+        match self {
+            Self::Known(door) => Some(*door),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<Door> for RecordedDoor {
+    fn from(door: Door) -> Self {
+        Self::Known(door)
+    }
+}
+
+impl PartialEq<Door> for RecordedDoor {
+    fn eq(&self, other: &Door) -> bool {
+        self.known() == Some(*other)
+    }
+}
+
+impl fmt::Display for RecordedDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(door) => door.fmt(f),
+            Self::Other(name) => f.write_str(&names::shown(name)),
+        }
     }
 }
 

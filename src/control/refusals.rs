@@ -60,12 +60,12 @@ pub(super) struct Counted {
 }
 
 /// The refusals that are being counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Refusals {
     open: VecDeque<Open>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     like: Like,
     position: Position,
@@ -94,14 +94,8 @@ impl Like {
 }
 
 impl Refusals {
-    /// Counts a refusal. `record` is what stands for it alone, `place` makes a place for one that is the first.
-    pub(super) fn count(
-        &mut self,
-        like: Like,
-        record: Record,
-        now: Instant,
-        position: impl FnOnce() -> Position,
-    ) -> Counted {
+    /// Counts a refusal. `record` is what stands for it alone, `position` that of one that is the first.
+    pub(super) fn count(&mut self, like: Like, record: Record, now: Instant, position: Position) -> Counted {
         let mut alike: Vec<_> =
             self.open.iter_mut().filter(|open| open.like == like && now < open.last + TOGETHER).collect();
         let same = alike.iter().position(|open| open.record.new == record.new);
@@ -116,7 +110,6 @@ impl Refusals {
             open.is_behind = !write;
             return Counted { position: open.position, record: open.record.clone(), write };
         }
-        let position = position();
         self.open.push_back(Open { like, position, record: record.clone(), last: now, is_behind: false });
         Counted { position, record, write: true }
     }
@@ -142,8 +135,11 @@ impl Refusals {
         behind.map(|open| Counted { position: open.position, record: open.record, write: true }).collect()
     }
 
-    /// Whether anything is being counted.
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// When [`Refusals::end`] next ends one.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.open.len() > MOST {
+            return self.open.front().map(|open| open.last);
+        }
+        self.open.iter().map(|open| open.last + TOGETHER).min()
     }
 }

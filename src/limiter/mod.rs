@@ -4,15 +4,25 @@
 //! and every snapshot one load: `active <= limit` holds at each instant, under any interleaving,
 //! and there is no semaphore to resize and no permit to transfer when the limit moves.
 //!
-//! This room knows no HTTP, TOML, socket, clock or log, and it never blocks. Who may change the
+//! Several limits may apply to one connection: that of the server, of its user, of its address. Each is a
+//! [`Limiter`] of its own; an [`Admission`] is a place under all of them or under none. [`NamedLimits`] has those that
+//! exist only while connections use them.
+//!
+//! This room knows no HTTP, TOML, socket, clock or log. A limiter never blocks. Who may change a
 //! limit, and what is recorded of it, is the business of [`crate::control`].
 //!
-//! Its atomics come from the parent's `sync` module: std's in the library, loom's in
-//! `tests/limiter_loom.rs`, which runs this very code through every interleaving.
+//! Its atomics come from the parent's `sync` module: std's in the library, loom's in the models, which run this very
+//! code through every interleaving.
+
+mod admission;
+mod named;
 
 use std::num::NonZeroU32;
 
 use super::sync::{Arc, AtomicU32, AtomicU64, Ordering};
+
+pub use admission::{Admission, NoPlace, admit};
+pub use named::{Name, NamedLimit, NamedLimits};
 
 /// Admits connections up to a limit that can be moved at any time.
 ///
@@ -104,6 +114,8 @@ struct Shared {
     accepted: AtomicU64,
     rejected: AtomicU64,
     peak: AtomicU32,
+    /// Places under other limits, which are free when the last permit of this one is gone.
+    places: Box<[admission::Place]>,
 }
 
 impl Limiter {
@@ -114,19 +126,24 @@ impl Limiter {
     /// # Errors
     /// [`Refusal::AboveCeiling`] if `limit` exceeds `ceiling`.
     pub fn new(limit: NonZeroU32, ceiling: NonZeroU32) -> Result<Self, Refusal> {
-        let (limit, ceiling) = (limit.get(), ceiling.get());
         if limit > ceiling {
-            return Err(Refusal::AboveCeiling { wanted: limit.into(), ceiling });
+            return Err(Refusal::AboveCeiling { wanted: limit.get().into(), ceiling: ceiling.get() });
         }
-        Ok(Self {
+        Ok(Self::with_places(limit, ceiling, [].into()))
+    }
+
+    fn with_places(limit: NonZeroU32, ceiling: NonZeroU32, places: Box<[admission::Place]>) -> Self {
+        let word = Snapshot { limit: limit.get(), active: 0 }.pack();
+        Self {
             shared: Arc::new(Shared {
-                word: AtomicU64::new(Snapshot { limit, active: 0 }.pack()),
-                ceiling,
+                word: AtomicU64::new(word),
+                ceiling: ceiling.get(),
                 accepted: AtomicU64::new(0),
                 rejected: AtomicU64::new(0),
                 peak: AtomicU32::new(0),
+                places,
             }),
-        })
+        }
     }
 
     /// Takes a place, if there is one, and counts a rejection if there is none. Never waits.
@@ -147,6 +164,13 @@ impl Limiter {
     /// # Errors
     /// As [`Limiter::try_acquire`].
     pub fn attempt(&self) -> Result<Permit, Full> {
+        let permit = self.take()?;
+        permit.count();
+        Ok(permit)
+    }
+
+    /// Takes a place, which may be given back unused: it is not counted as accepted.
+    fn take(&self) -> Result<Permit, Full> {
         let shared = &*self.shared;
         let mut seen = shared.word.load(Ordering::Acquire);
         loop {
@@ -157,7 +181,6 @@ impl Limiter {
             // `active` is the lower half and below `limit`, so the sum cannot carry into the limit.
             match shared.word.compare_exchange_weak(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    shared.accepted.fetch_add(1, Ordering::Relaxed);
                     // Nearly always the peak is not a new one, and a load is cheaper than a write.
                     if active + 1 > shared.peak.load(Ordering::Relaxed) {
                         shared.peak.fetch_max(active + 1, Ordering::Relaxed);
@@ -212,32 +235,57 @@ impl Limiter {
         self.shared.ceiling
     }
 
+    /// Makes `limit` the limit, if limit and active are still as they were `seen`: for a decision that rests on them.
+    ///
+    /// # Errors
+    /// What they are now, if that is something else.
+    ///
+    /// # Panics
+    /// If the limit would be below what was seen active, or above the ceiling: [`check`] comes first.
+    pub fn exchange(&self, seen: Snapshot, limit: NonZeroU32) -> Result<Applied, Snapshot> {
+        let (new, Snapshot { limit: old, active }) = (limit.get(), seen);
+        assert!((active..=self.shared.ceiling).contains(&new), "a limit of {new} was not checked");
+        let word = Snapshot { limit: new, active }.pack();
+        match self.shared.word.compare_exchange(seen.pack(), word, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(Applied { old, new, active }),
+            Err(now) => Err(Snapshot::unpack(now)),
+        }
+    }
+
     /// Replaces the limit by what `wanted` makes of it; `None` stands for a number below zero.
     fn change(&self, wanted: impl Fn(u32) -> Option<u64>) -> Result<Applied, Refusal> {
-        let mut seen = self.shared.word.load(Ordering::Acquire);
+        let mut seen = self.snapshot();
         loop {
-            let Snapshot { limit: old, active } = Snapshot::unpack(seen);
-            let new = self.shared.check(wanted(old), active)?;
-            let word = Snapshot { limit: new, active }.pack();
-            match self.shared.word.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Ok(Applied { old, new, active }),
+            let limit = check(wanted(seen.limit).unwrap_or(0), seen.active, self.shared.ceiling)?;
+            match self.exchange(seen, limit) {
+                Ok(applied) => return Ok(applied),
                 Err(now) => seen = now,
             }
         }
     }
 }
 
-impl Shared {
-    fn check(&self, wanted: Option<u64>, active: u32) -> Result<u32, Refusal> {
-        let ceiling = self.ceiling;
-        let wanted = wanted.filter(|&wanted| wanted > 0).ok_or(Refusal::NotPositive)?;
-        if wanted < u64::from(active) {
-            return Err(Refusal::BelowActive { wanted, active });
-        }
-        u32::try_from(wanted)
-            .ok()
-            .filter(|&new| new <= ceiling)
-            .ok_or(Refusal::AboveCeiling { wanted, ceiling })
+/// Whether `wanted` can be the limit while `active` permits are held.
+///
+/// # Errors
+/// A [`Refusal`] if it is zero, below the active connections, or above the ceiling.
+pub fn check(wanted: u64, active: u32, ceiling: u32) -> Result<NonZeroU32, Refusal> {
+    if wanted == 0 {
+        return Err(Refusal::NotPositive);
+    }
+    if wanted < u64::from(active) {
+        return Err(Refusal::BelowActive { wanted, active });
+    }
+    u32::try_from(wanted)
+        .ok()
+        .filter(|&new| new <= ceiling)
+        .and_then(NonZeroU32::new)
+        .ok_or(Refusal::AboveCeiling { wanted, ceiling })
+}
+
+impl Permit {
+    fn count(&self) {
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
     }
 }
 

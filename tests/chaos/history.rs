@@ -88,9 +88,9 @@ impl Chronicle {
             if !starts {
                 assert_eq!(record.old.map(i64::from), Some(limit), "after revision {revision}: {record:?}");
             }
-            let door = match record.door {
-                Door::Http => &mut http,
-                Door::Cli => &mut cli,
+            let door = match record.door.known() {
+                Some(Door::Http) => &mut http,
+                Some(Door::Cli) => &mut cli,
                 _ => &mut (0, 0),
             };
             match &record.outcome {
