@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_a_door_that_this_version_does_not_have_is_kept_as_it_is() {
+        let history = History::default();
+        let line = serde_json::to_string(&record(1, Outcome::Applied)).unwrap().replace("http", "lease");
+        assert_eq!(history.read(line.as_bytes()).unwrap(), 0);
+        let [kept] = &history.latest(9)[..] else { panic!("one record was read") };
+        assert_eq!((kept.door.known(), kept.door.to_string()), (None, "lease".to_owned()));
+        assert_eq!(serde_json::to_string(kept).unwrap(), line);
+    }
+
+    #[test]
     fn of_a_repeated_refusal_the_last_line_of_the_file_counts() {
         let history = History::default();
         let again = |count| Record {
