@@ -43,7 +43,7 @@ pub mod store;
 pub mod systemd;
 pub mod watch;
 
-/// What the limiter is built on: std's atomics here, loom's in `tests/limiter_loom.rs`.
+/// What the limiter is built on: std's atomics here, loom's in `tests/library/interleavings/`.
 mod sync {
     pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

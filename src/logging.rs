@@ -6,7 +6,7 @@
 //! ([`MESSAGE_IDS`]). Elsewhere they are lines on standard error, in colour only on a terminal.
 //!
 //! **The sentence says it all.** Fields are for programs: `journalctl` does not show them, and a line on standard
-//! error has none. So every sentence names who, what and why itself (`tests/log_sentences.rs` looks for that).
+//! error has none. So every sentence names who, what and why itself (`tests/library/log_sentences.rs` looks for that).
 //! What is written to the journal as plain text, before the log begins and by commands without a log, carries its
 //! [`Priority`], so that `journalctl -p err` finds it.
 //!

@@ -23,7 +23,7 @@ mod crowd;
 mod dialogue;
 mod figures;
 mod growth;
-#[path = "../../tests/starvation/hostile.rs"]
+#[path = "../../tests/load/starvation/hostile.rs"]
 mod hostile;
 mod http;
 mod language;

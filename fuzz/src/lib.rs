@@ -1,6 +1,6 @@
 //! What must hold for whatever bytes others have written, one function for each thing that reads such.
 //!
-//! The targets in `fuzz_targets/` call these with bytes made up to break them; `tests/corpus.rs` calls
+//! The targets in `fuzz_targets/` call these with bytes made up to break them; `tests/library/corpus.rs` calls
 //! them with the corpus, as an ordinary test.
 
 use std::io::Cursor;

@@ -1,7 +1,7 @@
 //! The table of every setting: its name, when an edit of it takes effect and for whom, its value as text.
 //!
 //! Whoever tells of settings reads it from here: `GET /config`, `manager config`, the reload. The shipped file and the
-//! manual are held against it by `tests/config_file.rs`, and what a reload does by `daemon::settings`.
+//! manual are held against it by `tests/library/config/file.rs`, and what a reload does by `daemon::settings`.
 
 use std::fmt;
 use std::path::PathBuf;

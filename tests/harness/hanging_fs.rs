@@ -5,7 +5,7 @@
 //! [`HangingFs::source`], which never hangs.
 //!
 //!     if !is_inside() {
-//!         again_beneath(&hanging_fs::WORLD, NAME);
+//!         again_beneath(&OWN_MOUNTS, this_test!());
 //!         return;
 //!     }
 //!     let fs = HangingFs::new();
@@ -34,9 +34,6 @@ use tempfile::TempDir;
 
 use self::requests::Requests;
 use super::wait_until;
-
-/// What a test has to run beneath that mounts one: the mount is its own, and gone with it.
-pub(crate) const WORLD: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
 
 /// How long the serving thread waits for a request before it looks whether it is to end.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };

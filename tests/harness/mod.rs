@@ -11,10 +11,11 @@
 //! Nothing of this machine's own configuration reaches it: it gets a config file of its own, without
 //! settings unless the test says otherwise, and a home of its own. It is killed when it is dropped, and if
 //! the test has failed, its log is shown.
-#![allow(dead_code, unused_imports, reason = "every test file uses its own part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its own part of it")]
 
 mod beneath;
 mod client;
+pub(crate) mod ears;
 pub(crate) mod hanging_fs;
 pub(crate) mod http;
 mod log;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-pub(crate) use beneath::{again_beneath, is_inside};
+pub(crate) use beneath::{OWN_MOUNTS, OWN_PROCESS, again_beneath, is_inside, test_around, this_test};
 pub(crate) use client::Client;
 pub(crate) use hanging_fs::HangingFs;
 pub(crate) use http::Reply;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use super::beneath::{run_again, test_around};
 use super::{PASSWORD, refused, skipped, wait_until};
 
 /// Tells the program that it is inside, and where its directory is.
@@ -60,20 +61,10 @@ pub(crate) fn enter<F: FnOnce(&Sandbox)>(test: F) {
     symlink(env!("CARGO_BIN_EXE_shibudb"), home.path().join("bin/shibudb")).unwrap();
     script(&home.path().join("bin/sleep"), SLEEP);
     script(&home.path().join("bin/sudo"), SUDO);
-    let output = Command::new("unshare")
-        .args(NAMESPACES)
-        .args(["bash", "-c", FURNISH, "furnish"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name_of(&test), "--nocapture", "--test-threads=1"])
-        .env(INSIDE, home.path())
-        .env("PATH", SYSTEM)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && out.contains("test result: ok. 1 passed"), "{out}{err}");
-    // The numbers that a test reports.
-    print!("{out}");
+    let mut command = Command::new("unshare");
+    command.args(NAMESPACES).args(["bash", "-c", FURNISH, "furnish"]);
+    command.env(INSIDE, home.path()).env("PATH", SYSTEM).stdin(Stdio::null());
+    run_again(&mut command, test_around(&test));
 }
 
 static ENTRANCE: OnceLock<Result<(), String>> = OnceLock::new();
@@ -98,13 +89,6 @@ fn entrance() -> Result<(), String> {
         )),
         Err(error) => Err(format!("needs the program unshare: {error}")),
     }
-}
-
-/// The test that a closure was written in, as the test harness calls it.
-fn name_of<F>(_: &F) -> &'static str {
-    let path = std::any::type_name::<F>();
-    let path = path.strip_suffix("::{{closure}}").unwrap();
-    path.split_once("::").unwrap().1
 }
 
 impl Sandbox {

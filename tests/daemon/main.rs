@@ -1,0 +1,21 @@
+//! The built server as a process: what clients, systemd, Prometheus and operators see of it from outside.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod accounts;
+mod audit;
+mod connections;
+mod durability;
+mod follow;
+mod management_access;
+mod metrics;
+mod notify;
+mod openapi;
+mod priorities;
+mod python_client;
+mod restart;
+mod series;
+mod venv;
+mod who;

@@ -1,0 +1,134 @@
+//! What becomes of the store when the disk is full: errors, but reads go on, nothing acknowledged
+//! is lost, and writes come back with the space.
+//!
+//! The disk is a small tmpfs, mounted in a namespace of its own where the test runs itself again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::harness::{OWN_MOUNTS, again_beneath, is_inside, this_test};
+use shibudb::store::{Durability, Outcome, Space, Store, Write};
+
+#[test]
+fn a_full_disk_stops_writes_until_there_is_space_again() {
+    if !is_inside() {
+        again_beneath(&OWN_MOUNTS, this_test!());
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=200m", "none"]).arg(disk.path());
+    assert!(mount.status().unwrap().success());
+    tokio::runtime::Runtime::new().unwrap().block_on(on_a_small_disk(disk.path()));
+    assert!(Command::new("umount").arg(disk.path()).status().unwrap().success());
+}
+
+/// A store that could not be made does not stand in the way of one that can.
+fn first_start_on_a_full_disk(disk: &Path) {
+    let (dir, filler) = (disk.join("first"), disk.join("filler"));
+    let mut refused = 0;
+    for left in [8, 24, 40, 64, 128, 512, 2048] {
+        let free = rustix::fs::statvfs(disk).unwrap();
+        let size = (free.f_bavail * free.f_frsize).saturating_sub(left << 10);
+        fs::write(&filler, vec![1; usize::try_from(size).unwrap()]).unwrap();
+        refused += usize::from(Store::open(&dir, Durability::Always).is_err());
+        fs::remove_file(&filler).unwrap();
+    }
+    assert!(refused > 0, "there was always room");
+    drop(Store::open(&dir, Durability::Always).unwrap());
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+async fn on_a_small_disk(disk: &Path) {
+    first_start_on_a_full_disk(disk);
+    let dir = disk.join("data");
+    let filler = disk.join("filler");
+    let mut store = Store::open(&dir, Durability::Always).unwrap();
+    store.create_space("a", true).await.unwrap();
+    let mut acknowledged = BTreeMap::new();
+    // Full by now and then a different amount, so that different writers of the engine find out.
+    for (round, filler_size) in [150, 100, 130, 80].into_iter().enumerate() {
+        let mut space = store.space("a").unwrap();
+        // As much of it as there is room for: the store may be tidying up at this moment.
+        fs::write(&filler, vec![1; filler_size << 20]).ok();
+        let mut n = 0;
+        let refused = loop {
+            let key = format!("{}", n % 100);
+            let value = value(round, n);
+            match put(&store, &space, &key, &value).await {
+                Ok(()) => {
+                    acknowledged.insert(key, value);
+                }
+                Err(error) => break error,
+            }
+            n += 1;
+        };
+        eprintln!("round {round}: {n} writes, then: {refused}");
+        check_all(&store, &space, &acknowledged);
+        assert!(put(&store, &space, "refused", b"x").await.is_err());
+        check_all(&store, &space, &acknowledged);
+
+        if round == 2 {
+            store.close().ok();
+            store = Store::open(&dir, Durability::Always).unwrap();
+            space = store.space("a").unwrap();
+            check_all(&store, &space, &acknowledged);
+        }
+        fs::remove_file(&filler).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = put(&store, &space, "after", b"y").await {
+            assert!(Instant::now() < deadline, "writes do not come back: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        check_all(&store, &space, &acknowledged);
+    }
+    store.close().unwrap();
+    let store = Store::open(&dir, Durability::Always).unwrap();
+    check_all(&store, &store.space("a").unwrap(), &acknowledged);
+}
+
+/// Says when it was written, and then is nothing that could be compressed.
+fn value(round: usize, n: u32) -> Vec<u8> {
+    let mut value = format!("{round}/{n}/").into_bytes();
+    let mut random = u64::from(n) + 1;
+    while value.len() < 100_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        value.extend(random.to_le_bytes());
+    }
+    value
+}
+
+async fn put(store: &Store, space: &Space, key: &str, value: &[u8]) -> Result<(), String> {
+    let write = Write { space: space.clone(), key: key.into(), value: Some(value.into()) };
+    let outcomes = store.write(vec![write]).await.map_err(|error| error.to_string())?;
+    assert_eq!(outcomes, [Outcome::Stored]);
+    Ok(())
+}
+
+/// A refused write may have happened, but no acknowledged one may be missing or older than it is.
+fn check_all(store: &Store, space: &Space, acknowledged: &BTreeMap<String, Vec<u8>>) {
+    for (key, value) in acknowledged {
+        let found = store.get(space, key.as_bytes()).unwrap().unwrap();
+        assert!(
+            *found == **value || is_later(&found, value),
+            "{key}: {:?} instead of {:?}",
+            &found[..20],
+            &value[..20]
+        );
+    }
+}
+
+/// Compares the round and the number that values begin with.
+fn is_later(found: &[u8], acknowledged: &[u8]) -> bool {
+    let order = |value: &[u8]| -> (u32, u32) {
+        let parts = value.split(|&byte| byte == b'/');
+        let mut parts = parts.map(|part| str::from_utf8(part).unwrap().parse().unwrap());
+        (parts.next().unwrap(), parts.next().unwrap())
+    };
+    order(found) > order(acknowledged)
+}

@@ -1,0 +1,120 @@
+//! Clients that take all they can get, beside clients that do their work: the work is done.
+//!
+//! Asserted is that every good request succeeds while the bad ones go on; how long they took is printed
+//! (`--nocapture`), and the benchmark measures it in the row `starvation`.
+
+mod hostile;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, Setup};
+use hostile::{Hostile, Means};
+
+/// Little memory for requests, and little time for logins.
+const SETTINGS: &str = "\
+[client]
+login_timeout = \"2s\"
+max_request = \"64KiB\"
+max_inflight_bytes = \"1MiB\"
+";
+
+/// What good clients are to get done meanwhile.
+const REQUESTS: usize = 300;
+const LOGINS: usize = 20;
+const USERS: usize = 5;
+
+fn user(name: &str) -> Value {
+    json!({"username": name, "password": "secret", "role": "user", "permissions": {"s": "write"}})
+}
+
+fn login_line(name: &str) -> String {
+    format!("{}\n", json!({"username": name, "password": "secret"}))
+}
+
+fn furnished(setup: Setup) -> Server {
+    let server = setup.config(SETTINGS).start();
+    let mut admin = server.admin();
+    admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
+    for name in ["good", "bad"] {
+        admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": user(name)}), "USER_CREATED");
+    }
+    let large = json!({"type": "PUT", "space": "s", "key": "large", "value": "x".repeat(50_000)});
+    admin.expect_ok(&large, "OK");
+    server
+}
+
+/// How long each of `count` requests took.
+fn timed(count: usize, mut request: impl FnMut(usize)) -> Vec<Duration> {
+    (0..count)
+        .map(|number| {
+            let begun = Instant::now();
+            request(number);
+            begun.elapsed()
+        })
+        .collect()
+}
+
+fn report(what: &str, mut took: Vec<Duration>) {
+    took.sort();
+    let (median, percentile, slowest) =
+        (took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1]);
+    println!(
+        "{what}: {}, median {median:.1?}, 99 % within {percentile:.1?}, slowest {slowest:.1?}",
+        took.len()
+    );
+}
+
+#[test]
+fn good_clients_get_their_work_done_beside_bad_ones_of_every_kind() {
+    let server = furnished(Setup::new().limit(600));
+    let mut session = server.login("good", "secret");
+    let mut admin = server.admin();
+    let means = Means { server: server.address(), login: login_line("bad"), victim: "good".to_owned() };
+    let hostile = Hostile::begin(&means);
+    thread::scope(|scope| {
+        let requests = scope.spawn(move || {
+            timed(REQUESTS, |number| {
+                let key = format!("key {}", number % 10);
+                let put = json!({"type": "PUT", "space": "s", "key": key, "value": "v"});
+                session.expect_ok(&put, "OK");
+                let get = session.ask(&json!({"type": "GET", "space": "s", "key": key}));
+                assert_eq!(get["value"], "v");
+            })
+        });
+        let logins = scope.spawn(|| timed(LOGINS, |_| drop(server.login("good", "secret"))));
+        let users = scope.spawn(move || {
+            timed(USERS, |number| {
+                let name = format!("new {number}");
+                admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": user(&name)}), "USER_CREATED");
+            })
+        });
+        let management = timed(50, |_| assert_eq!(server.get("/stats").status, 200));
+        report("requests of a session, two each", requests.join().unwrap());
+        report("logins", logins.join().unwrap());
+        report("new users", users.join().unwrap());
+        report("GET /stats", management);
+    });
+    drop(hostile);
+}
+
+/// As many clients as there are places, which all close and connect again at once.
+#[test]
+fn clients_that_make_room_on_a_full_server_have_it_again() {
+    const CLIENTS: usize = 20;
+    let server = furnished(Setup::new().limit(u32::try_from(CLIENTS).unwrap()));
+    server.wait_until_active(0);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.login("good", "secret")).collect();
+    for round in 0..50 {
+        clients.clear();
+        for number in 0..CLIENTS {
+            let mut client = server.connect();
+            client.send(login_line("good"));
+            let answer = client.line().unwrap();
+            assert!(answer.contains("\"OK\""), "round {round}, client {number}: {answer}");
+            clients.push(client);
+        }
+    }
+}

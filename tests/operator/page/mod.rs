@@ -1,0 +1,40 @@
+//! The live page in a real browser: a headless Chromium that looks at a running server.
+
+mod browser;
+mod changes;
+mod keyboard;
+mod looks;
+mod pictures;
+mod reading;
+mod recording;
+mod token;
+mod trouble;
+
+use crate::harness::{Server, skipped};
+use browser::Browser;
+
+/// Where the page is.
+fn address(server: &Server) -> String {
+    format!("http://127.0.0.1:{}/", server.management_port())
+}
+
+/// A browser that has the page of `server` before it, and what that shows is live; `None` if there can be no
+/// browser here.
+#[track_caller]
+fn look(server: &Server) -> Option<Browser> {
+    let browser = open(server)?;
+    browser.wait_for_text("#state", "Live");
+    Some(browser)
+}
+
+/// The same as soon as the page is there.
+#[track_caller]
+fn open(server: &Server) -> Option<Browser> {
+    if let Some(reason) = browser::missing() {
+        skipped(&reason);
+        return None;
+    }
+    let browser = Browser::start();
+    browser.open(&address(server));
+    Some(browser)
+}
