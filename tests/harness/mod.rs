@@ -22,6 +22,7 @@ mod log;
 pub(crate) mod sandbox;
 mod small_disk;
 mod terminal;
+mod times;
 
 use std::fs;
 use std::io::Write;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
 pub(crate) use beneath::{OWN_MOUNTS, OWN_PROCESS, again_beneath, is_inside, test_around, this_test};
@@ -41,6 +42,7 @@ pub(crate) use log::Log;
 pub(crate) use rustix::process::Signal;
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use terminal::Terminal;
+pub(crate) use times::{Times, within};
 
 /// Longer than anything that is waited for takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -404,6 +406,17 @@ pub(crate) fn skipped(reason: &str) {
     // Not `eprintln!`, whose text the test harness would keep to itself.
     let mut stderr = std::io::stderr().lock();
     writeln!(stderr, "skipped: {reason}").unwrap();
+}
+
+/// Makes room for this many open files in this process; whether there is.
+/// The servers that it starts have it, too.
+pub(crate) fn can_open(files: u64) -> bool {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= files) {
+        return true;
+    }
+    maximum.is_none_or(|maximum| maximum >= files)
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).is_ok()
 }
 
 #[track_caller]

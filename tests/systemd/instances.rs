@@ -1,12 +1,8 @@
 //! Further instances beside the service: `shibudb@NAME`.
 
-use std::time::Duration;
-
 use libtest_mimic::Trial;
 
 use crate::machine::{Machine, eventually};
-
-const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
@@ -71,7 +67,7 @@ fn the_first_connection_starts_an_instance_with_a_socket_unit() {
     machine.sh("echo 'port = 7070' >/etc/shibudb/7070.toml && systemctl enable --now shibudb@7070.socket");
     assert_eq!(machine.property_of("shibudb@7070.service", "ActiveState"), "inactive");
     let _client = machine.connect(7070).unwrap();
-    eventually("the instance runs", SOON, || {
+    eventually("the instance runs", || {
         (machine.property_of("shibudb@7070.service", "ActiveState") == "active").then_some(())
     });
     let said = machine.sh("journalctl --sync && journalctl -u shibudb@7070 --no-pager");

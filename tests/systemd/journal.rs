@@ -1,7 +1,6 @@
 //! What scripts find in the journal, by the names and ids that shibudb(1) documents.
 
 use std::io::Read;
-use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -64,7 +63,7 @@ fn rejections_are_found_by_their_id_and_summed_up() {
     let begun = found(&machine, &format!("MESSAGE_ID={REJECTIONS}"), 1);
     assert_eq!(begun[0]["SHIBUDB_LIMIT"], "1");
     // Every client but those that begin a series is counted in a summary, sooner or later.
-    eventually("the rest is summed up", Duration::from_secs(10), || {
+    eventually("the rest is summed up", || {
         let summaries = entries(&machine, "-g 'more clients at the connection limit'");
         let count = |entry: &Value| entry["SHIBUDB_CLIENTS"].as_str()?.parse::<usize>().ok();
         let summed = summaries.iter().filter_map(count).sum::<usize>();
@@ -110,9 +109,7 @@ fn the_catalog_explains_a_message() {
 
 /// The service's entries that match, once there are so many.
 fn found(machine: &Machine, filter: &str, count: usize) -> Vec<Value> {
-    eventually(filter, Duration::from_secs(10), || {
-        Some(entries(machine, filter)).filter(|entries| entries.len() >= count)
-    })
+    eventually(filter, || Some(entries(machine, filter)).filter(|entries| entries.len() >= count))
 }
 
 fn entries(machine: &Machine, filter: &str) -> Vec<Value> {

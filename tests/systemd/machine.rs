@@ -78,11 +78,11 @@ impl Machine {
             .unwrap();
 
         let mut machine = Self { name, nspawn, leader: 0, console, _cgroup: cgroup };
-        machine.leader = eventually("the machine has a process 1", PATIENCE, || {
+        machine.leader = eventually("the machine has a process 1", || {
             assert!(machine.nspawn.try_wait().unwrap().is_none(), "systemd-nspawn gave up");
             children(machine.nspawn.id()).into_iter().find(|&child| is_first_process(child))
         });
-        eventually("the machine is up", PATIENCE, || {
+        eventually("the machine is up", || {
             (machine.run("systemctl is-system-running").stdout == "running").then_some(())
         });
         machine
@@ -201,14 +201,14 @@ impl Drop for Machine {
     }
 }
 
-/// Waits until `probe` has an answer. Panics if it has none within `patience`.
-pub(crate) fn eventually<T>(what: &str, patience: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
+/// Waits until `probe` has an answer. Panics if it has none within [`PATIENCE`].
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = probe() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}");
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

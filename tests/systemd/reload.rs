@@ -1,7 +1,5 @@
 //! `systemctl reload`.
 
-use std::time::Duration;
-
 use libtest_mimic::Trial;
 
 use crate::machine::{Machine, eventually};
@@ -44,7 +42,7 @@ fn a_limit_that_is_refused_for_good_fails_the_reload() {
     assert_eq!((machine.property("SubState"), machine.property("MainPID")), ("running".into(), before));
     let shown =
         || machine.property("StatusText").contains("max_connections = 4000000 of the config file is refused");
-    eventually("the status says so", Duration::from_secs(10), || shown().then_some(()));
+    eventually("the status says so", || shown().then_some(()));
 }
 
 /// Through the socket, as the server's user.

@@ -1,21 +1,18 @@
 //! What `systemctl status` shows.
 
-use std::time::Duration;
-
 use libtest_mimic::Trial;
 
 use crate::machine::{Machine, eventually};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    crate::trials![the_status_shows_the_usage_within_a_second, a_refused_reload_shows_its_reason]
+    crate::trials![the_status_shows_the_usage, a_refused_reload_shows_its_reason]
 }
 
-fn the_status_shows_the_usage_within_a_second() {
+fn the_status_shows_the_usage() {
     let machine = Machine::with_shibudb();
     assert_eq!(machine.property("StatusText"), "0/1000 connections (0.0 %)");
     let _clients = Vec::from_iter((0..45).map(|_| machine.connect(9090).unwrap()));
-    // A second, and what it takes to ask.
-    eventually("the usage is shown", Duration::from_millis(1500), || {
+    eventually("the usage is shown", || {
         (machine.property("StatusText") == "45/1000 connections (4.5 %)").then_some(())
     });
     let status = machine.sh("systemctl status shibudb");
@@ -26,11 +23,9 @@ fn the_status_shows_the_usage_within_a_second() {
 fn a_refused_reload_shows_its_reason() {
     let machine = Machine::with_shibudb();
     machine.sh("echo 'broken = 1' >>/etc/shibudb/shibudb.toml && systemctl kill --signal=HUP shibudb");
-    eventually("the reason is shown", Duration::from_secs(10), || {
+    eventually("the reason is shown", || {
         let status = machine.property("StatusText");
         (status.contains("config not applied") && status.contains("broken")).then_some(())
     });
-    eventually("it is not reloading", Duration::from_secs(10), || {
-        (machine.property("SubState") == "running").then_some(())
-    });
+    eventually("it is not reloading", || (machine.property("SubState") == "running").then_some(()));
 }

@@ -2,14 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, eventually};
-
-const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) fn trials() -> Vec<Trial> {
     crate::trials![
@@ -24,7 +21,7 @@ fn an_idle_session_does_not_hold_it_up() {
     machine.drop_in("[Service]\nTimeoutStopSec=5s");
     let mut idle = machine.connect(9090).unwrap();
     // The kernel connects a client before the server accepts it.
-    eventually("it has its place", SOON, || {
+    eventually("it has its place", || {
         machine.sh("shibudb manager 9090 status").contains("Active Connections: 1").then_some(())
     });
     machine.sh("systemctl stop shibudb");
@@ -38,7 +35,7 @@ fn an_open_request_may_take_longer_than_systemd_would_wait() {
     machine.sh("systemctl restart shibudb");
     let mut slow = with_answers_under_way(&machine);
     machine.sh("systemctl stop --no-block shibudb");
-    eventually("it drains", SOON, || {
+    eventually("it drains", || {
         (machine.property("StatusText") == "draining: 1 connection left").then_some(())
     });
     // Twice what the unit allows; the server has asked for more.
@@ -48,7 +45,7 @@ fn an_open_request_may_take_longer_than_systemd_would_wait() {
     let mut rest = String::new();
     slow.read_to_string(&mut rest).unwrap();
     assert!(rest.ends_with('\n'));
-    eventually("it has ended", SOON, || (machine.property("ActiveState") == "inactive").then_some(()));
+    eventually("it has ended", || (machine.property("ActiveState") == "inactive").then_some(()));
     has_ended_well(&machine);
 }
 

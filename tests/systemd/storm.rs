@@ -80,7 +80,7 @@ impl Tally {
     /// Waits until the server has answered once more, and so is certainly serving.
     pub(crate) fn await_answer(&self) {
         let before = self.answered.load(Ordering::Relaxed);
-        crate::machine::eventually("a client is answered", Duration::from_secs(30), || {
+        crate::machine::eventually("a client is answered", || {
             (self.answered.load(Ordering::Relaxed) > before).then_some(())
         });
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shibudb::store::{Durability, Store};
 
-use crate::harness::{Server, Setup, wait_until};
+use crate::harness::{Server, Setup, wait_until, within};
 
 /// What everything but the journals takes, which have a size of their own.
 fn disk_usage(dir: &Path) -> u64 {
@@ -159,6 +159,5 @@ async fn ten_thousand_spaces_are_open_in_seconds() {
     let took = start.elapsed();
     assert_eq!(store.spaces().len(), 10_000);
     assert!(store.space("space 9999").is_some());
-    println!("10,000 spaces opened in {took:.1?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    within("10,000 spaces are open", took, Duration::from_secs(5));
 }

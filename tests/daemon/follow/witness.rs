@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::harness::{Server, wait_until};
+use crate::harness::{Server, wait_until, within};
 
 /// How long after the last write an edit may take to be in force.
 pub(crate) const PROMISE: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub(crate) const NO_INOTIFY: [&str; 6] = [
     r#"echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@""#,
 ];
 
-/// Waits until the limit is this, and holds the server to its promise by its own clock: a test that
+/// Waits until the limit is this, and measures by the server's own clock how long that took: a test that
 /// is slow to look is not the server's fault. `written` is when the last write had ended.
 #[track_caller]
 pub(crate) fn converges(server: &Server, limit: u64, written: Timestamp, what: &str) {
@@ -34,7 +34,9 @@ pub(crate) fn converges(server: &Server, limit: u64, written: Timestamp, what: &
     });
     let applied: Timestamp = change["time"].as_str().unwrap().parse().unwrap();
     let took = applied.duration_since(written).unsigned_abs();
-    assert!(applied < written || took <= PROMISE, "{what}: in force after {took:?}");
+    if applied > written {
+        within(what, took, PROMISE);
+    }
 }
 
 /// The newest entry of the history that is of this kind, if there is one.

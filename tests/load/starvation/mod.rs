@@ -6,11 +6,11 @@
 mod hostile;
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup};
+use crate::alone;
+use crate::harness::{Server, Setup, Times};
 use hostile::{Hostile, Means};
 
 /// Little memory for requests, and little time for logins.
@@ -47,28 +47,15 @@ fn furnished(setup: Setup) -> Server {
 }
 
 /// How long each of `count` requests took.
-fn timed(count: usize, mut request: impl FnMut(usize)) -> Vec<Duration> {
-    (0..count)
-        .map(|number| {
-            let begun = Instant::now();
-            request(number);
-            begun.elapsed()
-        })
-        .collect()
-}
-
-fn report(what: &str, mut took: Vec<Duration>) {
-    took.sort();
-    let (median, percentile, slowest) =
-        (took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1]);
-    println!(
-        "{what}: {}, median {median:.1?}, 99 % within {percentile:.1?}, slowest {slowest:.1?}",
-        took.len()
-    );
+fn timed(count: usize, mut request: impl FnMut(usize)) -> Times {
+    let mut times = Times::default();
+    (0..count).for_each(|number| times.measure(|| request(number)));
+    times
 }
 
 #[test]
 fn good_clients_get_their_work_done_beside_bad_ones_of_every_kind() {
+    let _alone = alone();
     let server = furnished(Setup::new().limit(600));
     let mut session = server.login("good", "secret");
     let mut admin = server.admin();
@@ -91,11 +78,11 @@ fn good_clients_get_their_work_done_beside_bad_ones_of_every_kind() {
                 admin.expect_ok(&json!({"type": "CREATE_USER", "new_user": user(&name)}), "USER_CREATED");
             })
         });
-        let management = timed(50, |_| assert_eq!(server.get("/stats").status, 200));
-        report("requests of a session, two each", requests.join().unwrap());
-        report("logins", logins.join().unwrap());
-        report("new users", users.join().unwrap());
-        report("GET /stats", management);
+        let mut management = timed(50, |_| assert_eq!(server.get("/stats").status, 200));
+        requests.join().unwrap().report("requests of a session, two each");
+        logins.join().unwrap().report("logins");
+        users.join().unwrap().report("new users");
+        management.report("GET /stats");
     });
     drop(hostile);
 }
