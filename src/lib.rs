@@ -43,8 +43,8 @@ pub mod store;
 pub mod systemd;
 pub mod watch;
 
-/// What the limiter is built on: std's atomics here, loom's in `tests/library/interleavings/`.
+/// What is built of atomics and locks, and checked by loom: std's atomics here, loom's in `tests/library/interleavings/`.
 mod sync {
-    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 }

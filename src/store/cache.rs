@@ -12,12 +12,12 @@
 //! ask the engine: whoever has had the new value from there must not find the old one here.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quick_cache::{Equivalent, Weighter, sync};
 
 use super::engine::Changes;
 use super::layout;
+use super::stripes::Stripes;
 use super::{StoreError, Value};
 
 /// How many bytes of keys and values are kept.
@@ -41,16 +41,7 @@ pub(super) struct Cache {
     entries: Entries,
     /// Keyed at random, like the entries: nobody shall be able to choose keys that meet.
     hasher: foldhash::fast::RandomState,
-    stripes: Box<[Mutex<Stripe>]>,
-}
-
-/// A share of all keys.
-#[derive(Default)]
-struct Stripe {
-    /// Changes that are under way.
-    open: u32,
-    /// Changes that are done.
-    done: u32,
+    stripes: Stripes,
 }
 
 /// Keys that are being changed. Dropped, once the engine has the changes or has refused them.
@@ -89,23 +80,17 @@ impl Cache {
         key: KeyRef<'_>,
         read: impl FnOnce() -> Result<Option<Value>, StoreError>,
     ) -> Result<Option<Value>, StoreError> {
-        let stripe = &self.stripes[self.stripe(key)];
-        let before = {
-            let stripe = lock(stripe);
-            (stripe.open == 0).then_some(stripe.done)
-        };
+        let stripe = self.stripe(key);
+        let closed = self.stripes.closed(stripe);
         let found = read()?;
         let small = found.as_ref().is_none_or(|value| value.len() <= LARGEST);
-        if let Some(before) = before
+        if let Some(closed) = closed
             && small
         {
             let kept = Key(layout::full_key(key.space, key.key).into());
             // A copy: what the engine gives out may keep a whole block of it in memory.
             let value = found.as_ref().map(|value| Value((&**value).into()));
-            let stripe = lock(stripe);
-            if stripe.open == 0 && stripe.done == before {
-                self.entries.insert(kept, value);
-            }
+            self.stripes.if_still_closed(stripe, closed, || self.entries.insert(kept, value));
         }
         Ok(found)
     }
@@ -122,12 +107,7 @@ impl Cache {
         let begin = |(full_key, value): &(fjall::Slice, Option<fjall::Slice>)| {
             let key = KeyRef::from(layout::split(full_key)?);
             let stripe = self.stripe(key);
-            let was_kept = {
-                let mut stripe = lock(&self.stripes[stripe]);
-                stripe.open += 1;
-                // While the stripe is locked: nobody keeps anything of it from now on.
-                self.entries.remove(&key).is_some()
-            };
+            let was_kept = self.stripes.open(stripe, || self.entries.remove(&key).is_some());
             let is_small = value.as_ref().is_none_or(|value| value.len() <= LARGEST);
             let keeps = key.space != layout::OWN && is_small && (was_kept || has_room);
             let to_keep = keeps.then(|| (Key(full_key.clone()), value.clone().map(Value)));
@@ -143,7 +123,7 @@ impl Cache {
 
     fn stripe(&self, key: KeyRef<'_>) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "of a hash, any part will do")]
-        let index = self.hasher.hash_one(key) as usize % self.stripes.len();
+        let index = self.hasher.hash_one(key) as usize % self.stripes.count();
         index
     }
 }
@@ -159,7 +139,7 @@ impl Default for Cache {
                 sync::DefaultLifecycle::default(),
             ),
             hasher: foldhash::fast::RandomState::default(),
-            stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            stripes: Stripes::new(STRIPES),
         }
     }
 }
@@ -177,9 +157,7 @@ impl Changing<'_> {
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         for change in &self.changes {
-            let mut stripe = lock(&self.cache.stripes[change.stripe]);
-            stripe.open -= 1;
-            stripe.done = stripe.done.wrapping_add(1);
+            self.cache.stripes.close(change.stripe);
         }
     }
 }
@@ -209,8 +187,4 @@ impl Weighter<Key, Option<Value>> for Weigh {
         let len = key.0.len() + value.as_ref().map_or(0, |value| value.len());
         OVERHEAD + len as u64
     }
-}
-
-fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
-    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -58,6 +58,7 @@ mod reclaim;
 mod shared;
 mod space;
 mod stats;
+mod stripes;
 mod whole;
 
 use std::fmt;
@@ -89,6 +90,7 @@ use queue::Command;
 use shared::{Shared, Slot};
 
 use crate::names::check_unlike;
+use crate::sync;
 
 /// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;

@@ -1,4 +1,4 @@
-//! What the limiter promises, one thread at a time. `interleavings/limiter.rs` covers the interleavings.
+//! What the limiter promises, one thread at a time. `interleavings/permits.rs` covers the interleavings.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

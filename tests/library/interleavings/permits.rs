@@ -1,26 +1,10 @@
-//! The limiter's own code, run through every interleaving by loom.
-//!
-//! The library's limiter takes its atomics from its parent module; here the parent is this file,
-//! and the atomics are loom's. Nothing of the limiter is written twice.
-
-#[path = "../../../src/limiter/mod.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the models use a part of the limiter's surface"
-)]
-mod limiter;
-
-mod sync {
-    pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-}
+//! The limiter: places are neither shared nor lost, whoever comes, goes or moves the limit meanwhile.
 
 use std::num::NonZeroU32;
 
-use limiter::{Limiter, Name, NamedLimit, Refusal, Snapshot, admit};
 use loom::thread;
+
+use super::limiter::{Limiter, Name, NamedLimit, Refusal, Snapshot, admit};
 
 fn limiter(limit: u32) -> Limiter {
     Limiter::new(NonZeroU32::new(limit).unwrap(), NonZeroU32::new(10).unwrap()).unwrap()
