@@ -14,6 +14,7 @@
 //! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
 //! - `names`: what may be called what, and how text of clients is shown
+//! - `named_enum`: enums whose variants have a name, one list each
 //! - `private`: files that belong to this user alone
 //! - `owner`: users of the system, what belongs to whom, and becoming one
 //! - `awake`: deadlines that a pause of the process does not use up
@@ -32,6 +33,7 @@ pub mod limiter;
 pub mod logging;
 pub mod management;
 pub mod metrics;
+mod named_enum;
 mod names;
 mod owner;
 mod private;

@@ -2,146 +2,68 @@
 //!
 //! What the file said and what the server runs are two things: [`parse`] walks the text once,
 //! collects *all* its problems with line and column, and hands out a [`Config`] only when there are
-//! none. [`Key`] is the table of every setting, for whoever lists or compares them.
+//! none. [`Key`] lists the settings; all that there is to know of each is in one table (`settings.rs`).
 //!
 //! This room knows nothing of the running server. It never writes a file, never applies a setting,
 //! and never decides which of file, command line and override wins.
 
 mod difference;
+mod form;
 mod key;
 mod load;
 mod parse;
 mod problem;
+mod settings;
 mod spelling;
+mod table;
 mod text;
-mod value;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
 
 pub use self::difference::{Change, Difference};
-pub use self::key::{Effect, Key};
+pub use self::key::Effect;
 pub(crate) use self::load::open;
 pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, parse_file, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};
+pub use self::settings::{Client, Config, Key, Limits, Log, Management, Shutdown, Storage};
 pub(crate) use self::spelling::nearest;
 pub(crate) use self::text::parse_duration;
+use crate::named_enum::named_enum;
 
 /// How far above the client port the management port lies, unless it is configured.
 const MANAGEMENT_PORT_OFFSET: u16 = 1000;
 
-/// Every setting there is. The default is what runs without a config file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// The address clients connect to.
-    pub bind: IpAddr,
-    /// The port clients connect to. A file never yields 0; code may use it for "any free port".
-    pub port: u16,
-    /// How many client connections may be open at once.
-    pub max_connections: NonZeroU32,
-    /// Section `[limits]`.
-    pub limits: Limits,
-    /// Section `[management]`.
-    pub management: Management,
-    /// Section `[client]`.
-    pub client: Client,
-    /// Section `[shutdown]`.
-    pub shutdown: Shutdown,
-    /// Section `[storage]`.
-    pub storage: Storage,
-    /// Section `[log]`.
-    pub log: Log,
-}
+/// The connection limit of a server that is told none.
+const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
-/// How the connection limit behaves when it is changed at run time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// By how many connections one signal, or a request that names no amount, moves the limit.
-    pub signal_step: NonZeroU32,
-    /// Usage in percent of the limit, 1 to 100, above which a warning is logged.
-    pub warn_percent: u8,
-    /// Whether a limit set at run time survives a restart.
-    pub persist: bool,
-}
-
-/// Where the management API listens, and whom it lets in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Management {
-    /// Its address.
-    pub bind: IpAddr,
-    /// Its port, if configured; [`Config::management_port`] is the one in effect.
-    pub port: Option<u16>,
-    /// The file with the token that its clients have to send, absolute; `None` asks for none.
-    pub token_file: Option<PathBuf>,
-    /// The Unix socket on which it listens as well, absolute; `None` makes none.
-    pub socket: Option<PathBuf>,
-    /// The permissions of that socket, as chmod(2) has them: whoever may write to it may connect.
-    pub socket_mode: u32,
-}
-
-/// What one client connection may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// How long a new connection may take to log in.
-    pub login_timeout: Duration,
-    /// How long a session may be silent before it is closed; `None` is for ever.
-    pub idle_timeout: Option<Duration>,
-    /// How long a request may take from its first byte to its last.
-    pub request_timeout: Duration,
-    /// The longest request line, in bytes.
-    pub max_request: usize,
-    /// The most memory that the requests of all clients may take together, in bytes. Beyond it, reading pauses.
-    pub max_inflight_bytes: usize,
-}
-
-/// How the server ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shutdown {
-    /// How long open connections may finish before they are closed; zero closes them at once.
-    pub drain_timeout: Duration,
-}
-
-/// Where and how firmly data is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storage {
-    /// The directory of the stored data, absolute; `None` leaves it to the data directory.
-    pub path: Option<PathBuf>,
+named_enum! {
     /// What an answered write survives.
-    pub durability: Durability,
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Durability {
+        /// Synced before it is answered: survives a crash and power loss.
+        Always = "always",
+        /// Synced once a second: a crash may lose the last second.
+        EverySecond = "1s",
+    }
 }
 
-/// What an answered write survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Synced before it is answered: survives a crash and power loss. Written `"always"`.
-    Always,
-    /// Synced once a second: a crash may lose the last second. Written `"1s"`.
-    EverySecond,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// The least important level that is logged.
-    pub level: Level,
-}
-
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Someone must act.
-    Error,
-    /// Someone should look.
-    Warn,
-    /// A state changed.
-    Info,
-    /// What each connection does.
-    Debug,
-    /// What each request does.
-    Trace,
+named_enum! {
+    /// How important a log line is, the most important first.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Level {
+        /// Someone must act.
+        Error = "error",
+        /// Someone should look.
+        Warn = "warn",
+        /// A state changed.
+        Info = "info",
+        /// What each connection does.
+        Debug = "debug",
+        /// What each request does.
+        Trace = "trace",
+    }
 }
 
 /// Settings that are fine each on their own and cannot hold together.
@@ -225,35 +147,4 @@ fn overlap(one: IpAddr, other: IpAddr) -> bool {
     // `::` takes the IPv4 port as well, unless the host was told otherwise.
     let covers = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
     one == other || covers(one, other) || covers(other, one)
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        const STEP: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
-        const LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
-        Self {
-            bind: LOCALHOST,
-            port: 9090,
-            max_connections: LIMIT,
-            limits: Limits { signal_step: STEP, warn_percent: 80, persist: true },
-            management: Management {
-                bind: LOCALHOST,
-                port: None,
-                token_file: None,
-                socket: None,
-                socket_mode: 0o660,
-            },
-            client: Client {
-                login_timeout: Duration::from_secs(10),
-                idle_timeout: None,
-                request_timeout: Duration::from_secs(120),
-                max_request: 1024 * 1024,
-                max_inflight_bytes: 256 * 1024 * 1024,
-            },
-            shutdown: Shutdown { drain_timeout: Duration::from_secs(30) },
-            storage: Storage { path: None, durability: Durability::Always },
-            log: Log { level: Level::Info },
-        }
-    }
 }

@@ -6,9 +6,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::form::{Invalid, describe};
 use super::problem::{Position, Problem, Problems, Reason, quoted, unquoted};
 use super::spelling::{hint, keys_of, sections};
-use super::value::{self, Invalid};
 use super::{Config, Conflict, Key};
 
 /// What a valid config file said. The default is what a file without settings says.
@@ -97,7 +97,7 @@ impl<'t> Walk<'t> {
                     }
                 }
                 other => {
-                    let found = value::describe(other);
+                    let found = describe(other);
                     self.problem(&value.span(), Reason::NotASection { name: section, found });
                 }
             }
@@ -117,11 +117,12 @@ impl<'t> Walk<'t> {
             return;
         };
         self.set.push((key, value.span().start));
-        if let Err(invalid) = value::apply(&mut self.config, key, value.get_ref()) {
+        if let Err(invalid) = key.entry().read(&mut self.config, value.get_ref()) {
             self.refused.insert(key);
-            let found = value::describe(value.get_ref());
+            let found = describe(value.get_ref());
             let reason = match invalid {
-                Invalid::Expected(expected) => Reason::Value { key, expected, found },
+                Invalid::Form => Reason::Value { key, expected: key.expected(), found },
+                Invalid::Expected(expected) => Reason::Value { key, expected: expected.to_owned(), found },
                 Invalid::LimitNotPositive => Reason::LimitNotPositive { found },
             };
             self.problem(&value.span(), reason);
@@ -187,11 +188,9 @@ fn bare_value(before: &str, line: &str, offset: usize) -> Option<Reason> {
     }
     let key = key_named(section_after(before), name.trim())?;
     let as_text = DeValue::String(value.into());
-    Some(match value::apply(&mut Config::default(), key, &as_text) {
-        _ if value.is_empty() => {
-            Reason::Value { key, expected: value::expected(key), found: "nothing".to_owned() }
-        }
-        Err(_) => Reason::Value { key, expected: value::expected(key), found: unquoted(value) },
+    Some(match key.entry().read(&mut Config::default(), &as_text) {
+        _ if value.is_empty() => Reason::Value { key, expected: key.expected(), found: "nothing".to_owned() },
+        Err(_) => Reason::Value { key, expected: key.expected(), found: unquoted(value) },
         Ok(()) => Reason::NotQuoted { key, value: unquoted(value) },
     })
 }

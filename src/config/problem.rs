@@ -72,7 +72,7 @@ pub enum Reason {
         /// The setting.
         key: Key,
         /// What would be right.
-        expected: &'static str,
+        expected: String,
         /// What stands there.
         found: String,
     },

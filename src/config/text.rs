@@ -11,44 +11,15 @@ use super::{Durability, Level};
 static PARSER: SpanParser = SpanParser::new();
 static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
 
-impl Durability {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Always, Self::EverySecond];
-
-    /// As it is written in the file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::EverySecond => "1s",
-        }
-    }
-}
-
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Level {
-    /// All of them, the most important first.
-    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
-
-    /// As it is written in the file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
+        f.write_str(self.name())
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.name())
     }
 }
 
@@ -64,14 +35,23 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 
 /// A size such as `1MiB`, in plain bytes if no binary unit fits. [`parse_size`] reads it back.
 pub(super) fn size(bytes: usize) -> String {
-    const KIB: usize = 1024;
-    const MIB: usize = 1024 * KIB;
-    match bytes {
-        0 => "0".to_owned(),
-        _ if bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),
-        _ if bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
-        _ => bytes.to_string(),
+    in_units(bytes, &["", "KiB", "MiB"])
+}
+
+/// The same for the bound of a size, which may be in larger units.
+pub(super) fn bound(bytes: usize) -> String {
+    in_units(bytes, &["", "KiB", "MiB", "GiB", "TiB"])
+}
+
+/// A size in the largest of these units that it is a multiple of.
+fn in_units(bytes: usize, units: &[&str]) -> String {
+    let mut number = bytes;
+    let mut unit = 0;
+    while number != 0 && number.is_multiple_of(1024) && unit + 1 < units.len() {
+        number /= 1024;
+        unit += 1;
     }
+    format!("{number}{}", units[unit])
 }
 
 /// The bytes that `text` names, if it does.

@@ -52,10 +52,9 @@ pub(crate) fn validate(config: &Config) -> Result<(), String> {
 /// What runs after a reload: live settings from `wanted`, those that need a restart as they run now.
 pub(crate) fn live_of(wanted: &Config, running: &Config) -> Config {
     let mut config = wanted.clone();
-    config.bind = running.bind;
-    config.port = running.port;
-    config.management = running.management.clone();
-    config.storage = running.storage.clone();
+    for key in Key::ALL.into_iter().filter(|key| !key.effect().is_live()) {
+        key.copy(&mut config, running);
+    }
     config
 }
 
@@ -105,47 +104,28 @@ mod tests {
     use super::*;
     use crate::config;
 
-    /// Every setting, and none as it is by default.
-    const OTHER: &str = r#"
-        bind = "127.0.0.2"
-        port = 9999
-        max_connections = 77
-        [limits]
-        signal_step = 7
-        warn_percent = 77
-        persist = false
-        [management]
-        bind = "127.0.0.3"
-        port = 9998
-        token_file = "/token"
-        socket = "/socket"
-        socket_mode = "0600"
-        [client]
-        login_timeout = "7s"
-        idle_timeout = "7m"
-        request_timeout = "7s"
-        max_request = "7KiB"
-        max_inflight_bytes = "7MiB"
-        [shutdown]
-        drain_timeout = "7s"
-        [storage]
-        path = "/data"
-        durability = "1s"
-        [log]
-        level = "debug"
-    "#;
+    /// Values of every form; of each setting, at least one is allowed and not the default.
+    const VALUES: [&str; 9] =
+        ["77", "false", "'7s'", "'7MiB'", "'1s'", "'debug'", "'0600'", "'/srv/7'", "'127.0.0.2'"];
+
+    /// What a file that has `key` at something else than its default asks for.
+    fn edited(key: Key) -> Config {
+        VALUES
+            .into_iter()
+            .filter_map(|value| config::parse(format!("{key} = {value}\n").as_bytes()).ok())
+            .map(|parsed| parsed.config)
+            .find(|config| key.value(config) != key.default_value())
+            .unwrap_or_else(|| panic!("no value for {key}: add one"))
+    }
 
     #[test]
     fn a_reload_takes_over_what_the_table_says_is_live_and_nothing_else() {
         let running = Config::default();
-        let wanted = config::parse(OTHER.as_bytes()).unwrap();
-        assert_eq!(wanted.set.len(), Key::ALL.len());
-        let reloaded = live_of(&wanted.config, &running);
         for key in Key::ALL {
-            let (before, after) = (key.value(&running), key.value(&wanted.config));
-            assert_ne!(before, after, "{key} is the default here");
-            let expected = if key.effect().is_live() { after } else { before };
-            assert_eq!(key.value(&reloaded), expected, "{key} is {}", key.effect());
+            let wanted = edited(key);
+            let reloaded = live_of(&wanted, &running);
+            assert_eq!(reloaded == wanted, key.effect().is_live(), "{key} is {}", key.effect());
+            assert_eq!(reloaded == running, !key.effect().is_live(), "{key} is {}", key.effect());
         }
     }
 }

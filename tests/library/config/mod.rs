@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shibudb::config::{
-    Client, Config, Durability, Key, Level, Limits, Log, Management, Shutdown, Storage, parse,
-};
+use shibudb::config::{Config, Durability, Key, Level, parse};
 
 fn config(text: &str) -> Config {
     parse(text.as_bytes()).unwrap().config
@@ -58,31 +56,30 @@ fn every_setting_arrives_where_it_belongs() {
         level = "trace"
     "#;
     let parsed = parse(text.as_bytes()).unwrap();
-    let expected = Config {
+    let mut expected = Config {
         bind: "::1".parse().unwrap(),
         port: 7000,
         max_connections: NonZeroU32::MAX,
-        limits: Limits { signal_step: NonZeroU32::MIN, warn_percent: 100, persist: false },
-        management: Management {
-            bind: "0.0.0.0".parse().unwrap(),
-            port: Some(7001),
-            token_file: Some("/etc/shibudb/token".into()),
-            socket: Some("/run/shibudb/management.sock".into()),
-            socket_mode: 0o600,
-        },
-        client: Client {
-            login_timeout: Duration::from_millis(500),
-            idle_timeout: Some(Duration::from_secs(90 * 60)),
-            request_timeout: Duration::from_secs(90),
-            max_request: 64 * 1024,
-            max_inflight_bytes: 1 << 30,
-        },
-        shutdown: Shutdown { drain_timeout: Duration::ZERO },
-        storage: Storage { path: Some("/srv/shibudb".into()), durability: Durability::EverySecond },
-        log: Log { level: Level::Trace },
+        ..Config::default()
     };
+    expected.limits.signal_step = NonZeroU32::MIN;
+    expected.limits.warn_percent = 100;
+    expected.limits.persist = false;
+    expected.management.bind = "0.0.0.0".parse().unwrap();
+    expected.management.port = Some(7001);
+    expected.management.token_file = Some("/etc/shibudb/token".into());
+    expected.management.socket = Some("/run/shibudb/management.sock".into());
+    expected.management.socket_mode = 0o600;
+    expected.client.login_timeout = Duration::from_millis(500);
+    expected.client.idle_timeout = Some(Duration::from_secs(90 * 60));
+    expected.client.request_timeout = Duration::from_secs(90);
+    expected.client.max_request = 64 * 1024;
+    expected.client.max_inflight_bytes = 1 << 30;
+    expected.shutdown.drain_timeout = Duration::ZERO;
+    expected.storage.path = Some("/srv/shibudb".into());
+    expected.storage.durability = Durability::EverySecond;
+    expected.log.level = Level::Trace;
     assert_eq!(parsed.config, expected);
-    assert_eq!(Vec::from_iter(parsed.set), Key::ALL);
 }
 
 #[test]
@@ -136,33 +133,27 @@ prop_compose! {
         (always, level) in (any::<bool>(), prop::sample::select(&Level::ALL[..])),
     ) -> Config {
         let millisecond = Duration::from_millis(1);
-        Config {
-            bind,
-            port,
-            max_connections: NonZeroU32::new(max).unwrap(),
-            limits: Limits { signal_step: NonZeroU32::new(step).unwrap(), warn_percent: warn, persist },
-            management: Management {
-                // Without a token it listens on this host only.
-                bind: token_file.as_ref().map_or(IpAddr::from([127, 0, 0, 1]), |_| management),
-                port: Some(port + 1000),
-                token_file: token_file.map(PathBuf::from),
-                socket: socket.map(PathBuf::from),
-                socket_mode,
-            },
-            client: Client {
-                login_timeout: login.max(millisecond),
-                request_timeout: login.max(millisecond),
-                idle_timeout: Some(idle).filter(|idle| *idle >= millisecond),
-                max_request,
-                max_inflight_bytes,
-            },
-            shutdown: Shutdown { drain_timeout: drain },
-            storage: Storage {
-                path: path.map(PathBuf::from),
-                durability: if always { Durability::Always } else { Durability::EverySecond },
-            },
-            log: Log { level },
-        }
+        let max_connections = NonZeroU32::new(max).unwrap();
+        let mut config = Config { bind, port, max_connections, ..Config::default() };
+        config.limits.signal_step = NonZeroU32::new(step).unwrap();
+        config.limits.warn_percent = warn;
+        config.limits.persist = persist;
+        // Without a token it listens on this host only.
+        config.management.bind = token_file.as_ref().map_or(IpAddr::from([127, 0, 0, 1]), |_| management);
+        config.management.port = Some(port + 1000);
+        config.management.token_file = token_file.map(PathBuf::from);
+        config.management.socket = socket.map(PathBuf::from);
+        config.management.socket_mode = socket_mode;
+        config.client.login_timeout = login.max(millisecond);
+        config.client.request_timeout = login.max(millisecond);
+        config.client.idle_timeout = Some(idle).filter(|idle| *idle >= millisecond);
+        config.client.max_request = max_request;
+        config.client.max_inflight_bytes = max_inflight_bytes;
+        config.shutdown.drain_timeout = drain;
+        config.storage.path = path.map(PathBuf::from);
+        config.storage.durability = if always { Durability::Always } else { Durability::EverySecond };
+        config.log.level = level;
+        config
     }
 }
 

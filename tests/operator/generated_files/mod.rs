@@ -1,14 +1,17 @@
-//! The manual pages and the shell completions say what the program says of itself: its command line, the description
-//! of its management API and its metrics. What is written by hand beside that is true.
+//! The manual pages, the shipped config file and the shell completions say what the program says of itself: its command
+//! line, its settings, the description of its management API and its metrics. What is written by hand beside that is
+//! true.
 //!
 //! They lie in the source so that they can be read and packaged without building anything. After a change of the
-//! command line, of a request or of a metric, `SHIBUDB_GENERATE=1 cargo test --test operator generated_files` writes them anew.
+//! command line, of a setting, of a request or of a metric, `SHIBUDB_GENERATE=1 cargo test --test operator
+//! generated_files` writes them anew.
 //!
 //! A manual page is made of `packaging/man/PAGE.head` and `PAGE.tail`, if there is one: text with lines that name what
 //! is to be put in their place, such as `.\" generated: commands`.
 
 mod commands;
 mod http;
+mod settings;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -225,11 +228,13 @@ fn page(name: &str, generate: impl Fn(&str) -> String) -> String {
 
 fn is_up_to_date(file: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if env::var_os("SHIBUDB_GENERATE").is_some() {
+    let read = || fs::read_to_string(&path).unwrap_or_default();
+    // Other tests read these files at the same time, so that one is written only where it changes.
+    if env::var_os("SHIBUDB_GENERATE").is_some() && read() != generated {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, generated).unwrap();
     }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let kept = read();
     assert!(
         kept == generated,
         "{file} is out of date: SHIBUDB_GENERATE=1 cargo test --test operator generated_files"
