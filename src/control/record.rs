@@ -8,22 +8,25 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::named_enum::named_enum;
 use crate::names;
 
-/// A way to change the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Door {
-    /// The HTTP management API.
-    Http,
-    /// `shibudb manager`.
-    Cli,
-    /// SIGUSR1 and SIGUSR2.
-    Signal,
-    /// An edit of the config file.
-    Config,
-    /// The start of the server.
-    Startup,
+named_enum! {
+    /// A way to change the limit.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Door {
+        /// The HTTP management API.
+        Http = "http",
+        /// `shibudb manager`.
+        Cli = "cli",
+        /// SIGUSR1 and SIGUSR2.
+        Signal = "signal",
+        /// An edit of the config file.
+        Config = "config",
+        /// The start of the server.
+        Startup = "startup",
+    }
 }
 
 /// The door of a record, by the name that it was written down with.
@@ -129,20 +132,9 @@ impl Record {
     }
 }
 
-impl Door {
-    /// All of them, in their order.
-    pub const ALL: [Self; 5] = [Self::Http, Self::Cli, Self::Signal, Self::Config, Self::Startup];
-}
-
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http => "http",
-            Self::Cli => "cli",
-            Self::Signal => "signal",
-            Self::Config => "config",
-            Self::Startup => "startup",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -204,6 +196,18 @@ impl fmt::Display for Actor {
             Self::CommandLine => f.write_str("command line"),
             Self::Default => f.write_str("default"),
             Self::StoredOverride => f.write_str("stored override"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_has_one_name_in_files_and_in_words() {
+        for door in Door::ALL {
+            assert_eq!(serde_json::to_value(door).unwrap(), door.name());
         }
     }
 }

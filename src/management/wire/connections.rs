@@ -4,59 +4,36 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::named_enum::named_enum;
+
 /// How many connections are listed unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 1000;
 
 /// How many connections are listed at most.
 pub const MOST_CONNECTIONS: u32 = 100_000;
 
-/// What a list of connections is sorted by: names and numbers upwards, amounts downwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ConnectionSort {
-    /// By its number.
-    #[default]
-    Id,
-    /// By who has logged in.
-    User,
-    /// By address.
-    Peer,
-    /// The oldest first.
-    Age,
-    /// The longest silent first.
-    Idle,
-    /// By requests.
-    Requests,
-    /// By bytes received.
-    BytesIn,
-    /// By bytes sent.
-    BytesOut,
-}
-
-impl ConnectionSort {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Id,
-        Self::User,
-        Self::Peer,
-        Self::Age,
-        Self::Idle,
-        Self::Requests,
-        Self::BytesIn,
-        Self::BytesOut,
-    ];
-
-    /// As it is written in a query and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::User => "user",
-            Self::Peer => "peer",
-            Self::Age => "age",
-            Self::Idle => "idle",
-            Self::Requests => "requests",
-            Self::BytesIn => "bytes_in",
-            Self::BytesOut => "bytes_out",
-        }
+named_enum! {
+    /// What a list of connections is sorted by: names and numbers upwards, amounts downwards. The name is the one in a
+    /// query and on the command line.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum ConnectionSort {
+        /// By its number.
+        #[default]
+        Id = "id",
+        /// By who has logged in.
+        User = "user",
+        /// By address.
+        Peer = "peer",
+        /// The oldest first.
+        Age = "age",
+        /// The longest silent first.
+        Idle = "idle",
+        /// By requests.
+        Requests = "requests",
+        /// By bytes received.
+        BytesIn = "bytes_in",
+        /// By bytes sent.
+        BytesOut = "bytes_out",
     }
 }
 
