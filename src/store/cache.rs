@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use quick_cache::{Equivalent, Weighter, sync};
 
-use super::engine::Changes;
+use super::engine::{Bytes, Changes};
 use super::layout;
 use super::stripes::Stripes;
 use super::{StoreError, Value};
@@ -59,7 +59,7 @@ struct Change {
 
 /// A full key, which shares its bytes with the engine's: a write need not copy it.
 #[derive(Debug, PartialEq, Eq)]
-struct Key(fjall::Slice);
+struct Key(Bytes);
 
 /// Hashes like a [`Key`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ impl Cache {
     /// it has them.
     pub(super) fn begin(&self, changes: &Changes) -> Changing<'_> {
         let has_room = self.entries.weight() < WRITTEN;
-        let begin = |(full_key, value): &(fjall::Slice, Option<fjall::Slice>)| {
+        let begin = |(full_key, value): &(Bytes, Option<Bytes>)| {
             let key = KeyRef::from(layout::split(full_key)?);
             let stripe = self.stripe(key);
             let was_kept = self.stripes.open(stripe, || self.entries.remove(&key).is_some());

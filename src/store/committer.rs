@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::engine::{self, Changes, Engine, Opened};
+use super::catalogue::Catalogue;
+use super::engine::{self, Bytes, Changes, Engine, Opened};
 use super::group::Group;
 use super::journal_prealloc::JournalPrealloc;
-use super::layout::{self, Catalogue};
+use super::layout;
 use super::queue::{Command, Taken};
 use super::shared::{Shared, Slot};
 use super::space::Space;
-use super::{Durability, SpaceError, StoreError};
+use super::{Durability, EngineError, SpaceError, StoreError};
 
 /// What [`Durability::EverySecond`] means.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,7 +48,7 @@ pub(super) struct Committer {
     prealloc: JournalPrealloc,
     failure: Option<Failure>,
     /// What marks the commits of this store.
-    secret: fjall::Slice,
+    secret: Bytes,
 }
 
 /// However the thread ends, nobody waits for it in vain.
@@ -180,9 +181,9 @@ impl Committer {
         let space = self.shared.spaces().get(name).cloned().ok_or(SpaceError::DoesNotExist)?;
         let mut changes = vec![
             (layout::catalogue_key(name).into(), None),
-            (layout::deleted_key(space.id()).into(), Some(fjall::Slice::from([]))),
+            (layout::deleted_key(space.id()).into(), Some([].into())),
         ];
-        changes.extend(also.into_iter().map(|(key, value)| (key.into(), value.map(fjall::Slice::from))));
+        changes.extend(also.into_iter().map(|(key, value)| (key.into(), value.map(Bytes::from))));
         self.apply(changes, true)?;
         self.shared.remove_space(&space);
         self.shared.deleted.insert(space.id());
@@ -257,7 +258,7 @@ impl Committer {
     }
 
     /// What the first item of a commit says of those before it.
-    fn mark(&self, unsynced: bool) -> (fjall::Slice, Option<fjall::Slice>) {
+    fn mark(&self, unsynced: bool) -> (Bytes, Option<Bytes>) {
         let key = if unsynced { layout::UNSYNCED_KEY } else { layout::SYNCED_KEY };
         (key.into(), Some(self.secret.clone()))
     }
@@ -278,7 +279,7 @@ impl Committer {
             disk_full || (error.of_disk().is_none() && free_space(&self.shared) < ROOM_TO_RESUME);
         drop(on_disk);
         let error = if has_no_room && !disk_full {
-            StoreError::from(fjall::Error::Io(rustix::io::Errno::NOSPC.into()))
+            StoreError::from(EngineError::Disk(rustix::io::Errno::NOSPC.into()))
         } else {
             error
         };
@@ -318,7 +319,7 @@ impl Committer {
         }
         let repair = if failure.disk_full { Repair::None } else { Repair::Rewrite };
         let reopened = reopen(&self.shared, repair).and_then(|Reopened { next_id, repaired }| {
-            repaired.map_err(fjall::Error::Io)?;
+            repaired.map_err(EngineError::Disk)?;
             Ok(next_id)
         });
         match reopened {

@@ -1,6 +1,7 @@
 //! The embedded engine, as this room wants it: open, get, commit, sync, give space back.
 //!
-//! Nothing else in the store names the engine's types, except to pass them on.
+//! Nothing else names the engine's types, and its errors leave this file in the store's own words. Another engine
+//! takes another such file, `journal/` and `whole.rs`, which know how this one's files look.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -19,7 +20,7 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode
 use super::layout::{self, Deleted};
 use super::manifest::{Facts, Journal};
 use super::stats::Contents;
-use super::{Entry, StoreError, Value, journal, whole};
+use super::{EngineError, Entry, StoreError, Value, journal, whole};
 
 /// The engine's files, inside the data directory.
 const FOLDER: &str = "store";
@@ -72,8 +73,11 @@ pub(super) struct Opened {
     pub(super) journal: Option<Journal>,
 }
 
-/// Changes to be applied together.
-pub(super) type Changes = Vec<(fjall::Slice, Option<fjall::Slice>)>;
+/// Bytes as the engine keeps them: clones share them.
+pub(super) type Bytes = fjall::Slice;
+
+/// Changes to be applied together: a key and its new value, or none if it is deleted.
+pub(super) type Changes = Vec<(Bytes, Option<Bytes>)>;
 
 impl Engine {
     /// Opens what is in `dir`, or makes it if nothing is known of it.
@@ -89,16 +93,17 @@ impl Engine {
         known: Option<&Facts>,
     ) -> Result<Opened, StoreError> {
         let folder = folder(dir);
-        let journal = if folder.try_exists().map_err(fjall::Error::from)? {
+        let journal = if folder.try_exists().map_err(EngineError::Disk)? {
             whole::check(&folder)?;
             journal::check(&folder, known)?
         } else if known.is_some() {
             return Err(StoreError::Missing { path: folder.into() });
         } else {
-            Self::make(dir, deleted)?;
+            Self::make(dir, deleted).map_err(failed)?;
             None
         };
-        Ok(Opened { engine: Self::try_open(&folder, deleted)?, journal })
+        let engine = Self::try_open(&folder, deleted).map_err(failed)?;
+        Ok(Opened { engine, journal })
     }
 
     /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
@@ -147,22 +152,23 @@ impl Engine {
     }
 
     pub(super) fn get(&self, full_key: &[u8]) -> Result<Option<Value>, StoreError> {
-        Ok(self.keys.get(full_key)?.map(Value))
+        Ok(self.keys.get(full_key).map_err(failed)?.map(Value))
     }
 
     pub(super) fn contains(&self, full_key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.keys.contains_key(full_key)?)
+        Ok(self.keys.contains_key(full_key).map_err(failed)?)
     }
 
-    pub(super) fn contents(&self) -> Result<Contents, fjall::Error> {
-        Ok(Contents { bytes: self.database.disk_space()?, keys: self.keys.approximate_len(), disk: None })
+    pub(super) fn contents(&self) -> Result<Contents, EngineError> {
+        let bytes = self.database.disk_space().map_err(failed)?;
+        Ok(Contents { bytes, keys: self.keys.approximate_len(), disk: None })
     }
 
     /// All entries whose key begins with `prefix`, without it.
     pub(super) fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for entry in self.keys.prefix(prefix) {
-            let (key, value) = entry.into_inner()?;
+            let (key, value) = entry.into_inner().map_err(failed)?;
             entries.push((key.get(prefix.len()..).unwrap_or_default().to_vec(), value.to_vec()));
         }
         Ok(entries)
@@ -170,7 +176,7 @@ impl Engine {
 
     /// Applies changes, all or none. With `sync` they are on disk before anyone can read them.
     /// No key may occur twice: all get the same sequence number.
-    pub(super) fn commit(&self, changes: Changes, sync: bool) -> Result<(), fjall::Error> {
+    pub(super) fn commit(&self, changes: Changes, sync: bool) -> Result<(), EngineError> {
         self.wait_for_room()?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), changes.len())
@@ -181,21 +187,21 @@ impl Engine {
                 None => batch.remove(&self.keys, key),
             }
         }
-        batch.commit()
+        batch.commit().map_err(failed)
     }
 
     /// Puts on disk what was committed without.
-    pub(super) fn sync(&self) -> Result<(), fjall::Error> {
-        self.database.persist(PersistMode::SyncData)
+    pub(super) fn sync(&self) -> Result<(), EngineError> {
+        self.database.persist(PersistMode::SyncData).map_err(failed)
     }
 
     /// Whether the engine still accepts writes. One failed write or sync, or one failed flush in
     /// the background, and it never does again: it must be opened anew.
-    fn check_alive(&self) -> Result<(), fjall::Error> {
-        self.database.persist(PersistMode::Buffer)
+    fn check_alive(&self) -> Result<(), EngineError> {
+        self.database.persist(PersistMode::Buffer).map_err(failed)
     }
 
-    fn wait_for_room(&self) -> Result<(), fjall::Error> {
+    fn wait_for_room(&self) -> Result<(), EngineError> {
         while self.keys.sealed_memtable_count() > SEALED_MAX || self.keys.tree.l0_run_count() > RUNS_MAX {
             self.check_alive()?;
             thread::sleep(Duration::from_millis(1));
@@ -205,8 +211,8 @@ impl Engine {
 
     /// Lets go of the tables that compactions have replaced: the engine keeps them for readers
     /// who began before, and only looks whether there are any when it turns a memtable over.
-    pub(super) fn release_replaced(&self) -> Result<(), fjall::Error> {
-        self.keys.rotate_memtable().map(drop)
+    pub(super) fn release_replaced(&self) -> Result<(), EngineError> {
+        self.keys.rotate_memtable().map(drop).map_err(failed)
     }
 
     /// Whether all changes are in tables, so that no journal is needed any more.
@@ -226,12 +232,12 @@ impl Engine {
     }
 
     /// Puts all changes into tables. Takes as long as it takes.
-    pub(super) fn flush(&self) -> Result<(), fjall::Error> {
-        self.keys.rotate_memtable()?;
+    pub(super) fn flush(&self) -> Result<(), EngineError> {
+        self.keys.rotate_memtable().map_err(failed)?;
         while self.keys.sealed_memtable_count() > 0 {
             self.check_alive()?;
             if self.deleted.is_closing() {
-                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+                return Err(EngineError::Disk(io::ErrorKind::Interrupted.into()));
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -239,13 +245,14 @@ impl Engine {
     }
 
     /// Takes the keys of deleted spaces out of the tables. Takes as long as it takes.
-    pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), fjall::Error> {
+    pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), EngineError> {
         self.flush()?;
         for &id in ids {
-            self.keys.tree.drop_range(layout::full_key(id, &[])..layout::full_key(id + 1, &[]))?;
+            let of_space = layout::full_key(id, &[])..layout::full_key(id + 1, &[]);
+            self.keys.tree.drop_range(of_space).map_err(fjall::Error::from).map_err(failed)?;
         }
         if self.keys.disk_space() <= COMPACT_WHOLE_MAX {
-            self.keys.major_compact()?;
+            self.keys.major_compact().map_err(failed)?;
         }
         Ok(())
     }
@@ -254,6 +261,17 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Engine")
+    }
+}
+
+/// What the engine said, in the store's words.
+fn failed(error: fjall::Error) -> EngineError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            EngineError::Disk(error)
+        }
+        fjall::Error::Poisoned => EngineError::Poisoned,
+        other => EngineError::Other(Box::new(other)),
     }
 }
 

@@ -51,8 +51,8 @@ pub enum StoreError {
     #[error("space not found")]
     NoSuchSpace,
     /// Disk or engine failed.
-    #[error("storage error: {}", self.cause())]
-    Engine(#[source] Arc<fjall::Error>),
+    #[error("storage error: {0}")]
+    Engine(#[source] Arc<EngineError>),
     /// Something the store wrote itself does not read back as written.
     #[error("storage is damaged: {0}")]
     Damaged(&'static str),
@@ -136,6 +136,20 @@ pub enum StoreError {
     Closed,
 }
 
+/// What failed in the engine, or below it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The disk or its file system.
+    #[error("{}", describe_disk(.0))]
+    Disk(#[from] io::Error),
+    /// A write failed before, and the engine accepts none until it is opened again.
+    #[error("an earlier write to the disk failed")]
+    Poisoned,
+    /// Anything else, in the engine's own words.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
 /// Why a space was not created or deleted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SpaceError {
@@ -183,8 +197,8 @@ impl StoreError {
     }
 }
 
-impl From<fjall::Error> for StoreError {
-    fn from(error: fjall::Error) -> Self {
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
         Self::Engine(Arc::new(error))
     }
 }
@@ -193,7 +207,7 @@ impl StoreError {
     /// The text of the root cause.
     pub(super) fn cause(&self) -> String {
         match self {
-            Self::Engine(error) => describe(error),
+            Self::Engine(error) => error.to_string(),
             Self::Unavailable(cause) => cause.to_string(),
             other => other.to_string(),
         }
@@ -202,7 +216,10 @@ impl StoreError {
     /// The system's error about the disk, if that is the cause.
     pub(super) fn of_disk(&self) -> Option<&io::Error> {
         match self {
-            Self::Engine(error) => of_disk(error),
+            Self::Engine(error) => match &**error {
+                EngineError::Disk(error) => Some(error),
+                EngineError::Poisoned | EngineError::Other(_) => None,
+            },
             _ => None,
         }
     }
@@ -210,24 +227,6 @@ impl StoreError {
     /// Whether the disk or the quota is full.
     pub(super) fn is_disk_full(&self) -> bool {
         self.of_disk().is_some_and(is_full)
-    }
-}
-
-/// The engine's own words are for its developers.
-fn describe(error: &fjall::Error) -> String {
-    if let Some(error) = of_disk(error) {
-        return describe_disk(error);
-    }
-    match error {
-        fjall::Error::Poisoned => "an earlier write to the disk failed".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn of_disk(error: &fjall::Error) -> Option<&io::Error> {
-    match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => Some(error),
-        _ => None,
     }
 }
 
@@ -253,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_the_disk_says_is_said_in_words() {
-        let of_engine = |number| StoreError::from(fjall::Error::Io(io::Error::from_raw_os_error(number)));
+        let of_engine = |number| StoreError::from(EngineError::Disk(io::Error::from_raw_os_error(number)));
         for (number, full, words) in [
             (libc::ENOSPC, true, "the disk is full: No space left on device (os error 28)"),
             (

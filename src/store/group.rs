@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::cache::Cache;
 use super::committer::answer;
 use super::done::Done;
-use super::engine::{Changes, Engine};
+use super::engine::{Bytes, Changes, Engine};
 use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
 
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Group {
     /// The last change of each key: what came before it in the same commit is never seen. That holds for one
     /// key by itself. A reader of several may see one of them as it is after the commit, and then another as
     /// it was before.
-    changes: HashMap<fjall::Slice, Option<fjall::Slice>, foldhash::fast::RandomState>,
+    changes: HashMap<Bytes, Option<Bytes>, foldhash::fast::RandomState>,
     /// Where full keys are put together.
     full_key: Vec<u8>,
     bytes: usize,
@@ -58,7 +58,7 @@ impl Group {
         self.full_key.clear();
         self.full_key.extend_from_slice(&space.id().to_be_bytes());
         self.full_key.extend_from_slice(&key);
-        let key = fjall::Slice::from(self.full_key.as_slice());
+        let key = Bytes::from(self.full_key.as_slice());
         let outcome = if value.is_some() {
             Outcome::Stored
         } else {
@@ -99,9 +99,9 @@ impl Group {
         self.waiting.writes.push((outcomes, done));
     }
 
-    fn insert(&mut self, key: fjall::Slice, value: Option<Vec<u8>>) {
+    fn insert(&mut self, key: Bytes, value: Option<Vec<u8>>) {
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        self.changes.insert(key, value.map(fjall::Slice::from));
+        self.changes.insert(key, value.map(Bytes::from));
     }
 
     /// Bytes of keys and values that were added.

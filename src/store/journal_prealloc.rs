@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{SeekFrom, seek};
 
-use super::engine::Changes;
+use super::engine::{Bytes, Changes};
 use super::journal;
 
 /// How much is written ahead at a time, in bytes. The sync after that takes a little longer.
@@ -44,7 +44,7 @@ impl JournalPrealloc {
 
     /// Sees to it that there is room for a commit that will be synced, if it is small.
     pub(super) fn make_room_for(&mut self, changes: &Changes) {
-        let size = |(key, value): &(fjall::Slice, Option<fjall::Slice>)| {
+        let size = |(key, value): &(Bytes, Option<Bytes>)| {
             OVERHEAD + key.len() + value.as_ref().map_or(0, |value| value.len())
         };
         let needed = OVERHEAD + changes.iter().map(size).sum::<usize>();

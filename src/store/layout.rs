@@ -16,9 +16,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::engine::Engine;
 use super::space::Space;
-use super::{Entry, StoreError};
 
 /// The number that is not a space's.
 pub(super) const OWN: u64 = 0;
@@ -51,6 +49,11 @@ pub(super) fn system_key(key: &[u8]) -> Vec<u8> {
     own_key(b'u', key)
 }
 
+/// The name of a space is what follows the prefix.
+pub(super) fn catalogue_prefix() -> Vec<u8> {
+    own_key(b'c', &[])
+}
+
 pub(super) fn catalogue_key(name: &str) -> Vec<u8> {
     own_key(b'c', name.as_bytes())
 }
@@ -59,6 +62,17 @@ pub(super) fn catalogue_value(space: &Space) -> Vec<u8> {
     let mut value = space.id().to_be_bytes().to_vec();
     value.push(if space.wal() { WAL } else { 0 });
     value
+}
+
+/// The space that an entry of the catalogue stands for, if it is one.
+pub(super) fn space_of_entry(name: &[u8], value: &[u8]) -> Option<Space> {
+    let (id, flags) = value.split_at_checked(8)?;
+    Some(Space::new(str::from_utf8(name).ok()?, number(id)?, flags.first() == Some(&WAL)))
+}
+
+/// The number of a deleted space is what follows the prefix.
+pub(super) fn deleted_prefix() -> Vec<u8> {
+    own_key(b'd', &[])
 }
 
 pub(super) fn deleted_key(id: u64) -> Vec<u8> {
@@ -80,43 +94,9 @@ pub(super) fn split(full_key: &[u8]) -> Option<(u64, &[u8])> {
     Some((number(space)?, key))
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
+/// A number as the store's own entries have it.
+pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// What the store's own entries say.
-pub(super) struct Catalogue {
-    pub(super) spaces: Vec<Space>,
-    /// Numbers of deleted spaces whose keys may still take up disk space.
-    pub(super) deleted: Vec<u64>,
-    /// The number for the next space.
-    pub(super) next: u64,
-}
-
-impl Catalogue {
-    pub(super) fn load(engine: &Engine) -> Result<Self, StoreError> {
-        const DAMAGED: StoreError = StoreError::Damaged("unreadable entry in the catalogue of spaces");
-        let mut spaces = Vec::new();
-        for (key, value) in engine.entries(&own_key(b'c', &[]))? {
-            let name = str::from_utf8(&key).map_err(|_| DAMAGED)?;
-            let (id, flags) = value.split_at_checked(8).ok_or(DAMAGED)?;
-            spaces.push(Space::new(name, number(id).ok_or(DAMAGED)?, flags.first() == Some(&WAL)));
-        }
-        let deleted = engine
-            .entries(&own_key(b'd', &[]))?
-            .into_iter()
-            .map(|(key, _)| number(&key).ok_or(DAMAGED))
-            .collect::<Result<_, _>>()?;
-        let next = match engine.get(&next_key())? {
-            Some(value) => number(&value).ok_or(DAMAGED)?,
-            None => OWN + 1,
-        };
-        Ok(Self { spaces, deleted, next })
-    }
-
-    pub(super) fn system_entries(engine: &Engine) -> Result<Vec<Entry>, StoreError> {
-        engine.entries(&system_key(&[]))
-    }
 }
 
 /// Which spaces are deleted, for the compactions, which leave out the keys of these.

@@ -40,6 +40,7 @@
 //! never lost.
 
 mod cache;
+mod catalogue;
 mod committer;
 mod disk_wait;
 mod done;
@@ -71,7 +72,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub use error::{OpenError, SpaceError, StoreError};
+pub use error::{EngineError, OpenError, SpaceError, StoreError};
 pub use fetch::{Fetch, Fetched, Found, Read};
 pub use journal::reading as journal_reading;
 pub use on_disk_size::OnDiskSize;
@@ -80,10 +81,11 @@ pub use stats::{Contents, Disk, Stats, Trouble};
 
 pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
 
+use catalogue::Catalogue;
 use committer::Committer;
 use done::Done;
-use engine::{Engine, Opened};
-use layout::{Catalogue, Deleted};
+use engine::{Bytes, Engine, Opened};
+use layout::Deleted;
 use lock::DirectoryLock;
 use manifest::Manifest;
 use queue::Command;
@@ -147,7 +149,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// A stored value. Derefs to its bytes; a clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value(fjall::UserValue);
+pub struct Value(Bytes);
 
 /// What is closed once, by whoever comes first.
 struct Open {

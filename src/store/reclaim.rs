@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::engine::{self, Engine};
 use super::queue::Command;
 use super::shared::Shared;
-use super::{StoreError, journal, layout};
+use super::{EngineError, StoreError, journal, layout};
 
 /// Between two looks at whether anything was written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -142,7 +142,7 @@ fn trim(shared: &Shared) {
 /// Uses a clone, so that the slot is not locked for so long; `long_use` keeps the engine in place.
 fn with_engine_for_long(
     shared: &Shared,
-    use_engine: impl FnOnce(&Engine) -> Result<(), fjall::Error>,
+    use_engine: impl FnOnce(&Engine) -> Result<(), EngineError>,
 ) -> Result<(), StoreError> {
     let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = shared.with_engine(|engine| Ok(engine.clone()))?;

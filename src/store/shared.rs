@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::cache::{Cache, KeyRef};
+use super::catalogue::Catalogue;
 use super::disk_wait::DiskWait;
 use super::engine::{self, Engine};
 use super::fetch::{Found, Readers};
-use super::layout::{Catalogue, Deleted};
+use super::layout::Deleted;
 use super::manifest::{Journal, Manifest};
 use super::queue::Queue;
 use super::reclaim::Reclaimer;

@@ -8,8 +8,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::StoreError;
 use super::journal::reading::FORMAT;
+use super::{EngineError, StoreError};
 
 const VERSION: &str = "version";
 const KEYSPACES: &str = "keyspaces";
@@ -67,6 +67,6 @@ fn exists(path: &Path) -> Result<(), StoreError> {
 fn missing_or(path: &Path, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::Missing { path: path.into() },
-        _ => fjall::Error::Io(error).into(),
+        _ => EngineError::Disk(error).into(),
     }
 }

@@ -31,8 +31,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::StoreError;
 use super::manifest::{self, Facts, Journal};
+use super::{EngineError, StoreError};
 use reading::{FORMAT, Rest};
 
 const EXTENSION: &str = "jnl";
@@ -68,11 +68,11 @@ pub(super) fn room_to_rewrite(folder: &Path) -> io::Result<u64> {
 /// [`StoreError::Missing`], [`StoreError::JournalUnreadable`] or [`StoreError::JournalDamaged`] if something that
 /// was synced is not there or cannot be read.
 pub(super) fn check(folder: &Path, known: Option<&Facts>) -> Result<Option<Journal>, StoreError> {
-    let journals = journals(folder).map_err(fjall::Error::from)?;
+    let journals = journals(folder).map_err(EngineError::Disk)?;
     check_complete(folder, &journals, known)?;
     let mut last = None;
     for (index, &(number, ref path)) in journals.iter().enumerate() {
-        let content = read(path).map_err(fjall::Error::from)?;
+        let content = read(path).map_err(EngineError::Disk)?;
         let reading = reading::read(&content, known.map(|known| &known.secret));
         // The engine syncs a journal before it begins the next.
         let is_sealed = index + 1 < journals.len();
@@ -92,7 +92,7 @@ pub(super) fn check(folder: &Path, known: Option<&Facts>) -> Result<Option<Journ
                 let rest = content.get(reading.intact..).unwrap_or_default();
                 cut(path, reading.intact, rest)
                     .and_then(|()| sync_folder(folder))
-                    .map_err(fjall::Error::from)?;
+                    .map_err(EngineError::Disk)?;
             }
             Rest::Torn | Rest::Damaged => return Err(damaged()),
         }
