@@ -17,6 +17,7 @@
 //! - `named_enum`: enums whose variants have a name, one list each
 //! - `private`: files that belong to this user alone
 //! - `owner`: users of the system, what belongs to whom, and becoming one
+//! - `unpoisoned`: locks that a panic leaves usable
 //! - `awake`: deadlines that a pause of the process does not use up
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
@@ -43,6 +44,7 @@ pub mod server;
 pub mod signals;
 pub mod store;
 pub mod systemd;
+mod unpoisoned;
 pub mod watch;
 
 /// What is built of atomics and locks, and checked by loom: std's atomics here, loom's in `tests/library/interleavings/`.

@@ -7,12 +7,13 @@
 pub mod ring;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::limiter::Limiter;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How many samples are kept: an hour of them.
 pub const KEPT: u16 = 3600;
@@ -117,7 +118,7 @@ impl Series {
 impl Samples {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Sample>> {
         // Nothing under this lock can panic halfway, so a poisoned queue is still a whole one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -17,6 +17,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 use tokio::sync::oneshot;
 
 use super::{HashCost, imported};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How much less than everything else these threads get when there is not enough for all.
 const NICENESS: i32 = 5;
@@ -149,12 +150,12 @@ impl Queue {
             if let Some(found) = lanes.next(last) {
                 return Some(found);
             }
-            lanes = self.news.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+            lanes = self.news.wait(lanes).unpoisoned();
         }
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unpoisoned()
     }
 }
 

@@ -27,7 +27,7 @@ mod verification;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{fmt, io};
 
 pub use account::{Account, NewUser, Permission, Role};
@@ -39,6 +39,7 @@ pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
 pub use spaces::DeleteSpaceError;
 
 use crate::store::Store;
+use crate::unpoisoned::Unpoisoned as _;
 use hasher::Hasher;
 use proof::{Mac, Prover};
 use record::User;
@@ -230,11 +231,11 @@ impl Accounts {
     }
 
     fn users(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<User>>> {
-        self.inner.users.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.users.read().unpoisoned()
     }
 
     fn users_mut(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<User>>> {
-        self.inner.users.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.users.write().unpoisoned()
     }
 }
 

@@ -5,8 +5,8 @@
 //! those rights any more. Rights to a space that does not exist are given in advance: an administrator has named it,
 //! and they count once it is created.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use tokio::sync::MutexGuard;
 
@@ -14,6 +14,7 @@ use super::record::{self, User};
 use super::{Account, AccountError, Accounts};
 use crate::logging::AUDIT;
 use crate::store::{SpaceError, StoreError};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Why a space was not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,7 @@ impl Accounts {
     }
 
     fn doubts(&self) -> std::sync::MutexGuard<'_, Vec<Doubt>> {
-        self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.doubts.lock().unpoisoned()
     }
 
     /// Those who have rights to the space, as they are without.

@@ -8,9 +8,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::OnceCell;
+
+use crate::unpoisoned::Unpoisoned as _;
 
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl<K: Copy + Eq + Hash> Verifications<K> {
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<Verdict>>>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock().unpoisoned()
     }
 }
 

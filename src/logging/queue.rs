@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tracing::Metadata;
@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::journal::Recorded;
 use super::panics;
 use super::priority::Priority;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The most lines that may wait, and the most bytes. Minutes of a busy server's log, and little of its memory.
 const LINES: usize = 4096;
@@ -132,7 +133,7 @@ impl Queue {
                 state.writing = true;
                 return Task::Write(line);
             }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unpoisoned();
         }
     }
 
@@ -174,7 +175,7 @@ impl Queue {
             if left.is_zero() {
                 return false;
             }
-            state = self.idle.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.idle.wait_timeout(state, left).unpoisoned().0;
         }
         true
     }
@@ -185,7 +186,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

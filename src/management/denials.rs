@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The shortest time from one line to the next, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -112,7 +114,7 @@ impl Denials {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

@@ -2,7 +2,7 @@
 //! once, and only then answers.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use super::queue::{Command, Taken};
 use super::shared::{Shared, Slot};
 use super::space::Space;
 use super::{Durability, EngineError, SpaceError, StoreError};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// What [`Durability::EverySecond`] means.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -368,7 +369,7 @@ struct Reopened {
 fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
     // Whoever makes long use of the engine waits for the disk meanwhile.
     let _on_disk = shared.disk_wait.call();
-    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    let _long_use = shared.long_use.lock().unpoisoned();
     let mut slot = shared.slot_mut();
     // Dropped before the next is opened: the engine locks its directory.
     *slot = Slot::Failed("being opened again".into());

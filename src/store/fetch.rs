@@ -13,12 +13,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 use super::{Space, StoreError, Value};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How many reads may wait for the disk at the same time.
 pub(super) const READERS: usize = 4;
@@ -124,7 +125,7 @@ impl Readers {
     fn take(&self) -> Option<Fetch> {
         let mut state = self.state();
         while !state.closed && state.held > MOST_HELD {
-            state = self.taken_over.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.taken_over.wait(state).unpoisoned();
         }
         loop {
             if state.closed {
@@ -137,13 +138,13 @@ impl Readers {
                 return Some(fetch);
             }
             state.idle += 1;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unpoisoned();
             state.idle -= 1;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

@@ -13,10 +13,11 @@
 //! | `w` | mark of the commit it is in: something before it was not synced yet; the secret of the store |
 
 use std::collections::HashSet;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 use super::space::Space;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The number that is not a space's.
 pub(super) const OWN: u64 = 0;
@@ -111,11 +112,11 @@ pub(super) struct Deleted {
 
 impl Deleted {
     pub(super) fn insert(&self, id: u64) {
-        self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.ids.write().unpoisoned().insert(id);
     }
 
     pub(super) fn remove(&self, id: u64) {
-        self.ids.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.ids.write().unpoisoned().remove(&id);
     }
 
     /// Breaks off what is under way to give their disk space back: the store is being closed.
@@ -128,6 +129,6 @@ impl Deleted {
     }
 
     pub(super) fn snapshot(&self) -> HashSet<u64> {
-        self.ids.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ids.read().unpoisoned().clone()
     }
 }

@@ -13,7 +13,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::OpenError;
 use super::journal::reading::{SECRET_LEN, Secret};
 use crate::private;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Its name in the data directory.
 pub(super) const NAME: &str = "store.manifest";
@@ -144,7 +145,7 @@ impl Manifest {
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.facts.lock().unpoisoned()
     }
 }
 

@@ -66,7 +66,7 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -93,6 +93,7 @@ use shared::{Shared, Slot};
 
 use crate::names::check_unlike;
 use crate::sync;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;
@@ -382,7 +383,7 @@ impl Store {
 
 impl Open {
     fn close(&self) -> Result<(), StoreError> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().unpoisoned().take();
         let Some(running) = running else { return Ok(()) };
         self.shared.queue.close();
         let committed = running.committer.join();

@@ -5,13 +5,14 @@
 //! somebody wait who must not.
 
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::done::Done;
 use super::{SpaceError, StoreError, Write};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Something for the committer to do, and whom to tell.
 pub(super) enum Command {
@@ -92,11 +93,9 @@ impl Queue {
                 return Taken::Closed;
             }
             state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.arrived.wait(state).unpoisoned(),
                 Some(left) if left.is_zero() => return Taken::Deadline,
-                Some(left) => {
-                    self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.arrived.wait_timeout(state, left).unpoisoned().0,
             };
         }
     }
@@ -115,6 +114,6 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }

@@ -2,7 +2,7 @@
 //! needed any more, and keeps the manifest up to date.
 
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,6 +11,7 @@ use super::engine::{self, Engine};
 use super::queue::Command;
 use super::shared::Shared;
 use super::{EngineError, StoreError, journal, layout};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Between two looks at whether anything was written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -68,7 +69,7 @@ impl Reclaimer {
         let state = self.state();
         let waits = |state: &mut State| !state.closed && state.ids.is_empty();
         let waited = self.arrived.wait_timeout_while(state, LOOK, waits);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = waited.unpoisoned();
         match &mut *state {
             State { closed: true, .. } => Taken::Closed,
             State { ids, .. } if ids.is_empty() => Taken::Look,
@@ -77,7 +78,7 @@ impl Reclaimer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 
@@ -144,7 +145,7 @@ fn with_engine_for_long(
     shared: &Shared,
     use_engine: impl FnOnce(&Engine) -> Result<(), EngineError>,
 ) -> Result<(), StoreError> {
-    let _long_use = shared.long_use.lock().unwrap_or_else(PoisonError::into_inner);
+    let _long_use = shared.long_use.lock().unpoisoned();
     let engine = shared.with_engine(|engine| Ok(engine.clone()))?;
     Ok(use_engine(&engine)?)
 }

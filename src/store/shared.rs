@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::cache::{Cache, KeyRef};
 use super::catalogue::Catalogue;
@@ -17,6 +17,7 @@ use super::reclaim::Reclaimer;
 use super::space::Space;
 use super::stats::{Contents, Tally};
 use super::{MAX_KEY_LEN, StoreError, journal, layout};
+use crate::unpoisoned::Unpoisoned as _;
 
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
@@ -73,7 +74,7 @@ impl Shared {
         &self,
         use_engine: impl FnOnce(&Engine) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.slot.read().unpoisoned() {
             Slot::Open(engine) => use_engine(engine),
             Slot::Failed(reason) => Err(StoreError::Unavailable(Arc::clone(reason))),
             Slot::Closed => Err(StoreError::Closed),
@@ -124,30 +125,30 @@ impl Shared {
     }
 
     pub(super) fn contents(&self) -> MutexGuard<'_, Option<Contents>> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unpoisoned()
     }
 
     pub(super) fn slot_mut(&self) -> RwLockWriteGuard<'_, Slot> {
-        self.slot.write().unwrap_or_else(PoisonError::into_inner)
+        self.slot.write().unpoisoned()
     }
 
     pub(super) fn spaces(&self) -> RwLockReadGuard<'_, BTreeMap<Box<str>, Space>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.read().unpoisoned()
     }
 
     pub(super) fn add_space(&self, space: Space) {
-        self.spaces.write().unwrap_or_else(PoisonError::into_inner).insert(space.name().into(), space);
+        self.spaces.write().unpoisoned().insert(space.name().into(), space);
     }
 
     pub(super) fn remove_space(&self, space: &Space) {
         space.mark_deleted();
-        self.spaces.write().unwrap_or_else(PoisonError::into_inner).remove(space.name());
+        self.spaces.write().unpoisoned().remove(space.name());
     }
 
     /// Makes the spaces in memory those of the catalogue. A commit that was reported as failed may
     /// have reached the disk, so that after a failure the two may differ.
     pub(super) fn adopt(&self, catalogue: Catalogue) {
-        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut spaces = self.spaces.write().unpoisoned();
         let mut before = std::mem::take(&mut *spaces);
         for space in catalogue.spaces {
             let kept = before.remove(space.name()).filter(|known| known == &space);

@@ -11,7 +11,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use rustix::net::{
     SocketType, connect, sendmsg, socket_with,
 };
 use sd_notify::NotifyState;
+
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How long a message is tried: as long as the shipped unit gives a start.
 const LONGEST_TRY: Duration = Duration::from_secs(5 * 60);
@@ -161,7 +163,7 @@ pub(super) fn flush(longest: Duration) {
         if left.is_zero() {
             return;
         }
-        state = outbox.sent.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        state = outbox.sent.wait_timeout(state, left).unpoisoned().0;
     }
 }
 
@@ -239,7 +241,7 @@ impl Outbox {
             }
             // What there was may have become too old.
             self.sent.notify_all();
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unpoisoned();
         }
     }
 
@@ -255,7 +257,7 @@ impl Outbox {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

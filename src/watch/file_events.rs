@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind, RenameMode};
 use notify::{Config, Event, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 
 use super::resolved_path::ResolvedPath;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Something happened to a name on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ impl Told {
 
 /// Nothing under these locks can stop halfway, so what is behind a poisoned one is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 fn meaning(kind: EventKind) -> Option<FileEvent> {

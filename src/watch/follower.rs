@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{Reading, Unfinished, Watcher};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// After so long without an answer a file system is said to be silent.
 const SILENT: Duration = Duration::from_secs(1);
@@ -146,7 +147,7 @@ impl<T: Send + 'static> Follower<T> {
 impl AtWork {
     fn lock(&self) -> MutexGuard<'_, Option<Since>> {
         // Nothing under it can stop halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 
     /// Runs `work`, which makes calls that may wait for ever: it is at work for as long as it is being polled.

@@ -1,7 +1,7 @@
 //! One gate that attempts pass: some at once, the others in turns.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::proof::Mac;
 use super::HALF_LIFE;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// So many wrong passwords are remembered.
 const REMEMBERED: usize = 8;
@@ -114,7 +115,7 @@ impl Gate {
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock().unpoisoned()
     }
 }
 
