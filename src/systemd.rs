@@ -21,6 +21,11 @@ use sd_notify::NotifyState;
 pub use inherited::{Descriptor, InheritError, Inherited, inherited};
 use notify::{Kind, Message};
 
+/// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
+/// for this much. Short, so that a daemon that hangs is not waited for.
+pub(crate) const ASK_FOR_TIME: Duration = Duration::from_secs(5);
+pub(crate) const MORE_TIME: Duration = Duration::from_secs(15);
+
 /// Tells `shibudb start` the port that clients reach; systemd ignores names beginning with `X_`.
 pub const PORT: &str = "X_SHIBUDB_PORT";
 /// The port of the management API, likewise.

@@ -9,11 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::reload::Loaded;
-use super::run::{ASK_FOR_TIME, MORE_TIME};
 use super::signal_queue::SignalQueue;
 use crate::awake::LAP;
 use crate::server::Server;
-use crate::systemd;
+use crate::systemd::{self, ASK_FOR_TIME, MORE_TIME};
 
 /// How a drain came to its end.
 pub(super) struct Ended {

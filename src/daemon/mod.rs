@@ -10,7 +10,6 @@
 mod advice;
 mod bind;
 mod bounded;
-mod build;
 mod connections;
 mod descriptors;
 mod drain;
@@ -26,8 +25,7 @@ mod report;
 mod run;
 mod settings;
 mod signal_queue;
-mod starting;
-mod startup;
+mod start;
 mod store_state;
 mod tasks;
 mod trouble;
@@ -46,17 +44,18 @@ use crate::config::{Config, LoadError};
 use crate::control;
 use crate::logging::{self, Log, LogError};
 use crate::owner::{self, Foreign, Owner};
-use crate::signals::{Held, Signals};
+use crate::signals::Held;
 use crate::store::OpenError;
-use crate::systemd::{self, InheritError, Inherited};
+use crate::systemd::{self, InheritError};
 
 pub use bind::{BindError, SetAside};
-pub use build::{data_dir_for, make_private_dir};
 pub(crate) use paths::make_users_runtime_dir;
 pub use paths::{
-    DEFAULT_CONFIG, MANAGEMENT_SOCKET, NoPlace, ROOT_RUNTIME_DIR, look_dirs, make_runtime_dir, runtime_dirs,
+    DEFAULT_CONFIG, MANAGEMENT_SOCKET, NoPlace, ROOT_RUNTIME_DIR, look_dirs, make_private_dir,
+    make_runtime_dir, runtime_dirs,
 };
 pub use pid_file::{FindError, Running, path as pid_file_path};
+pub use start::data_dir_for;
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]
@@ -192,23 +191,11 @@ pub fn run(options: Options, held: Held) -> Result<(), RunError> {
     let log = logging::init(settings::level(&Config::default()), options.log_file.as_deref());
     let _last_words = LastWords(log.as_ref().ok().cloned());
     let result =
-        inherited.map_err(RunError::from).and_then(|inherited| run_with(options, held, log?, inherited));
+        inherited.map_err(RunError::from).and_then(|inherited| run::run(options, held, log?, inherited));
     if let Err(error) = &result {
         systemd::failed(error);
     }
     result
-}
-
-fn run_with(options: Options, held: Held, log: Log, inherited: Vec<Inherited>) -> Result<(), RunError> {
-    let operators = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| RunError::System("start the runtime", error))?;
-    let signals = {
-        let _in_runtime = operators.enter();
-        Signals::install(held).map_err(|error| RunError::System("handle signals", error))?
-    };
-    run::run(options, signals, log, inherited, &operators)
 }
 
 /// Sends and writes what is still to be told when the daemon ends, also in a panic, for as long as somebody

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use directories::BaseDirs;
 use tempfile::TempDir;
 
+use super::RunError;
 use crate::owner::{self, Owner};
 use crate::private;
 
@@ -39,6 +40,15 @@ pub enum NoPlace {
          run` needs none"
     )]
     PidFile,
+}
+
+/// Makes a directory, and those above it, for nobody but this user: stored data is not the whole
+/// machine's to read.
+///
+/// # Errors
+/// [`RunError::File`]
+pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
+    private::make_dir(path).map_err(RunError::file("create", path))
 }
 
 /// Where data is kept: as named, else as the system has it.

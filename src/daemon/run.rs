@@ -1,4 +1,4 @@
-//! The life of the daemon, from its options to its last connection.
+//! The life of the daemon, from its options to its last connection: [started](super::start), served, drained, closed.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,6 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
-use super::build::{Built, local};
 use super::connections::RosterView;
 use super::drain::drain;
 use super::files::Files;
@@ -20,7 +19,7 @@ use super::pid_file::PidFile;
 use super::published::Published;
 use super::reload::{Loaded, Reloader};
 use super::signal_queue::{self, SignalQueue};
-use super::startup::{self, Start};
+use super::start::{self, Built, Start, local};
 use super::store_state::StoreWatch;
 use super::tasks::Tasks;
 use super::unix_socket::{SocketFile, UnixSocket};
@@ -33,14 +32,9 @@ use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
 use crate::series::{self, ring::Keeper};
 use crate::server::{Server, Services};
-use crate::signals::{Arrival, Signals};
+use crate::signals::{Arrival, Held, Signals};
 use crate::store::Store;
 use crate::systemd::{self, Inherited};
-
-/// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
-/// for this much. Short, so that a daemon that hangs is not waited for.
-pub(super) const ASK_FOR_TIME: Duration = Duration::from_secs(5);
-pub(super) const MORE_TIME: Duration = Duration::from_secs(15);
 
 /// How long tasks of the clients' runtime may take to notice that all is over.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
@@ -55,20 +49,19 @@ const CLOSE_AT_ONCE: Duration = Duration::from_secs(1);
 /// How many wishes to read the config file again may wait.
 const RELOADS: usize = 16;
 
-pub(super) fn run(
-    options: Options,
-    signals: Signals,
-    log: Log,
-    inherited: Vec<Inherited>,
-    operators: &Runtime,
-) -> Result<(), RunError> {
+pub(super) fn run(options: Options, held: Held, log: Log, inherited: Vec<Inherited>) -> Result<(), RunError> {
+    let operators = operators_runtime()?;
+    let signals = {
+        let _in_runtime = operators.enter();
+        Signals::install(held).map_err(|error| RunError::System("handle signals", error))?
+    };
     if options.pid_file.is_some() {
         leave_the_terminal()?;
     }
     let pid_file = options.pid_file.as_deref().map(take_pid_file).transpose()?;
     let clients = client_runtime()?;
     let (mut signal_queue, to_apply) = SignalQueue::new(signals);
-    let start = startup::start((options, inherited), log, clients.handle().clone(), &mut signal_queue);
+    let start = start::start((options, inherited), log, clients.handle().clone(), &mut signal_queue);
     let start = operators.block_on(start)?;
     let (result, control_thread) = match start {
         Start::Ready(built, control_thread) => {
@@ -296,6 +289,13 @@ async fn management_task(listeners: Vec<Listener>, api: Management, over: Cancel
     if let Err(error) = try_join_all(serving).await {
         tracing::error!(%error, "the management API failed: {error}");
     }
+}
+
+fn operators_runtime() -> Result<Runtime, RunError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::System("start the runtime", error))
 }
 
 fn client_runtime() -> Result<Runtime, RunError> {

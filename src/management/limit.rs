@@ -206,7 +206,7 @@ async fn change(
     headers: &HeaderMap,
     change: Change,
 ) -> Result<LimitChange, ApiError> {
-    let if_revision = if_match(headers)?;
+    let if_revision = if_match(headers).map_err(ApiError::bad_request)?;
     let request = LimitRequest { change, door, actor, if_revision };
     api.control
         .change(request)

@@ -5,7 +5,6 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use super::failure::ApiError;
 use crate::control::Tag;
 
 /// The entity tag of a state of the limit: `"5f3a90c2d1e84b76-7"`.
@@ -18,9 +17,9 @@ pub(super) fn etag(tag: Tag) -> HeaderValue {
 /// versions gave out, is well formed and matches none.
 ///
 /// # Errors
-/// 400 for anything but `*` or a list of tags that this server can have given out. A tag of
+/// What is wrong, in words, for anything but `*` or a list of tags that this server can have given out. A tag of
 /// somebody else's could only ever fail to match, and saying so helps more than a mismatch.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Tag>>, ApiError> {
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Tag>>, String> {
     let mut revisions = Vec::new();
     let mut any = false;
     let mut present = false;
@@ -47,17 +46,15 @@ fn revision(tag: &str) -> Option<Tag> {
     Tag::parse(tag.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-fn malformed(got: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "If-Match must be * or entity tags of this server, such as the ETag of GET /limit, got {got}"
-    ))
+fn malformed(got: &str) -> String {
+    format!("If-Match must be * or entity tags of this server, such as the ETag of GET /limit, got {got}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(lines: &[&str]) -> Result<Option<Vec<Tag>>, ApiError> {
+    fn parse(lines: &[&str]) -> Result<Option<Vec<Tag>>, String> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::IF_MATCH, HeaderValue::from_str(line).unwrap());

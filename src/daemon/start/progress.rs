@@ -8,16 +8,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 
-use super::RunError;
-use super::run::{ASK_FOR_TIME, MORE_TIME};
+use super::super::RunError;
 use crate::store::OnDiskSize;
-use crate::systemd;
+use crate::systemd::{self, ASK_FOR_TIME, MORE_TIME};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How often systemd hears of it. What is done sooner needs no word.
 const TICK: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub(super) struct Starting {
 impl Stage {
     fn lock(&self) -> MutexGuard<'_, At> {
         // Nothing under it can stop halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 
     /// This file is about to be read.
