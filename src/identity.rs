@@ -11,7 +11,7 @@ mod sockets;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
@@ -19,8 +19,10 @@ use tokio::sync::OnceCell;
 use crate::control::{Actor, User};
 use crate::names::shown;
 use crate::owner;
+use crate::unpoisoned::Unpoisoned as _;
 use lookup::Lookup;
 use sockets::Ends;
+pub(crate) use sockets::listening_ports;
 
 /// How long a name stays in the cache, and how long a failed or late lookup is not repeated.
 const KNOWN_FOR: Duration = Duration::from_secs(300);
@@ -122,7 +124,7 @@ fn look_up_name(uid: &u32) -> Option<Arc<str>> {
 }
 
 fn names() -> MutexGuard<'static, HashMap<u32, Known>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    KNOWN.lock().unpoisoned()
 }
 
 #[cfg(test)]

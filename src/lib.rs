@@ -17,11 +17,14 @@
 //! - `named_enum`: enums whose variants have a name, one list each
 //! - `private`: files that belong to this user alone
 //! - `owner`: users of the system, what belongs to whom, and becoming one
+//! - `reading`: files of others, read without waiting and never without end
+//! - `accept_fault`: what an error of accept(2) is about
 //! - `unpoisoned`: locks that a panic leaves usable
 //! - `awake`: deadlines that a pause of the process does not use up
 //!
 //! [`config`] turns a file into settings; only [`daemon`] and `shibudb check` see it whole.
 
+mod accept_fault;
 pub mod auth;
 mod awake;
 pub mod cli;
@@ -39,6 +42,7 @@ mod names;
 mod owner;
 mod private;
 pub mod protocol;
+mod reading;
 pub mod series;
 pub mod server;
 pub mod signals;

@@ -3,7 +3,7 @@
 /// Declares an enum of which every variant has a name: `Variant = "name"`.
 ///
 /// Beside the enum it makes `ALL`, every variant in the order of declaration, so that `variant as usize` is its place in
-/// there, and `name`. Neither can lack a variant.
+/// there, `name` and `from_name`. None can lack a variant.
 macro_rules! named_enum {
     (
         $(#[$attribute:meta])*
@@ -25,6 +25,11 @@ macro_rules! named_enum {
                 match self {
                     $( Self::$variant => $text, )+
                 }
+            }
+
+            /// The one of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|variant| variant.name() == name)
             }
         }
     };

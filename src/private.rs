@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::owner;
+use crate::{owner, reading};
 
 /// What the group and others may not have of a file of ours.
 const OTHERS: u32 = 0o077;
@@ -76,9 +76,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    open(path, options().read(true))?.take(most as u64 + 1).read_to_end(&mut content)?;
-    Ok(content)
+    reading::up_to(open(path, options().read(true))?, most as u64)
 }
 
 /// Makes a directory, and those above it, for this user alone. One that is there stays as it is.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::named_enum::named_enum;
+
 /// A user as it was at one moment. What others do with the accounts does not change it: whoever
 /// keeps one asks for it again when the [generation](super::Accounts::generation) has moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,24 +23,28 @@ pub struct Account {
     pub(super) serial: u64,
 }
 
-/// What a user may do beyond its permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// What its permissions say.
-    User,
+named_enum! {
+    /// What a user may do beyond its permissions.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Role {
+        /// Everything.
+        Admin = "admin",
+        /// What its permissions say.
+        User = "user",
+    }
 }
 
-/// What a user may do with one space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Permission {
-    /// Read it.
-    Read,
-    /// Read and write it.
-    Write,
+named_enum! {
+    /// What a user may do with one space.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Permission {
+        /// Read it.
+        Read = "read",
+        /// Read and write it.
+        Write = "write",
+    }
 }
 
 /// A user to be created. Its `Debug` does not show the password.
@@ -86,19 +92,13 @@ impl Account {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Admin => "admin",
-            Self::User => "user",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        })
+        f.write_str(self.name())
     }
 }
 

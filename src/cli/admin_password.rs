@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -16,6 +16,7 @@ use super::colours::warning;
 use super::{EXIT_CONFIG, Failure, failed};
 use crate::daemon::AdminPassword;
 use crate::logging::{self, Priority};
+use crate::reading;
 
 /// The variable.
 pub(super) const VARIABLE: &str = "SHIBUDB_ADMIN_PASSWORD";
@@ -69,8 +70,7 @@ pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> 
 
 /// Reads the password that [`hand_over`] has written.
 pub(super) fn from_stdin() -> Result<AdminPassword, Failure> {
-    let mut password = Vec::new();
-    io::stdin().lock().take(LONGEST as u64 + 1).read_to_end(&mut password).map_err(failed)?;
+    let password = reading::up_to(io::stdin().lock(), LONGEST as u64).map_err(failed)?;
     let nothing = File::open("/dev/null").map_err(failed)?;
     rustix::stdio::dup2_stdin(nothing).map_err(failed)?;
     parse(password)

@@ -4,7 +4,6 @@
 //! here.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use clap_complete::env::CompleteEnv;
 use super::stop;
 use crate::config::{self, Config};
 use crate::daemon::{DEFAULT_CONFIG, Running, look_dirs, pid_file_path};
+use crate::identity::listening_ports;
 use crate::signals::{self, Held};
 
 /// The variable that names the requesting shell. Not the usual `COMPLETE`, which may be set by chance in the
@@ -69,24 +69,9 @@ fn service() -> Option<u16> {
         Ok(parsed) => parsed.config,
         Err(_) => Config::default(),
     };
-    let listening = listening();
+    let listening = listening_ports();
     let both = [config.port, config.management_port()].iter().all(|port| listening.contains(port));
     both.then_some(config.port)
-}
-
-/// The ports of this machine that have a listener, from the kernel's table: a connection to test a port would count
-/// against the server's limit.
-fn listening() -> BTreeSet<u16> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
-    tables.iter().flat_map(|table| table.lines().filter_map(listener)).collect()
-}
-
-/// The port in a line of `/proc/net/tcp`, if the line describes a listening socket.
-fn listener(line: &str) -> Option<u16> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-    let (_, port) = local.rsplit_once(':')?;
-    if state == "0A" { u16::from_str_radix(port, 16).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -97,8 +82,8 @@ mod tests {
     fn listening_ports_are_known() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        assert!(listening().contains(&port));
+        assert!(listening_ports().contains(&port));
         let open = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-        assert!(!listening().contains(&open.local_addr().unwrap().port()));
+        assert!(!listening_ports().contains(&open.local_addr().unwrap().port()));
     }
 }

@@ -1,14 +1,15 @@
 //! From a path to settings. Reads a file only, whole, and never a large one.
 
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use super::{Parsed, Problems, parse};
+use crate::reading;
 
 /// The most bytes a config file may have. Anything larger is some other file.
 pub const MAX_FILE_SIZE: u64 = 1024 * 1024;
@@ -74,13 +75,12 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
 /// A [`LoadError`] other than [`LoadError::Invalid`].
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = open(path, |metadata| check(path, metadata), unreadable)?;
+    let file = reading::open(path, |metadata| check(path, metadata), unreadable)?;
     if is_kept_by_a_mount(path, &file.metadata().map_err(unreadable)?) {
         return Err(LoadError::Replaced { path: path.to_owned() });
     }
-    let mut text = Vec::new();
     // The size is only what it was a moment ago, so the reading is bounded too.
-    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut text).map_err(unreadable)?;
+    let text = reading::up_to(file, MAX_FILE_SIZE).map_err(unreadable)?;
     if text.len() as u64 > MAX_FILE_SIZE {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
@@ -93,28 +93,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 /// [`LoadError::Invalid`]
 pub fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
     parse(text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
-}
-
-/// Opens a file that `check` has nothing against, without ever waiting for whoever is at the other end of a pipe.
-///
-/// # Errors
-/// What `check` says, or `unreadable` of what the system says.
-pub(crate) fn open<E>(
-    path: &Path,
-    check: impl Fn(&Metadata) -> Result<(), E>,
-    unreadable: impl Fn(io::Error) -> E,
-) -> Result<File, E> {
-    // Before opening, since that may do something to a device; and after it, since something else may stand there
-    // by then.
-    check(&fs::metadata(path).map_err(&unreadable)?)?;
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(&unreadable)?;
-    check(&file.metadata().map_err(&unreadable)?)?;
-    Ok(file)
 }
 
 /// Whether the file has no name any more and is seen through a mount of its own, as a container does with a single

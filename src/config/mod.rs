@@ -23,7 +23,6 @@ use std::num::NonZeroU32;
 
 pub use self::difference::{Change, Difference};
 pub use self::key::Effect;
-pub(crate) use self::load::open;
 pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, parse_file, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};

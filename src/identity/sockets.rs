@@ -1,8 +1,11 @@
-//! Who owns the other end of a TCP connection from this machine, as the kernel's table of sockets has it.
+//! Who owns the other end of a TCP connection from this machine, and which ports have a listener, as the kernel's tables
+//! of sockets have it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::str::SplitWhitespace;
 
 /// The table of each family. A client may use a socket of either for an IPv4 address.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
@@ -13,6 +16,9 @@ const LONGEST_TABLE: u64 = 64 << 20;
 /// The states of a socket that a process still owns: connected, or with one direction closed.
 const OWNED: [&str; 4] = ["01", "04", "05", "08"];
 
+/// The state of a socket that listens.
+const LISTENS: &str = "0A";
+
 /// The two addresses of a connection: that of the client, and that of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
@@ -20,30 +26,60 @@ pub(super) struct Ends {
     pub(super) local: SocketAddr,
 }
 
-/// The user id of the process at the other end. Reads the whole table, if need be.
-pub(super) fn owner(ends: &Ends) -> Option<u32> {
-    TABLES.into_iter().find_map(|table| {
-        let table = File::open(table).ok()?;
-        find(BufReader::new(table.take(LONGEST_TABLE)), ends)
-    })
+/// A row of a table: one socket.
+struct Row<'a> {
+    local: &'a str,
+    remote: &'a str,
+    state: &'a str,
+    /// What follows the state.
+    rest: SplitWhitespace<'a>,
 }
 
-fn find(table: impl BufRead, Ends { peer, local }: &Ends) -> Option<u32> {
+impl<'a> Row<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut cells = line.split_whitespace();
+        let (_number, local, remote, state) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
+        Some(Self { local, remote, state, rest: cells })
+    }
+
+    /// The user of the process that owns it.
+    fn owner(mut self) -> Option<u32> {
+        let uid = self.rest.nth(3)?.parse().ok()?;
+        // The table lists root as the owner of a socket that no process owns any more.
+        let inode = self.rest.nth(1)?;
+        (inode != "0").then_some(uid)
+    }
+
+    /// The port, if it listens.
+    fn listens_on(&self) -> Option<u16> {
+        let (_, port) = self.local.rsplit_once(':')?;
+        if self.state == LISTENS { u16::from_str_radix(port, 16).ok() } else { None }
+    }
+}
+
+/// The lines of every table that can be read.
+fn lines() -> impl Iterator<Item = String> {
+    let tables = TABLES.into_iter().filter_map(|table| File::open(table).ok());
+    tables.flat_map(|table| BufReader::new(table.take(LONGEST_TABLE)).lines().map_while(Result::ok))
+}
+
+/// The user id of the process at the other end. Reads the whole table, if need be.
+pub(super) fn owner(ends: &Ends) -> Option<u32> {
+    find(lines(), ends)
+}
+
+/// The ports of this machine that have a listener. A connection to test a port would count against its server's limit.
+pub(crate) fn listening_ports() -> BTreeSet<u16> {
+    lines().filter_map(|line| Row::parse(&line)?.listens_on()).collect()
+}
+
+fn find(mut table: impl Iterator<Item = String>, Ends { peer, local }: &Ends) -> Option<u32> {
     let [ours, theirs] = [local, peer].map(|end| (written(*end, false), written(*end, true)));
     // The row of the other end, seen from there.
-    let is_row =
-        |from: &str, to: &str| (from == theirs.0 && to == ours.0) || (from == theirs.1 && to == ours.1);
-    table.lines().map_while(Result::ok).find_map(|row| {
-        let mut cells = row.split_whitespace().skip(1);
-        let (from, to, state) = (cells.next()?, cells.next()?, cells.next()?);
-        if !is_row(from, to) || !OWNED.contains(&state) {
-            return None;
-        }
-        let uid = cells.nth(3)?.parse().ok()?;
-        // The table lists root as the owner of a socket that no process owns any more.
-        let inode = cells.nth(1)?;
-        (inode != "0").then_some(uid)
-    })
+    let is_of = |row: &Row<'_>| {
+        (row.local == theirs.0 && row.remote == ours.0) || (row.local == theirs.1 && row.remote == ours.1)
+    };
+    table.find_map(|line| Row::parse(&line).filter(|row| is_of(row) && OWNED.contains(&row.state))?.owner())
 }
 
 /// An address in the format of the table: each 32 bits as a number in the byte order of this machine. `wide` selects
@@ -89,10 +125,10 @@ mod tests {
         let [from, to] = [ends.peer, ends.local].map(|end| written(end, false));
         let row = |from: &str, to: &str, state: &str, inode: u32| {
             format!(
-                "   7: {from} {to} {state} 00000000:00000000 00:00000000 00000000  1000        0 {inode} 1 0\n"
+                "   7: {from} {to} {state} 00000000:00000000 00:00000000 00000000  1000        0 {inode} 1 0"
             )
         };
-        let found = |row: String| find(row.as_bytes(), &ends);
+        let found = |row: String| find(std::iter::once(row), &ends);
         assert_eq!(found(row(&from, &to, "01", 9)), Some(1000));
         assert_eq!(found(row(&from, &to, "01", 0)), None, "orphaned");
         assert_eq!(found(row(&from, &to, "06", 0)), None, "TIME_WAIT");

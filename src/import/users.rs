@@ -44,7 +44,7 @@ fn user(item: &Item<'_>, name: Option<&str>, left_out: &mut Vec<LeftOut>) -> Res
     let hash = json::text(fields, &["password", "passwordhash", "hash"]).ok_or("it has no password")?;
     let hash = ImportedHash::parse(hash).map_err(|error| error.to_string())?;
     let role = match json::text(fields, &["role"]) {
-        Some(role) if role.eq_ignore_ascii_case("admin") => Role::Admin,
+        Some(role) if role.eq_ignore_ascii_case(Role::Admin.name()) => Role::Admin,
         _ => Role::User,
     };
     let permissions = match json::field(fields, &["permissions"]) {
@@ -62,14 +62,11 @@ fn known_permissions(
 ) -> BTreeMap<String, Permission> {
     let mut known = BTreeMap::new();
     for (space, access) in permissions {
-        let permission = match access.as_str().map(str::to_ascii_lowercase).as_deref() {
-            Some("read") => Permission::Read,
-            Some("write") => Permission::Write,
-            _ => {
-                let what = format!("permission of user {username:?} for space {space:?}");
-                left_out.push(LeftOut { what, why: format!("{access} is neither read nor write") });
-                continue;
-            }
+        let named = access.as_str().map(str::to_ascii_lowercase);
+        let Some(permission) = named.as_deref().and_then(Permission::from_name) else {
+            let what = format!("permission of user {username:?} for space {space:?}");
+            left_out.push(LeftOut { what, why: format!("{access} is neither read nor write") });
+            continue;
         };
         match check_name(space) {
             Ok(()) => drop(known.insert(space.clone(), permission)),

@@ -197,10 +197,9 @@ impl Wanted {
 }
 
 fn sort(name: &str) -> Result<ConnectionSort, String> {
-    ConnectionSort::ALL.into_iter().find(|sort| sort.name() == name).ok_or_else(|| {
-        format!(
-            "sort must be one of id, user, peer, age, idle, requests, bytes_in and bytes_out, got `{name}`"
-        )
+    ConnectionSort::from_name(name).ok_or_else(|| {
+        let [names @ .., last] = ConnectionSort::ALL.map(ConnectionSort::name);
+        format!("sort must be one of {} and {last}, got `{name}`", names.join(", "))
     })
 }
 

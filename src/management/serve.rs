@@ -31,6 +31,7 @@ use super::names::Names;
 use super::streams::Streams;
 use super::write_timeout::WriteTimeout;
 use super::{Listener, Management, router};
+use crate::accept_fault::AcceptFault;
 use crate::awake::{AwakeTimer, timeout};
 
 /// How long a connection may take for the head of its next request, idle time included.
@@ -79,15 +80,18 @@ pub async fn serve(
                     short = false;
                     connections.spawn(converse(accepted, router.clone(), streams.of_connection(), shutdown.clone()));
                 }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) if is_shortage(&error) => {
-                    if !short {
-                        short = true;
-                        tracing::warn!(%error, "the management API cannot accept connections ({error}); trying again");
+                Err(error) => match Errno::from_io_error(&error).map_or(AcceptFault::Listener, AcceptFault::of) {
+                    AcceptFault::Connection => {}
+                    AcceptFault::Shortage => {
+                        if !short {
+                            short = true;
+                            tracing::warn!(%error,
+                                "the management API cannot accept connections ({error}); trying again");
+                        }
+                        sleep(PAUSE).await;
                     }
-                    sleep(PAUSE).await;
-                }
-                Err(error) => break Err(error),
+                    AcceptFault::Listener => break Err(error),
+                },
             },
         }
     };
@@ -190,21 +194,4 @@ fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "answering a management request failed: {error}");
     }
-}
-
-/// The client was gone before it was accepted; the next one is no worse off.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
-        // Errors of the network on the new connection, which Linux hands out through accept.
-        || matches!(
-            Errno::from_io_error(error),
-            Some(Errno::PROTO | Errno::NETDOWN | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::HOSTUNREACH
-                | Errno::NOPROTOOPT | Errno::OPNOTSUPP | Errno::NONET | Errno::PERM | Errno::TIMEDOUT)
-        )
-}
-
-/// Out of descriptors or memory; somebody will give some back.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }

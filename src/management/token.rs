@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::fs::Metadata;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config;
+use crate::reading;
 
 /// The most bytes a token file may have.
 const LARGEST_FILE: u64 = 4096;
@@ -75,9 +75,8 @@ impl Token {
     /// The same, and whether it ends with a line break: one that does not may not be complete.
     pub(crate) fn read_whole(path: &Path) -> Result<(Self, bool), TokenError> {
         let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
-        let file = config::open(path, |metadata| check(path, metadata), unreadable)?;
-        let mut text = Vec::new();
-        file.take(LARGEST_FILE + 1).read_to_end(&mut text).map_err(unreadable)?;
+        let file = reading::open(path, |metadata| check(path, metadata), unreadable)?;
+        let text = reading::up_to(file, LARGEST_FILE).map_err(unreadable)?;
         let malformed = || TokenError::Malformed(path.to_owned());
         let text = String::from_utf8(text).map_err(|_| malformed())?;
         let token = text.trim_end_matches(['\r', '\n']);

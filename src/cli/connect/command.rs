@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
+use crate::auth::{self, Permission};
 use crate::cli::usage;
 
 /// What one line asks for.
@@ -180,11 +181,11 @@ impl Line {
 impl Role {
     /// The role's name in the protocol.
     pub(super) fn name(self) -> String {
-        match self {
-            Self::Admin => "admin",
-            Self::User => "user",
-        }
-        .to_owned()
+        let role = match self {
+            Self::Admin => auth::Role::Admin,
+            Self::User => auth::Role::User,
+        };
+        role.name().to_owned()
     }
 }
 
@@ -234,7 +235,9 @@ pub(super) fn sets_password(name: &str) -> bool {
 /// A permission as typed. The name of a space may hold `=`.
 fn permission(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
-        Some((space, access @ ("read" | "write"))) if !space.is_empty() => Ok((space.into(), access.into())),
+        Some((space, access)) if !space.is_empty() && Permission::from_name(access).is_some() => {
+            Ok((space.into(), access.into()))
+        }
         _ => Err("expected SPACE=read or SPACE=write, such as notes=read".into()),
     }
 }

@@ -11,6 +11,7 @@ use rustyline::{Context, Helper};
 
 use super::super::client::Client;
 use super::super::command::{self, Line};
+use crate::auth::{Permission, Role};
 use crate::names::shown;
 
 /// Helps with the line that is being typed.
@@ -32,7 +33,7 @@ impl Assistant {
             [] | ["help"] => self.commands.clone(),
             ["use" | "delete-space"] => self.spaces(),
             ["create-space", ..] if part.starts_with('-') => fixed(&["--no-wal"]),
-            ["update-user-role", _] | ["create-user", _, .., "--role"] => fixed(&["admin", "user"]),
+            ["update-user-role", _] | ["create-user", _, .., "--role"] => fixed(&Role::ALL.map(Role::name)),
             ["create-user", _, .., "--permission"] => self.permissions(),
             ["create-user", _, ..] => fixed(&["--role", "--permission"]),
             ["update-user-permissions", _, ..] if part.starts_with('-') => fixed(&["--none"]),
@@ -42,7 +43,8 @@ impl Assistant {
     }
 
     fn permissions(&self) -> Vec<String> {
-        self.spaces().iter().flat_map(|space| [format!("{space}=read"), format!("{space}=write")]).collect()
+        let of = |space: &String| Permission::ALL.map(|access| format!("{space}={access}"));
+        self.spaces().iter().flat_map(of).collect()
     }
 
     /// The spaces there are now. Nothing if the server cannot say: the command itself will tell why.
