@@ -29,8 +29,8 @@ impl Collector for Requests {
     }
 }
 
-fn labels(Answered { kind, outcome }: Answered) -> [(&'static str, &'static str); 2] {
-    [("type", kind.name()), ("outcome", outcome.name())]
+fn labels(Answered { kind, outcome }: Answered) -> [(&'static str, String); 2] {
+    [("type", kind.name().to_ascii_lowercase()), ("outcome", outcome.name().to_owned())]
 }
 
 fn encode_requests(encoder: &mut DescriptorEncoder<'_>, timings: &[Timing]) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::RequestKind;
 use super::request::{AdminRequest, Login, Request};
 
 /// What the server says to a request.
@@ -90,67 +91,56 @@ impl Login {
 impl Request<'_> {
     /// The request as one line, line feed included. [`Request::parse`] makes the same request of it.
     pub fn render(&self) -> Vec<u8> {
-        line(&match self {
-            Self::Put { space, key, value } => Line {
-                kind: "PUT",
-                space: space.as_deref(),
-                key: Some(key),
-                value: Some(value),
-                ..Line::default()
-            },
-            Self::Get { space, key } => {
-                Line { kind: "GET", space: space.as_deref(), key: Some(key), ..Line::default() }
-            }
-            Self::Delete { space, key } => {
-                Line { kind: "DELETE", space: space.as_deref(), key: Some(key), ..Line::default() }
-            }
-            Self::UseSpace { space } => Line { kind: "USE_SPACE", space: Some(space), ..Line::default() },
-            Self::ListSpaces => Line { kind: "LIST_SPACES", ..Line::default() },
+        let kind = match self.kind() {
             // There is no way to ask for a vector here: any of its requests gets the same refusal.
-            Self::Vector => Line { kind: "GET_VECTOR", ..Line::default() },
+            RequestKind::Vector => "GET_VECTOR",
+            kind => kind.name(),
+        };
+        let fields = match self {
+            Self::Put { space, key, value } => {
+                Line { space: space.as_deref(), key: Some(key), value: Some(value), ..Line::default() }
+            }
+            Self::Get { space, key } | Self::Delete { space, key } => {
+                Line { space: space.as_deref(), key: Some(key), ..Line::default() }
+            }
+            Self::UseSpace { space } => Line { space: Some(space), ..Line::default() },
+            Self::ListSpaces | Self::Vector => Line::default(),
             Self::Admin(request) => request.fields(),
-        })
+        };
+        line(&Line { kind, ..fields })
     }
 }
 
 impl AdminRequest {
+    /// All but the type.
     fn fields(&self) -> Line<'_> {
         match self {
             Self::CreateSpace { space, engine, enable_wal } => Line {
-                kind: "CREATE_SPACE",
                 space: Some(space),
                 engine_type: engine.as_deref(),
                 enable_wal: *enable_wal,
                 ..Line::default()
             },
-            Self::DeleteSpace { space } => {
-                Line { kind: "DELETE_SPACE", data: Some(space), ..Line::default() }
-            }
-            Self::CreateUser { username, password, role, permissions } => about(
-                "CREATE_USER",
-                User {
-                    username,
-                    password: Some(password),
-                    role: role.as_deref(),
-                    permissions: Some(permissions),
-                },
-            ),
+            Self::DeleteSpace { space } => Line { data: Some(space), ..Line::default() },
+            Self::CreateUser { username, password, role, permissions } => about(User {
+                username,
+                password: Some(password),
+                role: role.as_deref(),
+                permissions: Some(permissions),
+            }),
             Self::UpdatePassword { username, password } => {
-                about("UPDATE_USER_PASSWORD", User { username, password: Some(password), ..User::default() })
+                about(User { username, password: Some(password), ..User::default() })
             }
             Self::UpdateRole { username, role } => {
-                about("UPDATE_USER_ROLE", User { username, role: Some(role), ..User::default() })
+                about(User { username, role: Some(role), ..User::default() })
             }
-            Self::UpdatePermissions { username, permissions } => about(
-                "UPDATE_USER_PERMISSIONS",
-                User { username, permissions: Some(permissions), ..User::default() },
-            ),
-            Self::DeleteUser { username } => Line {
-                kind: "DELETE_USER",
-                delete_user: Some(User { username, ..User::default() }),
-                ..Line::default()
-            },
-            Self::GetUser { username } => Line { kind: "GET_USER", data: Some(username), ..Line::default() },
+            Self::UpdatePermissions { username, permissions } => {
+                about(User { username, permissions: Some(permissions), ..User::default() })
+            }
+            Self::DeleteUser { username } => {
+                Line { delete_user: Some(User { username, ..User::default() }), ..Line::default() }
+            }
+            Self::GetUser { username } => Line { data: Some(username), ..Line::default() },
         }
     }
 }
@@ -179,8 +169,8 @@ pub fn spaces(message: &str) -> Result<Vec<String>, AnswerError> {
     Ok(spaces)
 }
 
-fn about<'a>(kind: &'static str, user: User<'a>) -> Line<'a> {
-    Line { kind, new_user: Some(user), ..Line::default() }
+fn about(user: User<'_>) -> Line<'_> {
+    Line { new_user: Some(user), ..Line::default() }
 }
 
 fn line(fields: &impl Serialize) -> Vec<u8> {

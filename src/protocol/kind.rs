@@ -1,31 +1,45 @@
-//! Requests by their type alone, for whoever counts them.
+//! The list of requests, by their type alone: for parsing and rendering, and for whoever counts them.
 
 use super::request::{AdminRequest, Request};
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// The type of a request, without what it is about. Its name is the type as clients send it, in lower case.
+    /// The type of a request, without what it is about. Its name is what clients send as `type`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[expect(missing_docs, reason = "they are those of the requests")]
     #[repr(u8)]
     pub enum RequestKind {
-        Get = "get",
-        Put = "put",
-        Delete = "delete",
-        UseSpace = "use_space",
-        ListSpaces = "list_spaces",
-        CreateSpace = "create_space",
-        DeleteSpace = "delete_space",
-        CreateUser = "create_user",
-        UpdateUserPassword = "update_user_password",
-        UpdateUserRole = "update_user_role",
-        UpdateUserPermissions = "update_user_permissions",
-        DeleteUser = "delete_user",
-        GetUser = "get_user",
-        /// Any request of the vector engine.
-        Vector = "vector",
-        /// What is not a request.
-        Invalid = "invalid",
+        Get = "GET",
+        Put = "PUT",
+        Delete = "DELETE",
+        UseSpace = "USE_SPACE",
+        ListSpaces = "LIST_SPACES",
+        CreateSpace = "CREATE_SPACE",
+        DeleteSpace = "DELETE_SPACE",
+        CreateUser = "CREATE_USER",
+        UpdateUserPassword = "UPDATE_USER_PASSWORD",
+        UpdateUserRole = "UPDATE_USER_ROLE",
+        UpdateUserPermissions = "UPDATE_USER_PERMISSIONS",
+        DeleteUser = "DELETE_USER",
+        GetUser = "GET_USER",
+        /// Any request of the vector engine; no client sends this name.
+        Vector = "VECTOR",
+        /// What is not a request; no client sends this name.
+        Invalid = "INVALID",
+    }
+}
+
+/// The requests of the vector engine, which does not exist yet.
+const VECTOR: [&str; 5] = ["INSERT_VECTOR", "SEARCH_TOPK", "RANGE_SEARCH", "GET_VECTOR", "DELETE_VECTOR"];
+
+impl RequestKind {
+    /// The one that a client means by this `type`.
+    pub(super) fn of_type(name: &str) -> Option<Self> {
+        match Self::from_name(name) {
+            Some(Self::Vector | Self::Invalid) => None,
+            None => VECTOR.contains(&name).then_some(Self::Vector),
+            kind => kind,
+        }
     }
 }
 
@@ -55,6 +69,25 @@ impl AdminRequest {
             Self::UpdatePermissions { .. } => RequestKind::UpdateUserPermissions,
             Self::DeleteUser { .. } => RequestKind::DeleteUser,
             Self::GetUser { .. } => RequestKind::GetUser,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::RequestError;
+    use super::*;
+
+    #[test]
+    fn what_a_client_may_send_is_in_the_list() {
+        for kind in RequestKind::ALL {
+            let line = format!(r#"{{"type":"{}"}}"#, kind.name());
+            let is_known = !matches!(Request::parse(line.as_bytes()), Err(RequestError::UnknownType(_)));
+            assert_eq!(is_known, !matches!(kind, RequestKind::Vector | RequestKind::Invalid), "{line}");
+        }
+        for name in VECTOR {
+            let line = format!(r#"{{"type":"{name}"}}"#);
+            assert_eq!(Request::parse(line.as_bytes()).unwrap(), Request::Vector);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::kind::RequestKind;
 use super::text::Text;
 
 /// The first line of a connection.
@@ -193,74 +194,88 @@ impl<'a> Request<'a> {
     /// A [`RequestError`] that says what is wrong with the line, in words for the client.
     pub fn parse(line: &'a [u8]) -> Result<Self, RequestError> {
         let fields: Fields<'a> = object(line)?;
-        match fields.kind.as_deref().ok_or(RequestError::MissingType)? {
-            "PUT" => {
+        let name = fields.kind.as_deref().ok_or(RequestError::MissingType)?;
+        let Some(kind) = RequestKind::of_type(name) else {
+            return Err(RequestError::UnknownType(name.to_owned()));
+        };
+        match kind {
+            RequestKind::Put => {
                 let (space, key, value) = (fields.space, fields.key, fields.value);
-                let (key, value) = (need(key, "PUT", "key")?, need(value, "PUT", "value")?);
+                let (key, value) = (need(key, kind, "key")?, need(value, kind, "value")?);
                 Ok(Self::Put { space: named(space), key, value })
             }
-            "GET" => Ok(Self::Get { space: named(fields.space), key: need(fields.key, "GET", "key")? }),
-            "DELETE" => {
-                Ok(Self::Delete { space: named(fields.space), key: need(fields.key, "DELETE", "key")? })
+            RequestKind::Get => {
+                Ok(Self::Get { space: named(fields.space), key: need(fields.key, kind, "key")? })
             }
-            "USE_SPACE" => Ok(Self::UseSpace { space: need(fields.space, "USE_SPACE", "space")? }),
-            "LIST_SPACES" => Ok(Self::ListSpaces),
-            "INSERT_VECTOR" | "SEARCH_TOPK" | "RANGE_SEARCH" | "GET_VECTOR" | "DELETE_VECTOR" => {
-                Ok(Self::Vector)
+            RequestKind::Delete => {
+                Ok(Self::Delete { space: named(fields.space), key: need(fields.key, kind, "key")? })
             }
-            _ => Ok(Self::Admin(Box::new(AdminRequest::from_fields(fields)?))),
+            RequestKind::UseSpace => Ok(Self::UseSpace { space: need(fields.space, kind, "space")? }),
+            RequestKind::ListSpaces => Ok(Self::ListSpaces),
+            RequestKind::Vector => Ok(Self::Vector),
+            RequestKind::CreateSpace
+            | RequestKind::DeleteSpace
+            | RequestKind::CreateUser
+            | RequestKind::UpdateUserPassword
+            | RequestKind::UpdateUserRole
+            | RequestKind::UpdateUserPermissions
+            | RequestKind::DeleteUser
+            | RequestKind::GetUser
+            | RequestKind::Invalid => Ok(Self::Admin(Box::new(AdminRequest::from_fields(kind, fields)?))),
         }
     }
 }
 
 impl AdminRequest {
-    fn from_fields(fields: Fields<'_>) -> Result<Self, RequestError> {
-        let kind = fields.kind.map(Text::into_owned).unwrap_or_default();
+    fn from_fields(kind: RequestKind, fields: Fields<'_>) -> Result<Self, RequestError> {
         let new_user = fields.new_user;
-        match kind.as_str() {
-            "CREATE_SPACE" => Ok(Self::CreateSpace {
-                space: need(fields.space, "CREATE_SPACE", "space")?.into_owned(),
+        match kind {
+            RequestKind::CreateSpace => Ok(Self::CreateSpace {
+                space: need(fields.space, kind, "space")?.into_owned(),
                 engine: fields.engine_type.map(Text::into_owned),
                 enable_wal: fields.enable_wal,
             }),
-            "DELETE_SPACE" => {
-                Ok(Self::DeleteSpace { space: need(fields.data, "DELETE_SPACE", "data")?.into_owned() })
+            RequestKind::DeleteSpace => {
+                Ok(Self::DeleteSpace { space: need(fields.data, kind, "data")?.into_owned() })
             }
-            "CREATE_USER" => {
-                let user = need(new_user, "CREATE_USER", "new_user")?;
+            RequestKind::CreateUser => {
+                let user = need(new_user, kind, "new_user")?;
                 Ok(Self::CreateUser {
-                    username: need(user.username, "CREATE_USER", "new_user.username")?,
-                    password: need(user.password, "CREATE_USER", "new_user.password")?,
+                    username: need(user.username, kind, "new_user.username")?,
+                    password: need(user.password, kind, "new_user.password")?,
                     role: user.role,
                     permissions: user.permissions.unwrap_or_default(),
                 })
             }
-            "UPDATE_USER_PASSWORD" => {
-                let user = need(new_user, "UPDATE_USER_PASSWORD", "new_user")?;
+            RequestKind::UpdateUserPassword => {
+                let user = need(new_user, kind, "new_user")?;
                 Ok(Self::UpdatePassword {
-                    username: need(user.username, "UPDATE_USER_PASSWORD", "new_user.username")?,
-                    password: need(user.password, "UPDATE_USER_PASSWORD", "new_user.password")?,
+                    username: need(user.username, kind, "new_user.username")?,
+                    password: need(user.password, kind, "new_user.password")?,
                 })
             }
-            "UPDATE_USER_ROLE" => {
-                let user = need(new_user, "UPDATE_USER_ROLE", "new_user")?;
+            RequestKind::UpdateUserRole => {
+                let user = need(new_user, kind, "new_user")?;
                 Ok(Self::UpdateRole {
-                    username: need(user.username, "UPDATE_USER_ROLE", "new_user.username")?,
-                    role: need(user.role, "UPDATE_USER_ROLE", "new_user.role")?,
+                    username: need(user.username, kind, "new_user.username")?,
+                    role: need(user.role, kind, "new_user.role")?,
                 })
             }
-            "UPDATE_USER_PERMISSIONS" => {
-                let user = need(new_user, "UPDATE_USER_PERMISSIONS", "new_user")?;
-                let permissions = need(user.permissions, "UPDATE_USER_PERMISSIONS", "new_user.permissions")?;
-                let username = need(user.username, "UPDATE_USER_PERMISSIONS", "new_user.username")?;
+            RequestKind::UpdateUserPermissions => {
+                let user = need(new_user, kind, "new_user")?;
+                let permissions = need(user.permissions, kind, "new_user.permissions")?;
+                let username = need(user.username, kind, "new_user.username")?;
                 Ok(Self::UpdatePermissions { username, permissions })
             }
-            "DELETE_USER" => {
-                let user = need(fields.delete_user, "DELETE_USER", "delete_user")?;
-                Ok(Self::DeleteUser { username: need(user.username, "DELETE_USER", "delete_user.username")? })
+            RequestKind::DeleteUser => {
+                let user = need(fields.delete_user, kind, "delete_user")?;
+                Ok(Self::DeleteUser { username: need(user.username, kind, "delete_user.username")? })
             }
-            "GET_USER" => Ok(Self::GetUser { username: need(fields.data, "GET_USER", "data")?.into_owned() }),
-            _ => Err(RequestError::UnknownType(kind)),
+            RequestKind::GetUser => {
+                Ok(Self::GetUser { username: need(fields.data, kind, "data")?.into_owned() })
+            }
+            // Not one of an administrator's.
+            _ => Err(RequestError::UnknownType(kind.name().to_owned())),
         }
     }
 }
@@ -275,8 +290,8 @@ fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, RequestError> {
         .map_err(|error| if error.is_data() { RequestError::Field(error) } else { RequestError::Json(error) })
 }
 
-fn need<T>(field: Option<T>, request: &'static str, name: &'static str) -> Result<T, RequestError> {
-    field.ok_or(RequestError::Missing { request, field: name })
+fn need<T>(field: Option<T>, kind: RequestKind, name: &'static str) -> Result<T, RequestError> {
+    field.ok_or(RequestError::Missing { request: kind.name(), field: name })
 }
 
 /// Some clients send `"space":""` for "the one in use".
