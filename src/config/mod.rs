@@ -34,8 +34,8 @@ use crate::named_enum::named_enum;
 /// How far above the client port the management port lies, unless it is configured.
 const MANAGEMENT_PORT_OFFSET: u16 = 1000;
 
-/// The connection limit of a server that is told none.
-const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
+/// The connection limit when nobody configured one.
+pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
 named_enum! {
     /// What an answered write survives.

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::broadcast;
 
 use super::subscription::WAITING;
 use super::{Door, Outcome, Record};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How many records of each outcome are kept in memory.
 pub(crate) const KEPT: usize = 1000;
@@ -185,7 +186,7 @@ impl History {
 
     fn lock(&self) -> MutexGuard<'_, Rooms> {
         // Nothing under this lock can panic halfway, so poisoned rooms are still whole ones.
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms.lock().unpoisoned()
     }
 }
 

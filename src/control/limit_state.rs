@@ -15,9 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Configured, Door, RecordedDoor, Reread};
-
-/// The limit when nobody configured one.
-pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+use crate::config::DEFAULT_LIMIT;
 
 /// What the limit rests on, as of one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]

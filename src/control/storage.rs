@@ -10,7 +10,7 @@
 //! what it shows is there after a crash. Only when the disk takes longer than [`MAX_WAIT`] is it shown before.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::history::Position;
 use super::history_file::HistoryFile;
 use super::override_file::OverrideFile;
 use super::{History, Override, Record, StartError};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How long the answer to a change waits for the disk.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -239,11 +240,8 @@ impl Storage {
     /// Waits until everything has been stored, or tried. Returns whether that is so in the end.
     pub(super) fn flush(&self, max_wait: Duration) -> bool {
         let queue = self.shared.lock();
-        let (queue, _) = self
-            .shared
-            .idle
-            .wait_timeout_while(queue, max_wait, |queue| !queue.is_idle())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) =
+            self.shared.idle.wait_timeout_while(queue, max_wait, |queue| !queue.is_idle()).unpoisoned();
         queue.is_idle()
     }
 
@@ -302,8 +300,8 @@ impl Shared {
                 return None;
             }
             queue = match until_retry {
-                Some(pause) => self.work.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(pause) => self.work.wait_timeout(queue, pause).unpoisoned().0,
+                None => self.work.wait(queue).unpoisoned(),
             };
         }
     }
@@ -354,7 +352,7 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No invariant is broken halfway while this lock is held.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unpoisoned()
     }
 }
 
