@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shibudb::protocol::RequestKind;
-use shibudb::server::{Answered, Counters, RequestOutcome};
+use shibudb::server::{Answered, RequestCounters, RequestOutcome};
 
 const TOOK: Duration = Duration::from_micros(17);
 
@@ -31,12 +31,12 @@ fn requests(criterion: &mut Criterion) {
         let answered = answered(together);
         group.throughput(Throughput::Elements(together as u64));
         group.bench_with_input(BenchmarkId::new("counted", together), &answered, |bencher, answered| {
-            let counters = Counters::default();
+            let counters = RequestCounters::default();
             let mut recorder = counters.recorder();
             bencher.iter(|| recorder.requests(black_box(answered), black_box(TOOK)));
         });
         group.bench_with_input(BenchmarkId::new("timed", together), &answered, |bencher, answered| {
-            let counters = Counters::default();
+            let counters = RequestCounters::default();
             let mut recorder = counters.recorder();
             let since = Instant::now();
             bencher.iter(|| recorder.requests(black_box(answered), black_box(since).elapsed()));
@@ -48,7 +48,7 @@ fn requests(criterion: &mut Criterion) {
 /// One thread more counts all the time.
 fn beside_another(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("beside another thread");
-    let (counters, shared, over) = (Counters::default(), AtomicU64::new(0), AtomicBool::new(false));
+    let (counters, shared, over) = (RequestCounters::default(), AtomicU64::new(0), AtomicBool::new(false));
     let one = answered(1);
     thread::scope(|scope| {
         let mut other = counters.recorder();
@@ -72,7 +72,7 @@ fn beside_another(criterion: &mut Criterion) {
 }
 
 fn read(criterion: &mut Criterion) {
-    let counters = Counters::default();
+    let counters = RequestCounters::default();
     let recorders: Vec<_> = (0..16).map(|_| counters.recorder()).collect();
     criterion.bench_function("read 16 workers", |bencher| bencher.iter(|| counters.read()));
     drop(recorders);

@@ -4,9 +4,11 @@
 //!
 //! - [`cli`]: what a person types
 //! - [`daemon`]: builds everything, binds, tells systemd, owns the tasks, drains
-//! - [`server`]: the accept loop, rejection, one client's session, over [`protocol`], [`auth`] and [`store`]
 //! - [`import`]: takes over the data directory of a ShibuDB server
 //! - [`metrics`]: what is to be known of all that, in Prometheus' words
+//! - [`server`]: the client side, put together of the next two
+//! - `session`: what is spoken with clients, over [`protocol`], [`auth`] and [`store`]
+//! - `net`: clients' connections, whatever is spoken on them; uses the limiter alone
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the system
 //! - `identity`: which user is behind a number or a connection of this machine
@@ -39,12 +41,14 @@ pub mod management;
 pub mod metrics;
 mod named_enum;
 mod names;
+mod net;
 mod owner;
 mod private;
 pub mod protocol;
 mod reading;
 pub mod series;
 pub mod server;
+mod session;
 pub mod signals;
 pub mod store;
 pub mod systemd;

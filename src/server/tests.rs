@@ -3,18 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroU32;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
-use super::budget::Charge;
-use super::mailbox::Message;
 use super::*;
 use crate::auth::{HashCost, PreparedAdmin};
+use crate::session::FATAL;
 use crate::store::Durability;
-
-/// A request that makes its session panic.
-pub(super) const FATAL: &[u8] = b"panic";
 
 /// Longer than anything here takes on the slowest machine.
 const MAX_WAIT: Duration = Duration::from_secs(20);
@@ -95,7 +92,6 @@ async fn connections_that_wait_to_be_accepted_at_a_stop_are_answered_and_not_res
     const CLIENTS: usize = 100;
     let (server, _dir) = serve(CLIENTS as u32 - 50, 2).await;
     let mut clients = Vec::new();
-    let (stopped, has_stopped) = oneshot::channel();
     let connect = || {
         for _ in 0..CLIENTS {
             let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -104,8 +100,7 @@ async fn connections_that_wait_to_be_accepted_at_a_stop_are_answered_and_not_res
             clients.push(BufReader::new(stream));
         }
     };
-    server.shared.mailboxes[0].send_after(connect, Message::StopAccepting { shared: false, stopped });
-    has_stopped.await.unwrap();
+    server.stop_accepting_after(connect).await.unwrap();
     assert!(TcpStream::connect(server.address()).is_err(), "the port is closed");
     let drained = server.drain(tokio::time::sleep(MAX_WAIT)).await;
     assert_eq!(drained, Drained { cut: 0 });
@@ -123,7 +118,7 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
     let (first, second) = (login(&server), login(&server));
     let roster = server.roster();
     assert_eq!(roster.connections().await.len(), 2);
-    server.shared.mailboxes[1].send(Message::Stop);
+    server.stop_worker(1);
     assert!(matches!(server.failure().await, ServeError::Ended));
 
     let all = async {
@@ -131,7 +126,7 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
         assert_eq!(stayed.len(), 1, "the other worker's");
         assert_eq!(roster.end(0).await, None);
         assert!(server.prober().probe(MAX_WAIT).await.is_err());
-        assert_eq!(server.shared.services.limiter.snapshot().active, 1);
+        assert_eq!(server.active(), 1);
         server.drain(tokio::time::sleep(MAX_WAIT)).await
     };
     let drained = tokio::time::timeout(2 * MAX_WAIT, all).await.expect("nothing waits for ever");
@@ -145,7 +140,7 @@ async fn nobody_waits_for_a_worker_that_has_ended() {
 async fn a_drain_ends_though_the_worker_that_accepts_has_ended() {
     let (mut server, _dir) = serve(10, 2).await;
     let clients = [login(&server), login(&server)];
-    server.shared.mailboxes[0].send(Message::Stop);
+    server.stop_worker(0);
     assert!(matches!(server.failure().await, ServeError::Ended));
     let drained = tokio::time::timeout(2 * MAX_WAIT, server.drain(tokio::time::sleep(MAX_WAIT))).await;
     assert_eq!(drained.expect("it does not wait for ever"), Drained { cut: 0 });
@@ -181,7 +176,7 @@ async fn who_hangs_up_while_its_login_is_checked_holds_no_place() {
             }
         }
         wait_until(&server, "all places are free", <[_]>::is_empty).await;
-        assert_eq!(server.shared.services.limiter.snapshot().active, 0);
+        assert_eq!(server.active(), 0);
     }
     admin.create().await.unwrap();
     drop(login(&server));
@@ -212,7 +207,7 @@ async fn when_memory_is_short_whoever_pipelines_lets_the_others_go_on() {
         all.iter().all(|connection| !logins.contains(&connection.bytes_in))
     })
     .await;
-    server.shared.budget.recharge(Charge::default(), Charge::user(1 << 30));
+    server.spend(1 << 30);
     let mut answers = endless.get_ref().try_clone().unwrap();
     let mut requests = endless.get_ref().try_clone().unwrap();
     let writing = thread::spawn(move || while requests.write_all(&b"one\nand ".repeat(1000)).is_ok() {});

@@ -1,0 +1,292 @@
+//! Accepting: takes connections, admits them or turns them away, and survives a shortage of descriptors.
+//!
+//! A departure counts before an arrival: a client that finds no place free is [undecided](super::undecided)
+//! until all workers have taken in the hang-ups that came before it, and those who come after it queue
+//! behind it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+    set_tcp_user_timeout,
+};
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+
+use super::Shared;
+use super::admission::Admitted;
+use super::handler::Handler;
+use super::linger::Linger;
+use super::rejection::Rejection;
+use super::shortage::{Fault, Shortage};
+use super::transport::Transport;
+use super::undecided::Undecided;
+
+/// How long a client's machine may acknowledge nothing until it counts as gone, in milliseconds. Where the address of the
+/// machine cannot be resolved any more, the kernel shortens its pauses between repetitions and forgets this bound for the
+/// pause under way, which is 26 seconds at most: the place is free within two minutes all the same.
+const GONE_AFTER: u32 = 90_000;
+
+/// When a silent connection is probed first, and how often after that. The last probe is due at [`GONE_AFTER`].
+const FIRST_PROBE: Duration = Duration::from_secs(60);
+const PROBE_PAUSE: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+
+/// Descriptors of the reserve that are for turning clients away when connections have all others.
+pub(crate) const KEPT_FOR_REJECTIONS: usize = 4;
+
+/// The longest time until a look whether one of those is free again.
+const REJECTION_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections, and those that are being turned away, have all the descriptors that they may have.
+#[derive(Debug, thiserror::Error)]
+#[error("{open} connections are open, and {lingering} are being closed by other threads")]
+struct AllTaken {
+    open: u32,
+    lingering: usize,
+}
+
+/// Takes connections from a listener.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    rejection: Rejection,
+    undecided: Undecided,
+    shortage: Shortage,
+    /// Until when there is no point in trying.
+    paused_until: Option<Instant>,
+}
+
+/// What came of accepting once.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A client, with a permit.
+    Client(Admitted),
+    /// This process itself, asking whether it serves.
+    Probe(Transport),
+    /// Somebody who was turned away, or is gone.
+    Other,
+    /// Nobody waits.
+    Nobody,
+    /// So many are undecided that there is no room for more until some are decided.
+    Crowded,
+    /// There are no descriptors: not to be tried before [`Acceptor::paused_until`].
+    Short,
+}
+
+impl Acceptor {
+    /// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
+    /// system calls for each.
+    ///
+    /// `others` is the number of workers beside the one that accepts.
+    pub(super) fn new(listener: TcpListener, others: usize) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        set_tcp_nodelay(&listener, true)?;
+        // Probes find out that a silent client's machine is gone. While an answer is on its way none are
+        // sent, and the kernel would send it again and again for a quarter of an hour, but for the timeout.
+        set_socket_keepalive(&listener, true)?;
+        set_tcp_keepidle(&listener, FIRST_PROBE)?;
+        set_tcp_keepintvl(&listener, PROBE_PAUSE)?;
+        set_tcp_keepcnt(&listener, PROBES)?;
+        set_tcp_user_timeout(&listener, GONE_AFTER)?;
+        Ok(Self {
+            listener,
+            rejection: Rejection::default(),
+            undecided: Undecided::new(others),
+            shortage: Shortage::default(),
+            paused_until: None,
+        })
+    }
+
+    pub(super) fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// Waits for nobody until it is known whether those who came before have a place.
+    pub(super) fn pause_for(&mut self, pause: Duration, now: Instant) {
+        self.paused_until = Some(now + pause);
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Ends a pause that is over.
+    pub(super) fn resume(&mut self, now: Instant) -> bool {
+        self.paused_until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// Clients that found no place free.
+    pub(super) fn undecided(&mut self) -> &mut Undecided {
+        &mut self.undecided
+    }
+
+    /// Accepts one connection, and gives it a permit or has it wait to be turned away.
+    ///
+    /// # Errors
+    /// The listener is of no use any more.
+    pub(super) fn accept<H: Handler>(
+        &mut self,
+        shared: &Shared<H>,
+        linger: &mut Linger,
+        now: Instant,
+    ) -> io::Result<Accepted> {
+        if let Err(all_taken) = self.make_room(shared, linger, now) {
+            if !self.undecided.is_empty() {
+                // Some will be turned away within milliseconds, and can be cut off then.
+                return Ok(Accepted::Crowded);
+            }
+            let pause = self.shortage.next_pause(&all_taken).min(REJECTION_PAUSE);
+            return Ok(self.pause(now + pause));
+        }
+        if self.undecided.is_full() {
+            return Ok(Accepted::Crowded);
+        }
+        match acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                self.shortage.relax();
+                Ok(self.welcome(shared, now, socket.into(), peer))
+            }
+            Err(Errno::AGAIN) => {
+                self.shortage.end();
+                Ok(Accepted::Nobody)
+            }
+            Err(error) => match Fault::of(error) {
+                Fault::Connection => {
+                    tracing::debug!(%error, "a client disconnected before its connection was accepted: {error}");
+                    Ok(Accepted::Other)
+                }
+                // Others have taken more than their share: those who linger are the first to go.
+                Fault::Shortage if linger.cut(now) => Ok(Accepted::Other),
+                Fault::Shortage => {
+                    let pause = self.shortage.next_pause(&error);
+                    Ok(self.pause(now + pause))
+                }
+                Fault::Listener => Err(error.into()),
+            },
+        }
+    }
+
+    fn welcome<H: Handler>(
+        &mut self,
+        shared: &Shared<H>,
+        now: Instant,
+        transport: Transport,
+        peer: Option<SocketAddrAny>,
+    ) -> Accepted {
+        let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else {
+            tracing::debug!("accepted a connection without a peer address");
+            return Accepted::Other;
+        };
+        if shared.probe.is(peer) {
+            return Accepted::Probe(transport);
+        }
+        // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if self.undecided.is_empty()
+            && let Ok(permit) = shared.acquire()
+        {
+            return Accepted::Client(Admitted::new(shared, transport, peer, permit));
+        }
+        self.undecided.push(transport, peer, now);
+        Accepted::Other
+    }
+
+    /// Decides on those who have waited for long enough, on all if it is the `last_chance`: returns those that have
+    /// a place, and turns the others away.
+    pub(super) fn decide<H: Handler>(
+        &mut self,
+        shared: &Shared<H>,
+        linger: &mut Linger,
+        now: Instant,
+        last_chance: bool,
+    ) -> Vec<Admitted> {
+        let mut arrivals = Vec::new();
+        while let Some(client) = self.undecided.next(now, last_chance) {
+            // Whatever becomes of it, there may be room to accept again.
+            self.paused_until = self.paused_until.map(|until| until.min(now));
+            let full = match shared.acquire() {
+                Ok(permit) => {
+                    arrivals.push(Admitted::new(shared, client.transport, client.peer, permit));
+                    continue;
+                }
+                Err(full) => full,
+            };
+            if client.has_hung_up() {
+                let peer = client.peer;
+                tracing::debug!(%peer, "the client {peer} disconnected before it was rejected");
+                continue;
+            }
+            let client = if arrivals.is_empty() || last_chance {
+                client
+            } else {
+                // Those who have just been let in may be gone already, too.
+                match self.undecided.wait_on(client, now) {
+                    Ok(()) => break,
+                    Err(client) => client,
+                }
+            };
+            shared.limiter.count_rejection();
+            shared.turned_away.count(full, client.peer.ip());
+            self.rejection.send::<H>(client.transport, full, linger, now);
+        }
+        arrivals
+    }
+
+    fn pause(&mut self, until: Instant) -> Accepted {
+        self.paused_until = Some(until);
+        Accepted::Short
+    }
+
+    /// Sees to it that there is a descriptor for one more connection, if need be by cutting off those who linger:
+    /// neither the next client nor the probe waits for them. What is in the reserve is not for clients: without
+    /// it the operator could not get in.
+    fn make_room<H: Handler>(
+        &self,
+        shared: &Shared<H>,
+        linger: &mut Linger,
+        now: Instant,
+    ) -> Result<(), AllTaken> {
+        let limiter = &shared.limiter;
+        let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
+        loop {
+            let open = limiter.snapshot().active;
+            let lingering = shared.lingering.load(Ordering::Relaxed);
+            if open as usize + lingering + self.undecided.len() < all {
+                return Ok(());
+            }
+            if !linger.cut(now) {
+                return Err(AllTaken { open, lingering });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{
+        socket_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_nodelay, tcp_user_timeout,
+    };
+
+    use super::*;
+
+    /// The kernel gives a connection what its listener has.
+    #[test]
+    fn a_connection_has_what_finds_out_that_its_client_is_gone_within_two_minutes() {
+        let acceptor = Acceptor::new(TcpListener::bind("127.0.0.1:0").unwrap(), 0).unwrap();
+        let address = acceptor.listener().local_addr().unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        acceptor.listener().set_nonblocking(false).unwrap();
+        let (accepted, _) = acceptor.listener().accept().unwrap();
+        let two_minutes = Duration::from_secs(120);
+        let silent = tcp_keepidle(&accepted).unwrap()
+            + tcp_keepintvl(&accepted).unwrap() * tcp_keepcnt(&accepted).unwrap();
+        assert!(socket_keepalive(&accepted).unwrap() && silent <= two_minutes, "{silent:?}");
+        let unacknowledged = Duration::from_millis(tcp_user_timeout(&accepted).unwrap().into());
+        assert!(!unacknowledged.is_zero() && unacknowledged <= two_minutes, "{unacknowledged:?}");
+        assert!(tcp_nodelay(&accepted).unwrap());
+    }
+}

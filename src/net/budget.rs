@@ -1,0 +1,295 @@
+//! How much memory all requests in flight may take together.
+//!
+//! What a connection keeps between two turns — the beginning of a request, writes that are being
+//! committed, answers that the client has not read — is charged here. When all is spent, reading
+//! pauses: the kernel holds what clients send, then the clients themselves. Three rules keep anybody from
+//! holding what others need:
+//!
+//! - Clients that have not logged in have a small share of their own.
+//! - A request that has come in whole and fits into one read is served all the same, from a reserve with a count of
+//!   its own: neither the beginnings of requests nor answers that are not read can take it. An answer from the reserve
+//!   that the client does not take at once is charged to the rest, and if even that is spent, the connection ends.
+//! - One connection at a time may complete a larger request that it has begun; that overdraft is for one request.
+//! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::settings::Room;
+
+/// The memory of requests in flight.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    users: AtomicUsize,
+    guests: AtomicUsize,
+    reserve: AtomicUsize,
+    /// The connection that may go on when all is spent, or 0.
+    overdrawn: AtomicU64,
+    /// Connections that wait for memory.
+    waiting: AtomicUsize,
+    /// How often reading has paused.
+    pauses: AtomicU64,
+    /// Since when it does.
+    paused: Mutex<Option<Instant>>,
+}
+
+/// What a connection is charged with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Charge {
+    pub(super) bytes: usize,
+    pub(super) share: Share,
+}
+
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Share {
+    /// Clients that are logged in.
+    #[default]
+    Users,
+    /// Clients that are not.
+    Guests,
+    /// Requests of users that had come in whole when there was no other memory.
+    Reserve,
+}
+
+/// What a connection may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// Whatever there is.
+    All,
+    /// Requests that have come in to their end.
+    Whole,
+    /// Nothing.
+    Nothing,
+}
+
+/// Who asks for a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client that has not logged in.
+    Guest,
+    /// A user of whose next request nothing was read.
+    Fresh,
+    /// A user of whose request a part was read.
+    Begun {
+        /// Whether it may have the overdraft.
+        may_overdraw: bool,
+    },
+}
+
+impl Budget {
+    /// Replaces a charge by another.
+    pub(super) fn recharge(&self, charged: Charge, held: Charge) {
+        if charged.share != held.share {
+            self.share(held.share).fetch_add(held.bytes, Ordering::Relaxed);
+            self.share(charged.share).fetch_sub(charged.bytes, Ordering::Relaxed);
+        } else if held.bytes >= charged.bytes {
+            self.share(held.share).fetch_add(held.bytes - charged.bytes, Ordering::Relaxed);
+        } else {
+            self.share(held.share).fetch_sub(charged.bytes - held.bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// What is charged now, in bytes.
+    pub(super) fn spent(&self) -> usize {
+        [&self.users, &self.guests, &self.reserve].iter().map(|share| share.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What a connection may read.
+    pub(super) fn grant(&self, room: Room, connection: u64, asker: Asker) -> Grant {
+        let (share, may_overdraw, may_have_whole) = match asker {
+            Asker::Guest => (Share::Guests, false, true),
+            Asker::Fresh => (Share::Users, false, self.has_room(room, Share::Reserve)),
+            // What it has begun may be large, and completing it takes as much again.
+            Asker::Begun { may_overdraw } => (Share::Users, may_overdraw, !self.is_exhausted(room)),
+        };
+        if self.has_room(room, share) || (may_overdraw && self.grant_overdraft(connection)) {
+            Grant::All
+        } else if may_have_whole {
+            Grant::Whole
+        } else {
+            Grant::Nothing
+        }
+    }
+
+    /// Whether more may be read that is charged to this share.
+    pub(super) fn has_room(&self, room: Room, share: Share) -> bool {
+        let most = match share {
+            Share::Users => room.free,
+            Share::Guests => room.guests,
+            Share::Reserve => room.reserve,
+        };
+        self.share(share).load(Ordering::Relaxed) < most
+    }
+
+    /// Whether the reserve is taken, or answers that clients do not read take as much as they may.
+    pub(super) fn is_exhausted(&self, room: Room) -> bool {
+        self.users.load(Ordering::Relaxed) >= room.most || !self.has_room(room, Share::Reserve)
+    }
+
+    /// Whether the next that has begun a request will be overdrawn.
+    pub(super) fn has_no_overdraft(&self) -> bool {
+        self.overdrawn.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn has_overdraft(&self, connection: u64) -> bool {
+        self.overdrawn.load(Ordering::Relaxed) == connection
+    }
+
+    /// Ends the overdraft, if it is this connection's. Whether it was.
+    pub(super) fn end_overdraft(&self, connection: u64) -> bool {
+        let overdrawn = self.has_overdraft(connection);
+        if overdrawn {
+            self.overdrawn.store(0, Ordering::Relaxed);
+        }
+        overdrawn
+    }
+
+    /// A connection begins to wait for memory.
+    pub(super) fn wait(&self, room: Room) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) > 0 {
+            return;
+        }
+        let mut paused = self.paused();
+        if paused.is_none() {
+            *paused = Some(Instant::now());
+            self.pauses.fetch_add(1, Ordering::Relaxed);
+            drop(paused);
+            let inflight = self.spent();
+            tracing::warn!(
+                inflight,
+                most = room.free,
+                "reading paused: requests in flight take {inflight} bytes, and client.max_inflight_bytes leaves {} \
+                 for them; requests that arrive complete are still read",
+                room.free
+            );
+        }
+    }
+
+    /// It waits no more.
+    pub(super) fn stop_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many wait for memory.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How often reading has paused.
+    pub(super) fn pauses(&self) -> u64 {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Whether reading pauses, or did within the last second.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused().is_some()
+    }
+
+    /// Notes that nobody has to wait any more, if that is so. To be called once a second.
+    pub(super) fn end_pause(&self) {
+        let mut paused = self.paused();
+        if self.waiting() == 0
+            && let Some(since) = paused.take()
+        {
+            drop(paused);
+            let took = since.elapsed();
+            tracing::info!(seconds = took.as_secs_f64(), "reading resumed after {took:.1?}");
+        }
+    }
+
+    fn grant_overdraft(&self, connection: u64) -> bool {
+        match self.overdrawn.compare_exchange(0, connection, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(overdrawn) => overdrawn == connection,
+        }
+    }
+
+    fn share(&self, share: Share) -> &AtomicUsize {
+        match share {
+            Share::Users => &self.users,
+            Share::Guests => &self.guests,
+            Share::Reserve => &self.reserve,
+        }
+    }
+
+    fn paused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Charge {
+    /// Of a client that is logged in.
+    #[cfg(test)]
+    pub(super) fn user(bytes: usize) -> Self {
+        Self { bytes, share: Share::Users }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Room = Room { free: 100, most: 200, reserve: 20, guests: 10 };
+
+    #[test]
+    fn when_all_is_spent_whole_requests_are_read_and_one_at_a_time_may_complete_its_request() {
+        let budget = Budget::default();
+        let grant = |connection, has_begun| {
+            let asker = if has_begun { Asker::Begun { may_overdraw: true } } else { Asker::Fresh };
+            budget.grant(ROOM, connection, asker)
+        };
+        assert_eq!(grant(1, false), Grant::All);
+        budget.recharge(Charge::default(), Charge::user(100));
+        assert_eq!(grant(1, false), Grant::Whole, "nobody begins");
+        assert_eq!((grant(2, true), grant(2, true)), (Grant::All, Grant::All));
+        assert_eq!(grant(3, true), Grant::Whole);
+        assert!(!budget.end_overdraft(3));
+        assert_eq!(grant(3, true), Grant::Whole, "it was not its own");
+        assert!(budget.end_overdraft(2));
+        assert_eq!(grant(3, true), Grant::All);
+        budget.recharge(Charge::user(100), Charge::user(150));
+        assert_eq!(grant(1, false), Grant::Whole, "what others hold does not take the reserve");
+        assert!(!budget.is_exhausted(ROOM));
+        let reserve = Charge { bytes: 20, share: Share::Reserve };
+        budget.recharge(Charge::default(), reserve);
+        assert_eq!((grant(1, false), grant(2, true)), (Grant::Nothing, Grant::Nothing));
+        assert!(budget.is_exhausted(ROOM));
+        budget.recharge(reserve, Charge::default());
+        budget.recharge(Charge::user(150), Charge::user(200));
+        assert!(budget.is_exhausted(ROOM), "no more that is not read may be kept");
+        budget.recharge(Charge::user(200), Charge::user(99));
+        assert_eq!(grant(1, false), Grant::All);
+        assert_eq!(budget.spent(), 99);
+    }
+
+    #[test]
+    fn guests_take_nothing_from_users_and_a_login_moves_the_charge() {
+        let budget = Budget::default();
+        let guest = Charge { bytes: 1000, share: Share::Guests };
+        budget.recharge(Charge::default(), guest);
+        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::Whole);
+        assert!(budget.has_no_overdraft());
+        assert_eq!(budget.grant(ROOM, 2, Asker::Fresh), Grant::All);
+        budget.recharge(guest, Charge::user(50));
+        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::All);
+        assert_eq!(budget.spent(), 50);
+    }
+
+    #[test]
+    fn a_pause_is_counted_once_and_ends_when_nobody_waits() {
+        let budget = Budget::default();
+        budget.wait(ROOM);
+        budget.wait(ROOM);
+        budget.stop_waiting();
+        budget.end_pause();
+        assert!(budget.is_paused());
+        budget.stop_waiting();
+        budget.wait(ROOM);
+        assert_eq!((budget.waiting(), budget.pauses()), (1, 1), "it has not ended in between");
+        budget.stop_waiting();
+        budget.end_pause();
+        assert!(!budget.is_paused());
+    }
+}

@@ -1,0 +1,74 @@
+//! How long a connection may keep others waiting: for its login, a request, the reading of answers, and for the memory that
+//! it holds.
+
+use std::time::Duration;
+
+use super::super::budget::Charge;
+use super::super::endings::Ending;
+use super::super::handler::Handler;
+use super::super::settings::ClientSettings;
+use super::super::ticks::Ticks;
+use super::{Connection, PLENTY, State};
+
+/// How long a client may read nothing of an answer.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// How much a client is to send of a request, or to read of its answers, in a second while others wait for the
+/// memory that it holds.
+const LEAST_A_SECOND: u64 = 16 * 1024;
+
+/// How long that is watched. The shorter time is for when not even small requests can be read.
+const WATCHED: Duration = Duration::from_secs(2);
+const WATCHED_BRIEFLY: Duration = Duration::from_millis(500);
+
+/// How long a session may wait for others until the client is told that there is no answer:
+/// longer than any disk that comes back.
+const LONGEST_OFFLOAD: Duration = Duration::from_secs(120);
+
+impl<H: Handler> Connection<H> {
+    /// Why the connection is to be ended now, if the client has kept us waiting for too long.
+    pub(in crate::net) fn overdue(&self, settings: &ClientSettings, now: Ticks) -> Option<Ending> {
+        let (longest, ending) = match self.state {
+            State::Awaiting if self.is_guest() => {
+                let late = now.since(self.connected) > Ticks::count(settings.login_timeout);
+                return late.then_some(Ending::LoginTimeout);
+            }
+            State::Awaiting => (Some(LONGEST_OFFLOAD), Ending::NoAnswer),
+            State::Sending => (Some(STALLED), Ending::NotReading),
+            State::Listening if self.is_guest() => (Some(settings.login_timeout), Ending::LoginTimeout),
+            State::Listening if self.has_begun() || self.kept_waiting => {
+                let longest = settings.idle_timeout.unwrap_or(Duration::MAX).min(settings.request_timeout);
+                (Some(longest), Ending::TooSlow)
+            }
+            State::Listening => (settings.idle_timeout, Ending::IdleTimeout),
+        };
+        // The tick may have been nearly over when the waiting began: one more, so that nobody is early.
+        longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest)).then_some(ending)
+    }
+
+    /// Why the connection is to be ended now, and what it holds, if it does not go on while others wait for
+    /// memory. To be asked again and again as long as they do.
+    pub(in crate::net) fn gives_way(&mut self, is_exhausted: bool, now: Ticks) -> Option<(Ending, Charge)> {
+        let progress = self.bytes_in + self.bytes_out;
+        let ending = match self.state {
+            State::Awaiting => return None,
+            State::Sending => Ending::NotReading,
+            State::Listening => Ending::TooSlow,
+        };
+        let has_begun = self.has_begun();
+        let work = self.work.as_mut()?;
+        if self.state == State::Listening && (!has_begun || work.unread >= PLENTY) {
+            work.mark = None;
+            return None;
+        }
+        let watched = Ticks::count(if is_exhausted { WATCHED_BRIEFLY } else { WATCHED });
+        let (since, before) = *work.mark.get_or_insert((now, progress));
+        let took = now.since(since);
+        if took < watched {
+            return None;
+        }
+        work.mark = Some((now, progress));
+        let least = LEAST_A_SECOND * Ticks::duration(took).as_millis() as u64 / 1000;
+        (progress - before < least).then_some((ending, work.charged))
+    }
+}

@@ -1,0 +1,136 @@
+//! A queue of messages to a thread that waits for a [`Readiness`](super::readiness::Readiness). It knows nothing of what
+//! they say.
+//!
+//! A thread that is at work is not woken: it looks into its mailbox before it waits. So a hundred messages
+//! that come together cost one waking.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::readiness::Waker;
+
+/// A worker's mailbox.
+pub(super) struct Mailbox<M> {
+    inbox: Mutex<Inbox<M>>,
+    waker: Waker,
+    /// Connections that its worker has, or is about to have.
+    load: AtomicUsize,
+}
+
+struct Inbox<M> {
+    messages: Vec<M>,
+    /// Its worker waits, or is about to.
+    asleep: bool,
+    /// Its worker has ended.
+    closed: bool,
+}
+
+impl<M> Mailbox<M> {
+    pub(super) fn new() -> io::Result<Self> {
+        let inbox = Inbox { messages: Vec::new(), asleep: false, closed: false };
+        Ok(Self { inbox: Mutex::new(inbox), waker: Waker::new()?, load: AtomicUsize::new(0) })
+    }
+
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Does something while the worker reads no message, and leaves one that it reads first then.
+    #[cfg(test)]
+    pub(super) fn send_after(&self, meanwhile: impl FnOnce(), message: M) {
+        let mut inbox = self.inbox();
+        meanwhile();
+        inbox.messages.push(message);
+        drop(inbox);
+        self.waker.wake();
+    }
+
+    /// Sends a message. It is dropped if the worker has ended, and with it what somebody may wait for.
+    pub(super) fn send(&self, message: M) {
+        let mut inbox = self.inbox();
+        if inbox.closed {
+            // First, since what a message carries is not to be dropped under the lock.
+            drop(inbox);
+            return drop(message);
+        }
+        inbox.messages.push(message);
+        let wake = std::mem::take(&mut inbox.asleep);
+        drop(inbox);
+        if wake {
+            self.waker.wake();
+        }
+    }
+
+    /// Whether the worker may wait. If so, the next message wakes it.
+    pub(super) fn fall_asleep(&self) -> bool {
+        let mut inbox = self.inbox();
+        inbox.asleep = inbox.messages.is_empty();
+        inbox.asleep
+    }
+
+    /// Exchanges the messages for the empty `read`.
+    pub(super) fn take(&self, read: &mut Vec<M>) {
+        let mut inbox = self.inbox();
+        inbox.asleep = false;
+        std::mem::swap(&mut inbox.messages, read);
+    }
+
+    /// Drops all messages, those to come as well: nobody will read them, and whoever waits for an answer is to
+    /// know that.
+    pub(super) fn close(&self) {
+        let mut inbox = self.inbox();
+        inbox.closed = true;
+        let unread = std::mem::take(&mut inbox.messages);
+        drop(inbox);
+        drop(unread);
+    }
+
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_load(&self) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_load(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox<M>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_messages_does_not_fall_asleep() {
+        let mailbox = Mailbox::new().unwrap();
+        assert!(mailbox.fall_asleep());
+        mailbox.send("one");
+        mailbox.send("two");
+        let mut messages = Vec::new();
+        assert!(!mailbox.fall_asleep(), "there is something to read");
+        mailbox.take(&mut messages);
+        assert_eq!(messages, ["one", "two"]);
+        assert!(mailbox.fall_asleep());
+    }
+
+    #[test]
+    fn nobody_waits_for_the_answer_of_a_worker_that_has_ended() {
+        use tokio::sync::oneshot::{self, error::TryRecvError};
+        let mailbox = Mailbox::new().unwrap();
+        let (early, mut unread) = oneshot::channel::<()>();
+        mailbox.send(early);
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Empty));
+        mailbox.close();
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
+        let (late, mut unread) = oneshot::channel::<()>();
+        mailbox.send(late);
+        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
+    }
+}

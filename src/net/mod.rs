@@ -1,0 +1,257 @@
+//! What every connection of a client has, whatever is spoken on it: accepting, admission and rejection, buffers and
+//! their budget, timeouts, the lingering close, the roster, and the drain at the end.
+//!
+//! A few threads, the [workers](worker), each wait for all their connections at once ([`readiness`]) and give
+//! each that has something to do its turn ([`connection`]). There is no task per connection: one that
+//! waits is a few words in its worker's slab, which is why a high limit costs nothing. What takes its
+//! time is done elsewhere, and its outcome comes back as a [`message`] through the worker's [`mailbox`].
+//!
+//! The way of a connection: [`accept`] takes it and asks for a permit ([`admission`]). Without one it is
+//! turned away ([`rejection`]) with a lingering close ([`linger`]), once the hang-ups that came before it are taken
+//! in ([`undecided`]). With one it becomes a [`connection`], which
+//! owns the permit, so that every way out of it frees the place. Its bytes go through a [`transport`], and what they mean
+//! is its session's to know, behind the trait [`handler`]. Buffers come from a pool ([`work`])
+//! when there is something to read; how much all of them may take is bounded by the [`budget`].
+//!
+//! This room knows no protocol, no account and no store, and it imports no session: see [`handler`] for why that is a
+//! trait. Of the program it uses the limiter alone. It never changes the limit and never counts connections: the limiter
+//! does.
+
+mod accept;
+mod admission;
+mod budget;
+mod bursts;
+mod connection;
+pub(crate) mod counters;
+mod drain;
+mod endings;
+mod handler;
+mod input;
+mod linger;
+mod mailbox;
+mod memory_waiters;
+mod message;
+mod peers;
+mod probe;
+mod readiness;
+mod rejection;
+mod roster;
+mod settings;
+mod shortage;
+mod ticks;
+mod token;
+mod transport;
+mod undecided;
+mod work;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use crate::limiter::Limiter;
+
+use accept::Acceptor;
+use budget::Budget;
+use endings::Endings;
+use mailbox::Mailbox;
+use message::Message;
+use rejection::Summary;
+use worker::Worker;
+
+pub(crate) use accept::KEPT_FOR_REJECTIONS;
+pub(crate) use bursts::{Storm, Untold};
+pub(crate) use counters::Counters;
+pub use drain::Drained;
+pub use endings::Ending;
+pub(crate) use endings::RHYTHM;
+pub(crate) use handler::{Context, Handler, LastWords, Scratch, Services, Step, Which};
+pub(crate) use input::Input;
+pub use linger::MAX_LINGERING;
+pub(crate) use message::Outbox;
+pub use peers::CountedPeer;
+pub use probe::ProbeError;
+pub(crate) use probe::Prober;
+pub(crate) use readiness::Ready;
+pub use roster::Ended;
+pub(crate) use roster::{ConnectionInfo, Roster};
+pub use settings::ClientSettings;
+pub(crate) use token::Token;
+pub(crate) use work::Work;
+
+/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// The most threads that serve connections.
+const MOST_WORKERS: usize = 16;
+
+/// A running server. Dropping it closes the port and cuts all connections: [`Server::drain`] is the good end.
+pub struct Server<H: Handler> {
+    shared: Arc<Shared<H>>,
+    address: SocketAddr,
+    threads: Vec<JoinHandle<()>>,
+    ended: mpsc::UnboundedReceiver<ServeError>,
+    shares_listener: bool,
+}
+
+/// Why the server cannot go on. The daemon ends with it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Accepting failed for a reason that will not pass by itself.
+    #[error("cannot accept connections: {0}")]
+    Accept(#[source] io::Error),
+    /// A thread that must run as long as the server has panicked.
+    #[error("a thread of the server panicked")]
+    Panicked,
+    /// The same ended in good order; that is not less of a fault.
+    #[error("a thread of the server ended early")]
+    Ended,
+}
+
+/// What all workers share.
+struct Shared<H: Handler> {
+    /// Admits connections.
+    limiter: Limiter,
+    /// May change at any time.
+    settings: watch::Receiver<ClientSettings>,
+    /// What sessions work with.
+    services: H::Services,
+    counters: Arc<Counters>,
+    budget: Arc<Budget>,
+    /// Sockets that linger, of all workers.
+    lingering: Arc<AtomicUsize>,
+    turned_away: Summary,
+    endings: Endings,
+    probe: probe::Expected,
+    /// One for each worker.
+    mailboxes: Vec<Arc<Mailbox<Message<H>>>>,
+    /// The number of the next connection.
+    ids: AtomicU64,
+    started: Instant,
+    /// Where what takes its time is done.
+    runtime: Handle,
+}
+
+impl<H: Handler> Server<H> {
+    /// Starts to serve clients on a bound listener, with that many threads: one at least. Must be called within a tokio
+    /// runtime, which is used for what takes its time.
+    ///
+    /// # Errors
+    /// The listener could not be prepared, or a thread not started.
+    pub(crate) fn launch(
+        listener: TcpListener,
+        limiter: Limiter,
+        settings: watch::Receiver<ClientSettings>,
+        services: H::Services,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let workers = workers.max(1);
+        let mut acceptor = Some(Acceptor::new(listener, workers - 1)?);
+        let mailboxes = (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
+        let budget = Arc::<Budget>::default();
+        let shared = Arc::new(Shared {
+            limiter,
+            settings,
+            services,
+            counters: Arc::new(Counters::of(Arc::clone(&budget))),
+            budget,
+            lingering: Arc::default(),
+            turned_away: Summary::default(),
+            endings: Endings::default(),
+            probe: probe::Expected::default(),
+            mailboxes,
+            ids: AtomicU64::new(1),
+            started: Instant::now(),
+            runtime: Handle::current(),
+        });
+        let (sender, ended) = mpsc::unbounded_channel();
+        let mut server = Self { shared, address, threads: Vec::new(), ended, shares_listener: false };
+        for (number, mailbox) in server.shared.mailboxes.clone().into_iter().enumerate() {
+            let worker = Worker::new(number, &server.shared, acceptor.take())?;
+            let sender = sender.clone();
+            let run = move || {
+                let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                mailbox.close();
+                let error = match ended {
+                    Ok(Ok(())) => ServeError::Ended,
+                    Ok(Err(error)) => ServeError::Accept(error),
+                    Err(_) => ServeError::Panicked,
+                };
+                // Nobody listens any more when the server is being dropped.
+                sender.send(error).ok();
+            };
+            server.threads.push(thread::Builder::new().name(format!("clients-{number}")).spawn(run)?);
+        }
+        Ok(server)
+    }
+
+    /// Another process has the listener open, too: a connection that is not accepted when this server stops is
+    /// left to it. Without this, the server would have to accept what the kernel would reset otherwise.
+    pub fn share_listener(&mut self) {
+        self.shares_listener = true;
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What sessions work with.
+    pub(crate) fn services(&self) -> &H::Services {
+        &self.shared.services
+    }
+
+    /// What is counted of connections.
+    pub(crate) fn connection_counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    /// A way to see who is connected.
+    pub fn roster(&self) -> Roster<H> {
+        Roster::new(Arc::clone(&self.shared))
+    }
+
+    /// A way to find out whether clients are served.
+    pub fn prober(&self) -> Prober<H> {
+        Prober::new(Arc::clone(&self.shared), self.address)
+    }
+
+    /// Connections that were refused or ended and are kept for a moment so that their last line arrives.
+    pub fn lingering(&self) -> usize {
+        self.shared.lingering.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes requests in flight take, other than those that are being worked for.
+    pub fn inflight(&self) -> usize {
+        self.shared.budget.spent()
+    }
+
+    /// Waits until the server cannot go on. Normally that is for ever. Cancel safe.
+    pub async fn failure(&mut self) -> ServeError {
+        self.ended.recv().await.unwrap_or(ServeError::Ended)
+    }
+}
+
+/// How many files the server has open while nobody is connected: its listener, and for each of its threads what
+/// it waits with and what wakes it.
+pub(crate) fn own_files() -> usize {
+    1 + 2 * workers()
+}
+
+/// How many threads serve connections: all cores but one, which the store, the operators and the kernel
+/// have use for.
+pub(crate) fn workers() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, MOST_WORKERS)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
