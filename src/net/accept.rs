@@ -16,12 +16,14 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 
+use crate::accept_fault::AcceptFault;
+
 use super::Shared;
 use super::admission::Admitted;
 use super::handler::Handler;
 use super::linger::Linger;
 use super::rejection::Rejection;
-use super::shortage::{Fault, Shortage};
+use super::shortage::Shortage;
 use super::transport::Transport;
 use super::undecided::Undecided;
 
@@ -154,18 +156,18 @@ impl Acceptor {
                 self.shortage.end();
                 Ok(Accepted::Nobody)
             }
-            Err(error) => match Fault::of(error) {
-                Fault::Connection => {
+            Err(error) => match AcceptFault::of(error) {
+                AcceptFault::Connection => {
                     tracing::debug!(%error, "a client disconnected before its connection was accepted: {error}");
                     Ok(Accepted::Other)
                 }
                 // Others have taken more than their share: those who linger are the first to go.
-                Fault::Shortage if linger.cut(now) => Ok(Accepted::Other),
-                Fault::Shortage => {
+                AcceptFault::Shortage if linger.cut(now) => Ok(Accepted::Other),
+                AcceptFault::Shortage => {
                     let pause = self.shortage.next_pause(&error);
                     Ok(self.pause(now + pause))
                 }
-                Fault::Listener => Err(error.into()),
+                AcceptFault::Listener => Err(error.into()),
             },
         }
     }

@@ -12,9 +12,11 @@
 //! - One connection at a time may complete a larger request that it has begun; that overdraft is for one request.
 //! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use crate::unpoisoned::Unpoisoned;
 
 use super::settings::Room;
 
@@ -215,7 +217,7 @@ impl Budget {
     }
 
     fn paused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.paused.lock().unpoisoned()
     }
 }
 

@@ -5,7 +5,9 @@
 //! the [blocks](PerWorker) up. How many connections were admitted and turned away is not counted here: the limiter knows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::unpoisoned::Unpoisoned;
 
 use super::budget::Budget;
 use super::endings::Ending;
@@ -92,13 +94,13 @@ impl<B: Default> PerWorker<B> {
     /// A block for one more worker. It stays when the worker is gone.
     pub(crate) fn add(&self) -> Arc<B> {
         let block = Arc::<B>::default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&block));
+        self.0.lock().unpoisoned().push(Arc::clone(&block));
         block
     }
 
     /// All of them, to be [added up](sum).
     pub(crate) fn all(&self) -> Vec<Arc<B>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unpoisoned().clone()
     }
 }
 

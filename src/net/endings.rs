@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::named_enum::named_enum;
+
 use super::bursts::{Rhythm, Storm, Untold};
 
 /// Between two lines about endings of one kind.
@@ -18,40 +20,42 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 /// After an interval without any, the next has its own line again.
 pub(crate) const RHYTHM: Rhythm = Rhythm { looks_a_minute: 6, quiet_looks: 1 };
 
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Ending {
-    /// The client closed or reset it.
-    Client,
-    /// The client's machine, or the way to it, is gone.
-    Unreachable,
-    /// The login was refused, and the client was told.
-    LoginDenied,
-    /// Too many logins were waiting to be checked, and the client was told.
-    LoginBusy,
-    /// There was no login in time.
-    LoginTimeout,
-    /// The client was silent for too long.
-    IdleTimeout,
-    /// A request came in too slowly, or not to its end.
-    TooSlow,
-    /// The client did not read its answers.
-    NotReading,
-    /// What the client waited for took too long, and it was told.
-    NoAnswer,
-    /// The client sent what this protocol does not allow, and was told.
-    Protocol,
-    /// The account of the session was deleted, and the client was told.
-    AccountRemoved,
-    /// An operator ended it.
-    Killed,
-    /// The server is shutting down; the connection was between requests.
-    Drained,
-    /// The server is shutting down, and the time for it was up.
-    DrainTimeout,
-    /// A fault of this program.
-    Failed,
+named_enum! {
+    /// Why a connection ended.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum Ending {
+        /// The client closed or reset it.
+        Client = "client",
+        /// The client's machine, or the way to it, is gone.
+        Unreachable = "unreachable",
+        /// The login was refused, and the client was told.
+        LoginDenied = "login_denied",
+        /// Too many logins were waiting to be checked, and the client was told.
+        LoginBusy = "login_busy",
+        /// There was no login in time.
+        LoginTimeout = "login_timeout",
+        /// The client was silent for too long.
+        IdleTimeout = "idle_timeout",
+        /// A request came in too slowly, or not to its end.
+        TooSlow = "too_slow",
+        /// The client did not read its answers.
+        NotReading = "not_reading",
+        /// What the client waited for took too long, and it was told.
+        NoAnswer = "no_answer",
+        /// The client sent what this protocol does not allow, and was told.
+        Protocol = "protocol",
+        /// The account of the session was deleted, and the client was told.
+        AccountRemoved = "account_removed",
+        /// An operator ended it.
+        Killed = "killed",
+        /// The server is shutting down; the connection was between requests.
+        Drained = "drained",
+        /// The server is shutting down, and the time for it was up.
+        DrainTimeout = "drain_timeout",
+        /// A fault of this program.
+        Failed = "failed",
+    }
 }
 
 /// How the socket is to be closed.
@@ -74,46 +78,6 @@ pub(super) struct Endings {
 }
 
 impl Ending {
-    /// All of them, in their order.
-    pub const ALL: [Self; 15] = [
-        Self::Client,
-        Self::Unreachable,
-        Self::LoginDenied,
-        Self::LoginBusy,
-        Self::LoginTimeout,
-        Self::IdleTimeout,
-        Self::TooSlow,
-        Self::NotReading,
-        Self::NoAnswer,
-        Self::Protocol,
-        Self::AccountRemoved,
-        Self::Killed,
-        Self::Drained,
-        Self::DrainTimeout,
-        Self::Failed,
-    ];
-
-    /// The name in metrics and in the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Unreachable => "unreachable",
-            Self::LoginDenied => "login_denied",
-            Self::LoginBusy => "login_busy",
-            Self::LoginTimeout => "login_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::TooSlow => "too_slow",
-            Self::NotReading => "not_reading",
-            Self::NoAnswer => "no_answer",
-            Self::Protocol => "protocol",
-            Self::AccountRemoved => "account_removed",
-            Self::Killed => "killed",
-            Self::Drained => "drained",
-            Self::DrainTimeout => "drain_timeout",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Why, by what reading from or writing to the socket has said.
     pub(super) fn of(error: Errno) -> Self {
         match error {

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::unpoisoned::Unpoisoned;
 
 use super::readiness::Waker;
 
@@ -99,7 +101,7 @@ impl<M> Mailbox<M> {
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox<M>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inbox.lock().unpoisoned()
     }
 }
 

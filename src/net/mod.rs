@@ -14,7 +14,7 @@
 //! when there is something to read; how much all of them may take is bounded by the [`budget`].
 //!
 //! This room knows no protocol, no account and no store, and it imports no session: see [`handler`] for why that is a
-//! trait. Of the program it uses the limiter alone. It never changes the limit and never counts connections: the limiter
+//! trait. Of the other rooms it uses the limiter alone. It never changes the limit and never counts connections: the limiter
 //! does.
 
 mod accept;

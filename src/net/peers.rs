@@ -6,8 +6,10 @@
 //! one in [`PEERS`] of all times is always in the table, and no count is too low.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
+
+use crate::unpoisoned::Unpoisoned;
 
 /// So many addresses are counted.
 const PEERS: usize = 64;
@@ -95,7 +97,7 @@ impl Peers {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

@@ -11,13 +11,15 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use crate::unpoisoned::Unpoisoned;
 
 use super::Shared;
 use super::handler::{Handler, Services};
@@ -146,7 +148,7 @@ impl Expected {
     }
 
     fn address(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {
-        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.address.lock().unpoisoned()
     }
 }
 

@@ -1,52 +1,16 @@
-//! A time without descriptors or memory for another connection: how it is recognized, and how long accepting pauses.
+//! A time without descriptors or memory for another connection: how long accepting pauses.
 
 use std::fmt;
 use std::time::Duration;
-
-use rustix::io::Errno;
 
 /// The first pause when descriptors or memory are short. Doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What an error of accept means.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// That one connection's own: the next may be fine.
-    Connection,
-    /// No descriptors or memory now: later there may be.
-    Shortage,
-    /// The listener's: nothing will ever come of it again.
-    Listener,
-}
-
 /// A time without descriptors, from its first sign until nobody is waiting to be accepted.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     pause: Option<Duration>,
-}
-
-impl Fault {
-    pub(super) fn of(error: Errno) -> Self {
-        match error {
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS => Self::Shortage,
-            // Linux passes on errors of the network that are already pending on the new socket.
-            Errno::CONNABORTED
-            | Errno::CONNRESET
-            | Errno::INTR
-            | Errno::PERM
-            | Errno::PROTO
-            | Errno::NOPROTOOPT
-            | Errno::OPNOTSUPP
-            | Errno::NETDOWN
-            | Errno::NETUNREACH
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::NONET
-            | Errno::TIMEDOUT => Self::Connection,
-            _ => Self::Listener,
-        }
-    }
 }
 
 impl Shortage {
@@ -79,15 +43,9 @@ impl Shortage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rustix::io::Errno;
 
-    #[test]
-    fn errors_are_sorted() {
-        assert_eq!(Fault::of(Errno::CONNABORTED), Fault::Connection);
-        assert_eq!(Fault::of(Errno::MFILE), Fault::Shortage);
-        assert_eq!(Fault::of(Errno::BADF), Fault::Listener);
-        assert_eq!(Fault::of(Errno::INVAL), Fault::Listener);
-    }
+    use super::*;
 
     #[test]
     fn pauses_grow_to_a_second_and_start_afresh() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::named_enum::named_enum;
 use crate::net::counters::{PerWorker, add, sum};
 use crate::protocol::{Refusal, RequestKind};
 
@@ -44,18 +45,20 @@ pub struct Recorder {
     block: Arc<Block>,
 }
 
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RequestOutcome {
-    /// It was done.
-    Ok,
-    /// The key, space or user is not there.
-    NotFound,
-    /// The client may not do it.
-    Denied,
-    /// It was refused for another reason: it made no sense, what it would make is there, the store failed.
-    Error,
+named_enum! {
+    /// What became of a request.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum RequestOutcome {
+        /// It was done.
+        Ok = "ok",
+        /// The key, space or user is not there.
+        NotFound = "not_found",
+        /// The client may not do it.
+        Denied = "denied",
+        /// It was refused for another reason: it made no sense, what it would make is there, the store failed.
+        Error = "error",
+    }
 }
 
 /// What became of a login.
@@ -158,21 +161,6 @@ impl Recorder {
     /// Counts a login.
     pub fn login(&mut self, outcome: LoginOutcome) {
         add(&self.block.logins[outcome as usize], 1);
-    }
-}
-
-impl RequestOutcome {
-    /// All of them, in their order.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::NotFound, Self::Denied, Self::Error];
-
-    /// In lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::NotFound => "not_found",
-            Self::Denied => "denied",
-            Self::Error => "error",
-        }
     }
 }
 
