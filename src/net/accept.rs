@@ -65,7 +65,7 @@ pub(super) struct Acceptor {
 /// What came of accepting once.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    /// A client, with a permit.
+    /// A client, with its admission.
     Client(Admitted),
     /// This process itself, asking whether it serves.
     Probe(Transport),
@@ -126,7 +126,7 @@ impl Acceptor {
         &mut self.undecided
     }
 
-    /// Accepts one connection, and gives it a permit or has it wait to be turned away.
+    /// Accepts one connection, and admits it or has it wait to be turned away.
     ///
     /// # Errors
     /// The listener is of no use any more.
@@ -189,9 +189,9 @@ impl Acceptor {
         // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if self.undecided.is_empty()
-            && let Ok(permit) = shared.acquire()
+            && let Ok(admission) = shared.admit()
         {
-            return Accepted::Client(Admitted::new(shared, transport, peer, permit));
+            return Accepted::Client(Admitted::new(shared, transport, peer, admission));
         }
         self.undecided.push(transport, peer, now);
         Accepted::Other
@@ -210,9 +210,9 @@ impl Acceptor {
         while let Some(client) = self.undecided.next(now, last_chance) {
             // Whatever becomes of it, there may be room to accept again.
             self.paused_until = self.paused_until.map(|until| until.min(now));
-            let full = match shared.acquire() {
-                Ok(permit) => {
-                    arrivals.push(Admitted::new(shared, client.transport, client.peer, permit));
+            let full = match shared.admit() {
+                Ok(admission) => {
+                    arrivals.push(Admitted::new(shared, client.transport, client.peer, admission));
                     continue;
                 }
                 Err(full) => full,
@@ -231,9 +231,9 @@ impl Acceptor {
                     Err(client) => client,
                 }
             };
-            shared.limiter.count_rejection();
-            shared.turned_away.count(full, client.peer.ip());
-            self.rejection.send::<H>(client.transport, full, linger, now);
+            shared.limit.limiter().count_rejection();
+            shared.turned_away.count(full.limit, client.peer.ip());
+            self.rejection.send::<H>(client.transport, full.limit, linger, now);
         }
         arrivals
     }
@@ -252,7 +252,7 @@ impl Acceptor {
         linger: &mut Linger,
         now: Instant,
     ) -> Result<(), AllTaken> {
-        let limiter = &shared.limiter;
+        let limiter = shared.limit.limiter();
         let all = limiter.ceiling() as usize + KEPT_FOR_REJECTIONS;
         loop {
             let open = limiter.snapshot().active;

@@ -1,21 +1,21 @@
-//! Admission: the one place where a connection gets its permit.
+//! The one place where a connection is admitted: it gets a place under every limit that applies to it, or none.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use crate::limiter::{Full, Permit};
+use crate::limiter::{Admission, NoPlace, admit};
 
 use super::Shared;
 use super::handler::Handler;
 use super::transport::Transport;
 
-/// A connection that was admitted. The permit moves on into the connection and is dropped with it.
+/// A connection that was admitted. The admission moves on into the connection and is dropped with it.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) id: u64,
     pub(super) transport: Transport,
     pub(super) peer: SocketAddr,
-    pub(super) permit: Permit,
+    pub(super) admission: Admission,
 }
 
 impl Admitted {
@@ -23,15 +23,15 @@ impl Admitted {
         shared: &Shared<H>,
         transport: Transport,
         peer: SocketAddr,
-        permit: Permit,
+        admission: Admission,
     ) -> Self {
-        Self { id: shared.ids.fetch_add(1, Ordering::Relaxed), transport, peer, permit }
+        Self { id: shared.ids.fetch_add(1, Ordering::Relaxed), transport, peer, admission }
     }
 }
 
 impl<H: Handler> Shared<H> {
     /// Takes a place for one connection, if there is one. A rejection is not counted: the attempt may be made again.
-    pub(super) fn acquire(&self) -> Result<Permit, Full> {
-        self.limiter.attempt()
+    pub(super) fn admit(&self) -> Result<Admission, NoPlace> {
+        admit(&[&self.limit])
     }
 }

@@ -6,10 +6,10 @@
 //! waits is a few words in its worker's slab, which is why a high limit costs nothing. What takes its
 //! time is done elsewhere, and its outcome comes back as a [`message`] through the worker's [`mailbox`].
 //!
-//! The way of a connection: [`accept`] takes it and asks for a permit ([`admission`]). Without one it is
+//! The way of a connection: [`accept`] takes it and asks for a place ([`admission`]). Without one it is
 //! turned away ([`rejection`]) with a lingering close ([`linger`]), once the hang-ups that came before it are taken
 //! in ([`undecided`]). With one it becomes a [`connection`], which
-//! owns the permit, so that every way out of it frees the place. Its bytes go through a [`transport`], and what they mean
+//! owns the admission, so that every way out of it frees the place. Its bytes go through a [`transport`], and what they mean
 //! is its session's to know, behind the trait [`handler`]. Buffers come from a pool ([`work`])
 //! when there is something to read; how much all of them may take is bounded by the [`budget`].
 //!
@@ -56,7 +56,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, Name, NamedLimit};
 
 use accept::Acceptor;
 use budget::Budget;
@@ -117,8 +117,8 @@ pub enum ServeError {
 
 /// What all workers share.
 struct Shared<H: Handler> {
-    /// Admits connections.
-    limiter: Limiter,
+    /// Applies to every connection.
+    limit: NamedLimit,
     /// May change at any time.
     settings: watch::Receiver<ClientSettings>,
     /// What sessions work with.
@@ -158,7 +158,7 @@ impl<H: Handler> Server<H> {
         let mailboxes = (0..workers).map(|_| Mailbox::new().map(Arc::new)).collect::<Result<_, _>>()?;
         let budget = Arc::<Budget>::default();
         let shared = Arc::new(Shared {
-            limiter,
+            limit: NamedLimit::lasting(Name::Main, limiter),
             settings,
             services,
             counters: Arc::new(Counters::of(Arc::clone(&budget))),

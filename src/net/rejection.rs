@@ -5,8 +5,6 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::limiter::Full;
-
 use super::bursts::{Rhythm, Storm, Untold};
 use super::handler::{Handler, LastWords};
 use super::linger::Linger;
@@ -33,7 +31,7 @@ impl Rejection {
     pub(super) fn send<H: Handler>(
         &mut self,
         transport: Transport,
-        Full { limit }: Full,
+        limit: u32,
         linger: &mut Linger,
         now: Instant,
     ) {
@@ -54,7 +52,7 @@ impl Default for Summary {
 
 impl Summary {
     /// Counts the rejection of a client from `peer`.
-    pub(super) fn count(&self, Full { limit }: Full, peer: IpAddr) {
+    pub(super) fn count(&self, limit: u32, peer: IpAddr) {
         if self.0.begins(peer) {
             tracing::warn!(target: "shibudb::rejections", limit, %peer,
                 "the connection limit of {limit} is reached: rejecting clients, the first from {peer}");

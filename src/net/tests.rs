@@ -139,7 +139,7 @@ impl<H: Handler> Server<H> {
 
     /// How many permits are held.
     pub(crate) fn active(&self) -> u32 {
-        self.shared.limiter.snapshot().active
+        self.shared.limit.limiter().snapshot().active
     }
 }
 

@@ -1,4 +1,4 @@
-//! One client's connection, from its first byte to its end. Owns the permit, so that every way out frees
+//! One client's connection, from its first byte to its end. Owns the admission, so that every way out frees
 //! the place.
 //!
 //! A connection is moved on by its worker in [turns](turn): each goes as far as it can without
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use crate::limiter::Permit;
+use crate::limiter::Admission;
 
 use super::admission::Admitted;
 use super::budget::{Budget, Charge};
@@ -69,7 +69,7 @@ pub(super) struct Connection<H: Handler> {
     work: Option<Box<Work<H>>>,
     /// Declared last: when its place is free, everything else of the connection is gone. `None` if the client has
     /// ended its side and only waits for a last answer, which takes no place.
-    permit: Option<Permit>,
+    admission: Option<Admission>,
 }
 
 /// What a connection waits for.
@@ -119,7 +119,7 @@ pub(super) enum Turn {
 
 impl<H: Handler> Connection<H> {
     pub(super) fn new(arrival: Admitted, settings: &ClientSettings, now: Ticks) -> Self {
-        let Admitted { id, transport, peer, permit } = arrival;
+        let Admitted { id, transport, peer, admission } = arrival;
         Self {
             transport,
             state: State::Listening,
@@ -140,7 +140,7 @@ impl<H: Handler> Connection<H> {
             bytes_in: 0,
             bytes_out: 0,
             work: None,
-            permit: Some(permit),
+            admission: Some(admission),
         }
     }
 
@@ -231,7 +231,7 @@ impl<H: Handler> Connection<H> {
 
     /// Gives back what it holds, frees its place, and hands over the transport.
     pub(super) fn close(self, budget: &Budget, pool: &mut Pool<H>) -> Transport {
-        let Self { transport, work, permit, id, memory_queues, .. } = self;
+        let Self { transport, work, admission, id, memory_queues, .. } = self;
         if !memory_queues.is_empty() {
             budget.stop_waiting();
         }
@@ -240,7 +240,7 @@ impl<H: Handler> Connection<H> {
             pool.give(work);
         }
         budget.end_overdraft(id);
-        drop(permit);
+        drop(admission);
         transport
     }
 }

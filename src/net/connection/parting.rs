@@ -33,12 +33,12 @@ enum Left {
 impl<H: Handler> Connection<H> {
     /// Whether it has given its place up, and only waits for an answer.
     pub(in crate::net) fn has_parted(&self) -> bool {
-        self.permit.is_none()
+        self.admission.is_none()
     }
 
     /// Gives its place up.
     pub(in crate::net) fn part(&mut self) {
-        self.permit = None;
+        self.admission = None;
     }
 
     /// Waits for the answer of somebody else, with an eye on the client.

@@ -50,7 +50,7 @@ impl<H: Handler> Worker<H> {
             now,
             woken: self.woken,
         };
-        // Sound: after a panic nothing of the connection is looked at again but its socket, permit and
+        // Sound: after a panic nothing of the connection is looked at again but its socket, admission and
         // buffers, and what it shares with others is left whole.
         let turn = catch_unwind(AssertUnwindSafe(|| turn(connection, token, &mut context)));
         match turn {
