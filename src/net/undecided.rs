@@ -17,9 +17,10 @@ use super::transport::Transport;
 /// So many wait at once.
 const MOST: usize = 256;
 
-/// How long a round may take; and how long a client may wait in all.
-const MAX_WAIT: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(20);
+/// How long a round may take; and how long a client may wait in all. Both are far above what a round takes, and above
+/// the time for which other programs may keep a worker from a processor.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(200);
 
 /// The shortest time from the beginning of a round to that of the next.
 const DISTANCE: Duration = Duration::from_millis(1);
