@@ -57,6 +57,8 @@ pub mod watch;
 
 /// What is built of atomics and locks, and checked by loom: std's atomics here, loom's in `tests/library/interleavings/`.
 mod sync {
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+
+    pub(crate) use crate::unpoisoned::Unpoisoned;
 }

@@ -11,12 +11,12 @@
 //!   that the client does not take at once is charged to the rest, and if even that is spent, the connection ends.
 //! - One connection at a time may complete a larger request that it has begun; that overdraft is for one request.
 //! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
+//!
+//! Its tests are in `tests/library/interleavings/`.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::unpoisoned::Unpoisoned;
+use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Unpoisoned};
 
 use super::settings::Room;
 
@@ -216,7 +216,7 @@ impl Budget {
         }
     }
 
-    fn paused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn paused(&self) -> MutexGuard<'_, Option<Instant>> {
         self.paused.lock().unpoisoned()
     }
 }
@@ -226,72 +226,5 @@ impl Charge {
     #[cfg(test)]
     pub(super) fn user(bytes: usize) -> Self {
         Self { bytes, share: Share::Users }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROOM: Room = Room { free: 100, most: 200, reserve: 20, guests: 10 };
-
-    #[test]
-    fn when_all_is_spent_whole_requests_are_read_and_one_at_a_time_may_complete_its_request() {
-        let budget = Budget::default();
-        let grant = |connection, has_begun| {
-            let asker = if has_begun { Asker::Begun { may_overdraw: true } } else { Asker::Fresh };
-            budget.grant(ROOM, connection, asker)
-        };
-        assert_eq!(grant(1, false), Grant::All);
-        budget.recharge(Charge::default(), Charge::user(100));
-        assert_eq!(grant(1, false), Grant::Whole, "nobody begins");
-        assert_eq!((grant(2, true), grant(2, true)), (Grant::All, Grant::All));
-        assert_eq!(grant(3, true), Grant::Whole);
-        assert!(!budget.end_overdraft(3));
-        assert_eq!(grant(3, true), Grant::Whole, "it was not its own");
-        assert!(budget.end_overdraft(2));
-        assert_eq!(grant(3, true), Grant::All);
-        budget.recharge(Charge::user(100), Charge::user(150));
-        assert_eq!(grant(1, false), Grant::Whole, "what others hold does not take the reserve");
-        assert!(!budget.is_exhausted(ROOM));
-        let reserve = Charge { bytes: 20, share: Share::Reserve };
-        budget.recharge(Charge::default(), reserve);
-        assert_eq!((grant(1, false), grant(2, true)), (Grant::Nothing, Grant::Nothing));
-        assert!(budget.is_exhausted(ROOM));
-        budget.recharge(reserve, Charge::default());
-        budget.recharge(Charge::user(150), Charge::user(200));
-        assert!(budget.is_exhausted(ROOM), "no more that is not read may be kept");
-        budget.recharge(Charge::user(200), Charge::user(99));
-        assert_eq!(grant(1, false), Grant::All);
-        assert_eq!(budget.spent(), 99);
-    }
-
-    #[test]
-    fn guests_take_nothing_from_users_and_a_login_moves_the_charge() {
-        let budget = Budget::default();
-        let guest = Charge { bytes: 1000, share: Share::Guests };
-        budget.recharge(Charge::default(), guest);
-        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::Whole);
-        assert!(budget.has_no_overdraft());
-        assert_eq!(budget.grant(ROOM, 2, Asker::Fresh), Grant::All);
-        budget.recharge(guest, Charge::user(50));
-        assert_eq!(budget.grant(ROOM, 1, Asker::Guest), Grant::All);
-        assert_eq!(budget.spent(), 50);
-    }
-
-    #[test]
-    fn a_pause_is_counted_once_and_ends_when_nobody_waits() {
-        let budget = Budget::default();
-        budget.wait(ROOM);
-        budget.wait(ROOM);
-        budget.stop_waiting();
-        budget.end_pause();
-        assert!(budget.is_paused());
-        budget.stop_waiting();
-        budget.wait(ROOM);
-        assert_eq!((budget.waiting(), budget.pauses()), (1, 1), "it has not ended in between");
-        budget.stop_waiting();
-        budget.end_pause();
-        assert!(!budget.is_paused());
     }
 }

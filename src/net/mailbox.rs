@@ -2,15 +2,12 @@
 //! they say.
 //!
 //! A thread that is at work is not woken: it looks into its mailbox before it waits. So a hundred messages
-//! that come together cost one waking.
+//! that come together cost one waking. Its tests are in `tests/library/interleavings/`.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
-
-use crate::unpoisoned::Unpoisoned;
 
 use super::readiness::Waker;
+use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, Unpoisoned};
 
 /// A worker's mailbox.
 pub(super) struct Mailbox<M> {
@@ -102,37 +99,5 @@ impl<M> Mailbox<M> {
 
     fn inbox(&self) -> MutexGuard<'_, Inbox<M>> {
         self.inbox.lock().unpoisoned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_has_messages_does_not_fall_asleep() {
-        let mailbox = Mailbox::new().unwrap();
-        assert!(mailbox.fall_asleep());
-        mailbox.send("one");
-        mailbox.send("two");
-        let mut messages = Vec::new();
-        assert!(!mailbox.fall_asleep(), "there is something to read");
-        mailbox.take(&mut messages);
-        assert_eq!(messages, ["one", "two"]);
-        assert!(mailbox.fall_asleep());
-    }
-
-    #[test]
-    fn nobody_waits_for_the_answer_of_a_worker_that_has_ended() {
-        use tokio::sync::oneshot::{self, error::TryRecvError};
-        let mailbox = Mailbox::new().unwrap();
-        let (early, mut unread) = oneshot::channel::<()>();
-        mailbox.send(early);
-        assert_eq!(unread.try_recv(), Err(TryRecvError::Empty));
-        mailbox.close();
-        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
-        let (late, mut unread) = oneshot::channel::<()>();
-        mailbox.send(late);
-        assert_eq!(unread.try_recv(), Err(TryRecvError::Closed));
     }
 }

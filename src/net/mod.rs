@@ -57,6 +57,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::limiter::{Limiter, Name, NamedLimit};
+use crate::sync;
 
 use accept::Acceptor;
 use budget::Budget;

@@ -5,7 +5,7 @@
 //! [`Stripes::if_still_closed`] tell. It is the code that `tests/library/interleavings/` runs through every
 //! interleaving.
 
-use super::sync::{Mutex, MutexGuard, PoisonError};
+use super::sync::{Mutex, MutexGuard, Unpoisoned};
 
 /// All of them.
 pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
@@ -63,6 +63,6 @@ impl Stripes {
     }
 
     fn lock(&self, stripe: usize) -> MutexGuard<'_, Stripe> {
-        self.0[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+        self.0[stripe].lock().unpoisoned()
     }
 }

@@ -4,7 +4,14 @@
 //! written twice.
 
 mod kept_values;
+mod memory;
 mod permits;
+mod readiness;
+mod waking;
+
+#[path = "../../../src/net/budget.rs"]
+#[allow(dead_code, reason = "the models use a part of it")]
+mod budget;
 
 #[path = "../../../src/limiter/mod.rs"]
 #[allow(
@@ -14,13 +21,22 @@ mod permits;
     reason = "the models use a part of the limiter's surface"
 )]
 mod limiter;
+#[path = "../../../src/net/mailbox.rs"]
+#[allow(dead_code, reason = "the models use a part of it")]
+mod mailbox;
+#[path = "../../../src/net/settings.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the models use a part of it")]
+mod settings;
 #[path = "../../../src/store/stripes.rs"]
 #[allow(dead_code, reason = "the models use a part of it")]
 mod stripes;
 
-mod sync {
-    pub(crate) use std::sync::PoisonError;
+#[path = "../../../src/unpoisoned.rs"]
+mod unpoisoned;
 
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+
+    pub(crate) use super::unpoisoned::Unpoisoned;
 }
