@@ -5,7 +5,7 @@
 //!
 //! Nothing here waits for the other side: messages are handed to a thread of their own ([`notify`]), which
 //! sends them in order and tries again when the socket is full. What was handed over is taken before this
-//! process opens any descriptor of its own ([`inherited`]).
+//! process opens any descriptor of its own ([`inherited()`]).
 
 mod inherited;
 mod notify;

@@ -6,7 +6,7 @@
 //!
 //! # What a login costs
 //! A first login costs the full hash, on threads that give way to everybody else, and so does every
-//! wrong password. After that a [proof](self::proof) makes the same login cheap. The same
+//! wrong password. After that a [proof] makes the same login cheap. The same
 //! attempt made many times at once is [verified once](self::verification). Who fails again and again is
 //! [slowed](self::throttle), except for logins with a proof: nobody who is known waits for somebody who
 //! guesses. As many wait as can be served in a short time; the others are told so at once.

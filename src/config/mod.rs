@@ -1,6 +1,6 @@
 //! From the text of a config file to settings, and the difference between two of them.
 //!
-//! What the file said and what the server runs are two things: [`parse`] walks the text once,
+//! What the file said and what the server runs are two things: [`parse()`] walks the text once,
 //! collects *all* its problems with line and column, and hands out a [`Config`] only when there are
 //! none. [`Key`] lists the settings; all that there is to know of each is in one table (`settings.rs`).
 //!
@@ -98,7 +98,7 @@ pub enum Conflict {
 impl Config {
     /// Checks what no single setting can tell: whether they hold together.
     ///
-    /// [`parse`] has done so for a file; do it again once the command line has had its say.
+    /// [`parse()`] has done so for a file; do it again once the command line has had its say.
     ///
     /// # Errors
     /// Every [`Conflict`] there is.

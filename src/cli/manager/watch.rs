@@ -1,6 +1,6 @@
 //! `manager watch`: what goes on, second by second, until somebody has seen enough.
 //!
-//! On a terminal it is a [view](view) that takes keys; anywhere else it is one [line](run) a second.
+//! On a terminal it is a [`view`] that takes keys; anywhere else it writes one line a second ([`run`]).
 //! Like every other command it only asks the API: once a second, and for a change when one is confirmed.
 
 mod draw;

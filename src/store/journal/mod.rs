@@ -19,7 +19,7 @@
 //! # What is no longer there
 //! The engine takes a journal that is missing or empty for one that never was, goes on with what the tables
 //! hold, and counts from there as if nothing had been written since. So [`check`] compares what is there with
-//! what the [manifest](super::manifest) knows, and refuses.
+//! what the [`manifest`] knows, and refuses.
 
 pub mod reading;
 

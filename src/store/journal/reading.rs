@@ -13,8 +13,8 @@
 //! | clear | 4 | keyspace (8); counts as an item |
 //!
 //! # The mark
-//! The first item of every commit of ours has the key [`layout::SYNCED_KEY`] if all before it was synced when it
-//! was written, else [`layout::UNSYNCED_KEY`], and its value is the secret of this store. Batches are walked by the
+//! The first item of every commit of ours has the key [`SYNCED_KEY`] if all before it was synced when it was written,
+//! else [`UNSYNCED_KEY`], and its value is the secret of this store. Batches are walked by the
 //! lengths of their items. Behind damage, where there are no lengths to go by, the secret is looked for: no client
 //! knows it, so whatever a value looks like, nothing in it is taken for a batch.
 //!
