@@ -105,8 +105,8 @@ mod tests {
     use crate::config;
 
     /// Values of every form; of each setting, at least one is allowed and not the default.
-    const VALUES: [&str; 9] =
-        ["77", "false", "'7s'", "'7MiB'", "'1s'", "'debug'", "'0600'", "'/srv/7'", "'127.0.0.2'"];
+    const VALUES: [&str; 10] =
+        ["77", "false", "true", "'7s'", "'7MiB'", "'1s'", "'debug'", "'0600'", "'/srv/7'", "'127.0.0.2'"];
 
     /// What a file that has `key` at something else than its default asks for.
     fn edited(key: Key) -> Config {
