@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 
 use super::catalogue::Catalogue;
+use super::done::answer;
 use super::engine::{self, Bytes, Changes, Engine, Opened};
 use super::group::Group;
 use super::journal_prealloc::JournalPrealloc;
@@ -424,9 +424,4 @@ fn room_to_repair(shared: &Shared, disk_full: bool) -> u64 {
 fn free_space(shared: &Shared) -> u64 {
     // If the system does not say, trying is the way to find out.
     shared.disk().map_or(u64::MAX, |disk| disk.available)
-}
-
-/// Whoever asked may have gone away meanwhile; then nobody needs the answer.
-pub(super) fn answer<T>(reply: oneshot::Sender<T>, result: T) {
-    drop(reply.send(result));
 }

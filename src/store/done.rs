@@ -1,7 +1,9 @@
-//! The callback of a submission, which is called exactly once, whatever happens.
+//! Who is told what: the callback of a submission, which is called exactly once, whatever happens, and answers.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
 
 use super::{Outcome, StoreError};
 
@@ -28,6 +30,11 @@ impl Done {
             tracing::error!("whoever was told what became of a write has panicked");
         }
     }
+}
+
+/// Whoever asked may have gone away meanwhile; then nobody needs the answer.
+pub(super) fn answer<T>(reply: oneshot::Sender<T>, result: T) {
+    drop(reply.send(result));
 }
 
 impl Drop for Done {

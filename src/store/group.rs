@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 
 use super::cache::Cache;
-use super::committer::answer;
-use super::done::Done;
+use super::done::{Done, answer};
 use super::engine::{Bytes, Changes, Engine};
 use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
 

@@ -267,7 +267,7 @@ impl Store {
     /// The whole submission failed: nothing of it is acknowledged.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
         let (reply, outcome) = oneshot::channel();
-        self.submit(writes, |written| committer::answer(reply, written));
+        self.submit(writes, |written| done::answer(reply, written));
         outcome.await.map_err(|_| StoreError::Closed)?
     }
 

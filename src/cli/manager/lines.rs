@@ -111,7 +111,7 @@ pub(super) fn config(report: ConfigReport, colours: Colours) -> String {
             key,
             plain(&value),
             plain(&default),
-            source.as_str().to_owned(),
+            source.name().to_owned(),
             effect,
             pending.map_or("-".to_owned(), |value| plain(&value)),
         ];

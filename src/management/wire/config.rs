@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Status, StoreReport};
+use crate::named_enum::named_enum;
 
 /// `GET /config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -92,19 +93,21 @@ pub struct Setting {
     pub pending: Option<Value>,
 }
 
-/// Where a setting's value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Nobody said anything.
-    Default,
-    /// The config file.
-    File,
-    /// The command line of the server.
-    #[serde(rename = "command line")]
-    CommandLine,
-    /// A change at run time; only the limit has those.
-    Override,
+named_enum! {
+    /// Where a setting's value comes from.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Source {
+        /// Nobody said anything.
+        Default = "default",
+        /// The config file.
+        File = "file",
+        /// The command line of the server.
+        #[serde(rename = "command line")]
+        CommandLine = "command line",
+        /// A change at run time; only the limit has those.
+        Override = "override",
+    }
 }
 
 /// What the limit rests on.
@@ -253,14 +256,14 @@ impl ReloadReport {
     }
 }
 
-impl Source {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::File => "file",
-            Self::CommandLine => "command line",
-            Self::Override => "override",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_one_name_in_json_and_in_words() {
+        for source in Source::ALL {
+            assert_eq!(serde_json::to_value(source).unwrap(), source.name());
         }
     }
 }
