@@ -42,11 +42,8 @@ pub(super) async fn administer(
 /// Shows what clients may know of an account.
 pub(super) fn with_profile(account: &Account, show: impl FnOnce(Profile<'_>)) {
     let permissions: Vec<_> =
-        account.permissions.iter().map(|(space, permission)| (space.as_str(), access(*permission))).collect();
-    let role = match account.role {
-        Role::Admin => "admin",
-        Role::User => "user",
-    };
+        account.permissions.iter().map(|(space, access)| (space.as_str(), access.name())).collect();
+    let role = account.role.name();
     show(Profile { username: &account.username, role, permissions: &permissions });
 }
 
@@ -93,28 +90,16 @@ async fn change(request: AdminRequest, accounts: &Accounts) -> Result<Done, Refu
     }
 }
 
-fn access(permission: Permission) -> &'static str {
-    match permission {
-        Permission::Read => "read",
-        Permission::Write => "write",
-    }
-}
-
 fn parse_role(role: String) -> Result<Role, Refusal> {
-    match role.as_str() {
-        "admin" => Ok(Role::Admin),
-        "user" => Ok(Role::User),
-        _ => Err(Refusal::InvalidRole(role)),
-    }
+    Role::from_name(&role).ok_or(Refusal::InvalidRole(role))
 }
 
 fn parse_permissions(wanted: BTreeMap<String, String>) -> Result<BTreeMap<String, Permission>, Refusal> {
     wanted
         .into_iter()
-        .map(|(space, access)| match access.as_str() {
-            "read" => Ok((space, Permission::Read)),
-            "write" => Ok((space, Permission::Write)),
-            _ => Err(Refusal::InvalidPermission { space, access }),
+        .map(|(space, access)| match Permission::from_name(&access) {
+            Some(permission) => Ok((space, permission)),
+            None => Err(Refusal::InvalidPermission { space, access }),
         })
         .collect()
 }

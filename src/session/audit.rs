@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::auth::Account;
+use crate::auth::{Account, Role};
 use crate::logging::AUDIT;
 use crate::names::shown;
 use crate::net::{RHYTHM, Storm, Untold};
@@ -56,7 +56,7 @@ impl Act {
             AdminRequest::CreateSpace { space, .. } => act("space_created", "space ", space, "created", none),
             AdminRequest::DeleteSpace { space } => act("space_deleted", "space ", space, "deleted", none),
             AdminRequest::CreateUser { username, role, permissions, .. } => {
-                let role = role.as_deref().unwrap_or("user");
+                let role = role.as_deref().unwrap_or(Role::User.name());
                 let details = format!(" as {} with {}", brief(role), rights(permissions));
                 act("user_created", "user ", username, "created", details)
             }

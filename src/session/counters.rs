@@ -61,13 +61,15 @@ named_enum! {
     }
 }
 
-/// What became of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginOutcome {
-    /// The client is in.
-    Ok,
-    /// It is not, whatever the reason.
-    Denied,
+named_enum! {
+    /// What became of a login.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LoginOutcome {
+        /// The client is in.
+        Ok = "ok",
+        /// It is not, whatever the reason.
+        Denied = "denied",
+    }
 }
 
 /// A request that was answered.
@@ -105,7 +107,7 @@ pub struct Timing {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Block {
-    logins: [AtomicU64; 2],
+    logins: [AtomicU64; LoginOutcome::ALL.len()],
     requests: [Slot; TIMINGS],
 }
 
