@@ -8,7 +8,7 @@ use std::io::Cursor;
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 use shibudb::config::{self, Difference, Key};
-use shibudb::control::History;
+use shibudb::control::{History, stored_again};
 use shibudb::import::records::{self, Key as RecordKey, Records};
 use shibudb::import::{Source, TornTail};
 use shibudb::management::{ApiError, body};
@@ -170,6 +170,39 @@ pub fn history(data: &[u8]) {
     let again = History::default();
     assert_eq!(again.read(written.as_slice()).expect("memory can be read"), 0);
     assert_eq!(again.latest(usize::MAX), records);
+}
+
+/// A file with the limit that was set at run time, as any version of the program may have left it.
+///
+/// Nothing of it is lost when it is stored again, whether this version knows it or not, and no limit is 0.
+pub fn override_file(data: &[u8]) {
+    let Ok(stored) = stored_again(data) else { return };
+    let read: Value = serde_json::from_slice(data).expect("it was understood");
+    for (name, value) in read.as_object().expect("it has fields") {
+        match name.as_str() {
+            "version" => assert!(stored["version"].as_u64() >= value.as_u64()),
+            "limits" if value.as_object().is_some_and(serde_json::Map::is_empty) => {}
+            // One moment can be written in many ways.
+            "time" => assert!(stored["time"].is_string()),
+            name => assert_eq!(stored[name], *value, "{name}"),
+        }
+    }
+    assert_ne!(stored["limit"], 0);
+    let text = serde_json::to_vec(&stored).expect("it can be written");
+    let again = stored_again(&text).expect("what was stored is understood");
+    // Another reading of a number with a fraction may be its neighbour.
+    if !has_fraction(&stored) {
+        assert_eq!(again, stored);
+    }
+}
+
+fn has_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(values) => values.iter().any(has_fraction),
+        Value::Object(fields) => fields.values().any(has_fraction),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
 }
 
 /// A journal of the engine, behind the secret of its store.

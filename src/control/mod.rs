@@ -35,6 +35,8 @@ use crate::limiter::{Limiter, Refusal};
 
 pub use history::{Attempts, History};
 pub use limit_state::{BaseSource, LimitState, Override, RefusedEdit};
+#[doc(hidden)]
+pub use override_file::stored_again;
 pub use record::{Actor, Door, Outcome, Record, RecordedDoor, User};
 pub use storage::Stored;
 pub use subscription::{Event, Subscription};

@@ -178,6 +178,16 @@ pub(super) fn parse(text: &[u8]) -> serde_json::Result<(Option<Override>, Rest)>
     Ok((stored, Rest { version: version.max(VERSION), limits }))
 }
 
+/// What this version would store of a file that it has read. For the fuzzing, which makes up such files.
+///
+/// # Errors
+/// It cannot be understood, and would be set aside.
+#[doc(hidden)]
+pub fn stored_again(text: &[u8]) -> serde_json::Result<Value> {
+    let (stored, rest) = parse(text)?;
+    content(stored.as_ref(), &rest)
+}
+
 /// As [`parse`] reads it.
 fn content(override_: Option<&Override>, rest: &Rest) -> serde_json::Result<Value> {
     let mut content = override_.map_or(Ok(Map::new().into()), serde_json::to_value)?;

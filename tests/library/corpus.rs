@@ -42,6 +42,11 @@ fn history_files() {
 }
 
 #[test]
+fn files_with_a_limit_set_at_run_time() {
+    replay("override_file", must_hold::override_file);
+}
+
+#[test]
 fn journals_of_the_engine() {
     replay("journal", must_hold::journal);
 }
