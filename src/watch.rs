@@ -3,6 +3,8 @@
 //! What the kernel tells is only a hint. Hints are gathered until the file has been quiet for
 //! [`QUIET`], then [`Watcher::changed`] returns. Whether the contents differ is the reader's to say.
 //!
+//! The file is long because the following rules are one state machine; what it works on has files of its own.
+//!
 //! **What is watched.** A watch on the file alone goes blind with the first rename. So the watches
 //! are on every directory in which a name on the way to the file is looked up, through all symbolic
 //! links: for `/etc/shibudb/shibudb.toml` that is `/`, `/etc` and `/etc/shibudb`, and where a

@@ -3,6 +3,8 @@
 //! One command is one question to the server, which is on this machine unless told otherwise, and its answer on standard output.
 //! Nothing is decided here: numbers go to the server as they were typed, and its refusal comes back
 //! in its own words. What is printed is complete or nothing, so a script never reads half an answer.
+//!
+//! The file is long because all commands of `manager` and their help texts are declared here.
 
 mod api;
 mod connections;

@@ -7,6 +7,8 @@
 //! Of the caller's environment the child gets as little as it can: none of its open files, none of what a supervisor
 //! has told the caller, and its own directory, session and umask. What is interrupted before the child is ready has the
 //! child stopped: a server that nobody was told of is not left behind.
+//!
+//! The file is long because both sides of the start are here: what the child is given, and what is heard from it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

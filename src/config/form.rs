@@ -1,5 +1,7 @@
 //! The forms that values have in the file: what they allow, how they are written, and what to say when a value has
 //! another.
+//!
+//! The file is long because all forms are here: each is a few lines, and they are to be alike.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

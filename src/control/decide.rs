@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::decision::{Attempt, Decision, Effect};
 use super::history::Position;
-use super::refusals::{Counted, Like, Refusals};
+use super::refusals::Refusals;
 use super::sentence::Sentence;
 use super::{
-    Actor, Amount, BaseSource, Ceiling, Change, ConfigureOutcome, Configured, Door, LimitChange,
-    LimitRefusal, LimitRequest, LimitState, Outcome, Override, Record, RefusedEdit, Reread, Settings, Stored,
-    Tag,
+    Actor, Amount, Ceiling, Change, ConfigureOutcome, Door, LimitChange, LimitRefusal, LimitRequest,
+    LimitState, RefusedEdit, Reread, Settings, Tag,
 };
 use crate::limiter::{self, Refusal, Snapshot};
 
@@ -23,15 +23,15 @@ use crate::limiter::{self, Refusal, Snapshot};
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) limit_state: LimitState,
-    settings: Settings,
-    ceiling: Ceiling,
+    pub(super) settings: Settings,
+    pub(super) ceiling: Ceiling,
     /// The random number of this process in its tags.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// Who edits the config file: asks for an edit that waits.
-    editor: Actor,
-    refusals: Refusals,
+    pub(super) editor: Actor,
+    pub(super) refusals: Refusals,
     /// Of the next record.
-    next: Position,
+    pub(super) next: Position,
 }
 
 /// The instant of a decision.
@@ -42,38 +42,6 @@ pub(super) struct Moment {
     /// For what lasts.
     pub(super) instant: Instant,
     pub(super) connections: Snapshot,
-}
-
-/// What a [`Decide`] comes to.
-#[derive(Debug)]
-pub(super) struct Decision<T> {
-    pub(super) state: State,
-    /// The limit from now on, if connections are still as they were; `None` leaves it alone.
-    pub(super) limit: Option<NonZeroU32>,
-    /// What follows, in this order.
-    pub(super) effects: Vec<Effect>,
-    pub(super) answer: T,
-}
-
-/// What follows from a decision that is in force.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// This is the override for the next start.
-    Store(Option<Override>),
-    /// One more attempt came through this door.
-    Count { door: Door, is_applied: bool },
-    /// This is to be in the history, and in its file if it is to be written.
-    Record { position: Position, record: Record, shown: Shown, write: bool },
-    /// This is to be in the log.
-    Log(Sentence),
-}
-
-/// When the history shows a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    Already,
-    Now,
-    WhenStored,
 }
 
 /// What can be asked for.
@@ -99,88 +67,8 @@ pub(super) struct Tick;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End;
 
-/// What is known before the first decision.
-#[derive(Debug, Clone)]
-pub(super) struct Beginning {
-    pub(super) configured: Configured,
-    pub(super) settings: Settings,
-    pub(super) ceiling: Ceiling,
-    pub(super) epoch: u64,
-    pub(super) editor: Actor,
-    /// What an earlier run has stored.
-    pub(super) stored: Option<Override>,
-    /// The last one of an earlier run.
-    pub(super) revision: u64,
-    pub(super) next: Position,
-}
-
-/// What one attempt was about, for its record and its log line.
-struct Attempt<'a> {
-    door: Door,
-    actor: &'a Actor,
-    /// The limit asked for, as far as it can be named.
-    wanted: Option<i64>,
-}
-
-impl Beginning {
-    /// Decides the limit to begin with: the base, or the override that an earlier run stored.
-    ///
-    /// What the operator asked for outlives a start that cannot have it: a limit beyond the ceiling of this process is
-    /// clamped, and the override that says it stays stored, for a start that can.
-    pub(super) fn decide(self, time: Timestamp) -> (NonZeroU32, Decision<()>) {
-        let Self { configured, settings, ceiling, epoch, editor, stored, revision, next } = self;
-        let mut limit_state = LimitState { revision, ..LimitState::new(configured) };
-        let base = limit_state.base;
-        let (override_, mut effects) = override_to_begin_with(stored, base, settings, ceiling);
-        limit_state.override_ = override_;
-        let first = within(ceiling, limit_state.override_.as_ref().map_or(base, |stored| stored.limit));
-        let Ceiling { connections: most, open_files } = ceiling;
-        if base > most.get() {
-            effects.push(Effect::Log(Sentence::BaseBeyondCeiling { base, first, most, open_files }));
-        }
-        let actor = match (&limit_state.override_, limit_state.base_source) {
-            (Some(_), _) => Actor::StoredOverride,
-            (None, BaseSource::CommandLine) => Actor::CommandLine,
-            (None, BaseSource::File) => editor.clone(),
-            (None, BaseSource::Default) => Actor::Default,
-        };
-        let state =
-            State { limit_state, settings, ceiling, epoch, editor, refusals: Refusals::default(), next };
-        let mut decision = Decision { state, limit: None, effects, answer: () };
-        let attempt = Attempt { door: Door::Startup, actor: &actor, wanted: Some(first.get().into()) };
-        decision.applied(&attempt, None, first, 0, time);
-        (first, decision)
-    }
-}
-
-/// The override to begin with, of the one that is stored. Only a base that was edited, and a setting by which none
-/// survives, drop it.
-fn override_to_begin_with(
-    stored: Option<Override>,
-    base: u32,
-    settings: Settings,
-    ceiling: Ceiling,
-) -> (Option<Override>, Vec<Effect>) {
-    let Some(stored) = stored else { return (None, Vec::new()) };
-    let limit = stored.limit;
-    if !settings.persist {
-        return (None, vec![Effect::Log(Sentence::OverrideNotPersisted { limit, base })]);
-    }
-    if stored.base != base {
-        let was = stored.base;
-        return (None, vec![Effect::Log(Sentence::OverrideOfOtherBase { limit, base, was })]);
-    }
-    let (door, actor) = (stored.door.clone(), stored.actor.clone());
-    let mut effects = vec![Effect::Log(Sentence::OverrideUsed { limit, base, door, actor })];
-    let Ceiling { connections: most, open_files } = ceiling;
-    if limit > most.get() {
-        effects.push(Effect::Log(Sentence::OverrideBeyondCeiling { limit, base, most, open_files }));
-    }
-    (Some(stored), effects)
-}
-
 /// The limit, or the highest that this process can hold.
-fn within(ceiling: Ceiling, limit: u32) -> NonZeroU32 {
+pub(super) fn within(ceiling: Ceiling, limit: u32) -> NonZeroU32 {
     NonZeroU32::new(limit).map_or(NonZeroU32::MIN, |limit| limit.min(ceiling.connections))
 }
 
@@ -341,111 +229,10 @@ impl State {
         Decision { state: self.clone(), limit: None, effects: Vec::new(), answer: () }
     }
 
-    fn position(&mut self) -> Position {
+    pub(super) fn position(&mut self) -> Position {
         let position = self.next;
         self.next = position.next();
         position
-    }
-}
-
-impl Decision<()> {
-    fn with<T>(self, answer: T) -> Decision<T> {
-        let Self { state, limit, effects, answer: () } = self;
-        Decision { state, limit, effects, answer }
-    }
-
-    /// The limit moves. What the state says of it is said already.
-    fn changed(&mut self, attempt: &Attempt<'_>, new: NonZeroU32, now: &Moment) -> LimitChange {
-        let Snapshot { limit: old, active } = now.connections;
-        self.limit = Some(new);
-        let revision = self.applied(attempt, Some(old), new, active, now.time);
-        LimitChange { revision, old, new: new.get(), active, stored: Stored::NOTHING }
-    }
-
-    /// All that follows from a limit that is in force. Returns its revision.
-    fn applied(
-        &mut self,
-        attempt: &Attempt<'_>,
-        old: Option<u32>,
-        new: NonZeroU32,
-        active: u32,
-        time: Timestamp,
-    ) -> u64 {
-        self.state.limit_state.revision += 1;
-        let revision = self.state.limit_state.revision;
-        self.store();
-        let record = attempt.record(revision, time, old, active, Outcome::Applied);
-        let (door, actor, new) = (attempt.door, attempt.actor.clone(), new.get());
-        let position = self.state.position();
-        self.effects.extend([
-            Effect::Count { door, is_applied: true },
-            Effect::Record { position, record, shown: Shown::WhenStored, write: true },
-            Effect::Log(Sentence::Changed { door, actor, old, new, active, revision }),
-        ]);
-        revision
-    }
-
-    fn refused(&mut self, attempt: &Attempt<'_>, refusal: &LimitRefusal, now: &Moment) {
-        let Snapshot { limit: old, active } = now.connections;
-        let reason = refusal.to_string();
-        let outcome = Outcome::Refused { reason: reason.clone() };
-        let revision = self.state.limit_state.revision;
-        let record = attempt.record(revision, now.time, Some(old), active, outcome);
-        let Attempt { door, actor, wanted } = *attempt;
-        let like = Like::new(door, actor, refusal, revision);
-        let position = self.state.next;
-        let Counted { position: counted, record, write } =
-            self.state.refusals.count(like, record, now.instant, position);
-        if counted == position {
-            self.state.position();
-        }
-        let actor = actor.clone();
-        self.effects.extend([
-            Effect::Count { door, is_applied: false },
-            Effect::Record { position: counted, record, shown: Shown::Now, write },
-            Effect::Log(Sentence::Refused { door, actor, old, wanted, active, revision, reason }),
-        ]);
-    }
-
-    /// The stored override is to be this one.
-    fn store(&mut self) {
-        let override_ = self.state.limit_state.override_.clone().filter(|_| self.state.settings.persist);
-        self.effects.push(Effect::Store(override_));
-    }
-
-    /// Has records written that the history shows already.
-    fn write(&mut self, counted: Vec<Counted>) {
-        let records = counted.into_iter().map(|Counted { position, record, .. }| Effect::Record {
-            position,
-            record,
-            shown: Shown::Already,
-            write: true,
-        });
-        self.effects.extend(records);
-    }
-}
-
-impl Attempt<'_> {
-    fn record(
-        &self,
-        revision: u64,
-        time: Timestamp,
-        old: Option<u32>,
-        active: u32,
-        outcome: Outcome,
-    ) -> Record {
-        Record {
-            time,
-            revision,
-            door: self.door.into(),
-            actor: self.actor.to_string(),
-            old,
-            new: self.wanted,
-            active,
-            outcome,
-            count: None,
-            last_time: None,
-        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::decide::{Beginning, Decide, Decision, Edit, Effect, Moment, State, Tick};
+use super::beginning::Beginning;
+use super::decide::{Decide, Edit, Moment, State, Tick};
+use super::decision::{Decision, Effect};
 use super::history::{History, Position};
 use super::override_file;
 use super::{

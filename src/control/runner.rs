@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use super::decide::{Beginning, Decide, Decision, Edit, Effect, End, Moment, Shown, State, Tick};
+use super::beginning::Beginning;
+use super::decide::{Decide, Edit, End, Moment, State, Tick};
+use super::decision::{Decision, Effect, Shown};
 use super::history_file::HistoryFile;
 use super::limit_state::LimitState;
 use super::override_file::OverrideFile;

@@ -8,6 +8,8 @@
 //! Who asked for a change is told once it is stored, or after [`MAX_WAIT`] that it is not. The override is
 //! stored before the record of its change, and until both are on the disk the history does not show a change:
 //! what it shows is there after a crash. Only when the disk takes longer than [`MAX_WAIT`] is it shown before.
+//!
+//! The file is long because one lock protects the queue of both files, and their order is the promise.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -6,6 +6,8 @@
 //!
 //! A write lock can only be had by who may write to the file, and that is its owner alone (0600). Finding out about
 //! it takes no lock, so that looking is never in the way of a start.
+//!
+//! The file is a little long because it has all that must be true before a process is signalled.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};

@@ -3,6 +3,8 @@
 //! All or nothing: a file that does not parse or validate changes nothing. One reload at a time,
 //! whichever door it came through, because one task owns the [`Reloader`]. It reads nothing itself: what the files say
 //! comes from [`Files`], and when that does not come, what is known stays in force.
+//!
+//! The file is a little long because a reload is one transaction: what it decides on, and what it may leave behind.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

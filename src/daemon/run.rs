@@ -1,4 +1,6 @@
 //! The life of the daemon, from its options to its last connection: [started](super::start), served, drained, closed.
+//!
+//! The file is a little long because the order in which everything begins and ends is read from top to bottom.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The one thread that changes anything: it takes all that waits, commits it as one group, syncs
 //! once, and only then answers.
+//!
+//! The file is long because a group, its failure and the repair share the state that only this thread changes.
 
 use std::io;
 use std::sync::Arc;

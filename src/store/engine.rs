@@ -2,6 +2,8 @@
 //!
 //! Nothing else names the engine's types, and its errors leave this file in the store's own words. Another engine
 //! takes another such file, `journal/` and `whole.rs`, which know how this one's files look.
+//!
+//! The file is a little long for that reason.
 
 use std::collections::HashSet;
 use std::fmt;

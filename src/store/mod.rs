@@ -4,6 +4,8 @@
 //! one that changes anything. It knows no users, no protocol and no connections, and it never
 //! acknowledges a write that is not as durable as its space asks for.
 //!
+//! The file is long because it explains the room, and has every way in and out of it.
+//!
 //! # The engine
 //! fjall 3, a log-structured tree with a journal. Measured for this workload (2 cores, 256-byte
 //! values, durable batches of 64): four times the puts of redb and heed, which copy pages per

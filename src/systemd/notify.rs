@@ -4,6 +4,9 @@
 //! waits in a call to send, and what waits is bounded: of the status and of a request for time the newest, of
 //! the messages about the process' life one of each kind. They are sent in order, and given up after
 //! [`LONGEST_TRY`]. A sign of life goes first, since it is true only for a while.
+//!
+//! The file is long because the queue, its thread and the socket keep these rules together: which message waits, which
+//! is replaced and which is given up depends on what the last attempt to send has returned.
 
 use std::collections::VecDeque;
 use std::env;

@@ -2,6 +2,8 @@
 //!
 //! The first lines of `status` and `stats` are read by scripts, letter by letter; further facts are
 //! further lines below. Tables and colours are for people; scripts take `--json`.
+//!
+//! The file has all that is printed, so that commands say the same thing in the same words.
 
 use anstyle::Style;
 use comfy_table::{Cell, CellAlignment};
