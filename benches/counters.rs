@@ -1,7 +1,7 @@
-//! What counting costs: `cargo bench --bench counters`.
+//! The cost of counting: `cargo bench --bench counters`.
 //!
-//! A request alone pays for the clock and for one slot; requests that come together share the clock. A bare
-//! increment that all workers share, as it would be without blocks of their own, is there to compare with.
+//! A single request pays for the clock and for one slot; requests that arrive together share the clock. For comparison
+//! there is a bare increment that all workers share, as it would be without a block for each.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,7 +45,7 @@ fn requests(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One thread more counts all the time.
+/// One more thread counts all the time.
 fn beside_another(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("beside another thread");
     let (counters, shared, over) = (RequestCounters::default(), AtomicU64::new(0), AtomicBool::new(false));

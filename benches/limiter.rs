@@ -1,8 +1,7 @@
-//! What it costs to ask the limiter, on this machine.
+//! The cost of a call to the limiter, on this machine.
 //!
-//! `cargo bench --bench limiter`. Beside it, what else could have counted connections: tokio's
-//! semaphore, a counter behind a mutex, and, as the floor below which nobody can go, a bare pair of
-//! atomic additions that checks nothing.
+//! `cargo bench --bench limiter`. Beside it, alternatives that could have counted connections: tokio's semaphore, a
+//! counter behind a mutex, and, as the lower bound, a bare pair of atomic additions that checks nothing.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 
@@ -61,7 +60,7 @@ fn pairs(criterion: &mut Criterion, threads: usize) {
     group.finish();
 }
 
-/// What else the limiter is asked.
+/// The limiter's other calls.
 fn others(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limiter");
     let limiter = limiter();
@@ -93,7 +92,7 @@ fn guarded_pair(counter: &Mutex<u32>) {
     *counter.lock().unwrap() -= 1;
 }
 
-/// How long the slowest of `threads` needs for `times`, all beginning at once.
+/// The time that the slowest of `threads` needs for `times`, all beginning at once.
 fn together(threads: usize, times: u64, work: impl Fn() + Sync) -> Duration {
     let start = Barrier::new(threads);
     let one = || {

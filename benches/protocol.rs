@@ -1,4 +1,4 @@
-//! What it costs to read a line and to write one, on this machine.
+//! The cost of reading a line and of writing one, on this machine.
 //!
 //! `cargo bench --bench protocol`. The lines are those that the load generator and the published
 //! clients send; the values have 100 bytes.

@@ -1,4 +1,4 @@
-//! What the store and the logins cost, on this machine: `cargo bench --bench store [-- FILTER]`.
+//! The cost of the store and of logins, on this machine: `cargo bench --bench store [-- FILTER]`.
 //!
 //! Values of 100 bytes, every write synced. Each writer waits for its put before it sends the next, as
 //! a connection does; how many share a commit is printed before the figures.
@@ -57,7 +57,7 @@ fn get(c: &mut Criterion) {
     }
     let keys: Vec<_> = (0..KEYS).map(key).collect();
     let mut group = c.benchmark_group("get");
-    // Not in the order they are stored in.
+    // Not in their storage order.
     let mut among = |name: &str, keys: &[String]| {
         let mut n = 0usize;
         group.bench_function(name, |b| {
@@ -94,7 +94,7 @@ fn put(c: &mut Criterion) {
     }
 }
 
-/// So many puts, of which so many are under way at any moment.
+/// Submits `puts` writes, with `writers` of them under way at any moment.
 fn put_many(store: &Store, space: &Space, writers: usize, puts: usize) -> Duration {
     let (done, outcomes) = mpsc::channel();
     let start = Instant::now();

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the Debian package and prints its path. Arguments are handed on to cargo-deb.
+# Builds the Debian package and prints its path. Passes its arguments to cargo-deb.
 #
 #     packaging/build-deb.sh && apt install ./target/debian/shibudb_*.deb
 #
-# What goes into it is written in Cargo.toml, under [package.metadata.deb]. cargo-deb itself is
-# installed under target/ the first time. What it is at goes to standard error.
+# Cargo.toml lists the contents, under [package.metadata.deb]. The first run installs cargo-deb itself
+# under target/. Progress goes to standard error.
 set -eu
 
 cargo_deb=3.8.0
@@ -23,7 +23,7 @@ else
     say "step 1 of 3: cargo-deb $cargo_deb is in $tools"
 fi
 
-# Everyone may read what is installed, whoever built it.
+# Installed files are readable for every user, whatever the builder's umask is.
 umask 022
 
 say "step 2 of 3: building shibudb for release (ten minutes the first time)"

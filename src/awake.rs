@@ -1,8 +1,8 @@
 //! Deadlines in the time in which this process runs.
 //!
-//! A process may be stopped for longer than any deadline: by a signal, a debugger, or with the whole virtual
-//! machine. When it goes on, all timers are over at once, and whoever is waited for may have answered long ago.
-//! So these deadlines are counted in laps: however long a pause is, it takes no more than one of them.
+//! A process may be stopped for longer than any deadline: by a signal, a debugger, or with the whole virtual machine.
+//! When it continues, all timers expire at once, though the awaited answer may have arrived long ago. So these
+//! deadlines are counted in laps: a pause of any length uses up at most one of them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::Timer;
 
-/// The most that a pause of the process takes off a deadline.
+/// The most that a pause of the process takes from a deadline.
 pub(crate) const LAP: Duration = Duration::from_secs(1);
 
-/// A deadline was over. The same as tokio's, which cannot be made.
+/// A deadline has expired. Equivalent to tokio's type, which cannot be constructed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
-/// What hyper takes its time with.
+/// hyper's timer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AwakeTimer;
 
@@ -37,7 +37,7 @@ pub(crate) async fn sleep(duration: Duration) {
 /// Waits for `future`, for at most `duration`.
 ///
 /// # Errors
-/// It was not done by then.
+/// It did not finish by then.
 pub(crate) async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
     tokio::select! {
         biased;

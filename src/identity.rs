@@ -65,8 +65,8 @@ pub(crate) fn named_if_known(actor: Actor) -> Actor {
     }
 }
 
-/// Who has connected from `peer` to `local`: its user too, if it is a process of this machine and that comes in time.
-/// The connection's `owner` is found out once, and known from then on.
+/// The client that has connected from `peer` to `local`, with its user if it is a process of this machine and the
+/// lookup answers in time. The connection's `owner` is looked up once and then kept.
 pub(crate) async fn of_connection(peer: SocketAddr, local: SocketAddr, owner: &OnceCell<u32>) -> Actor {
     let is_near = peer.ip().is_loopback() || peer.ip() == local.ip();
     if !is_near {
@@ -85,7 +85,7 @@ async fn user_of(uid: u32) -> User {
         None => {
             let name = NAMES.ask(uid).await;
             if name.is_none() {
-                // The thread remembers what it finds, which may be late. Until then nobody else waits.
+                // The thread remembers its result, which may be late. Until then no other caller waits.
                 remember(uid, None);
             }
             name
@@ -102,7 +102,7 @@ fn known(uid: u32) -> Option<Option<Arc<str>>> {
     known.filter(|known| Instant::now() < known.until).map(|known| known.name)
 }
 
-/// A name that was found meanwhile is not forgotten because somebody did not wait for it.
+/// Keeps a name that was found meanwhile, even if a caller has given up waiting for it.
 fn remember(uid: u32, name: Option<Arc<str>>) {
     let now = Instant::now();
     let until = now + if name.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
@@ -139,7 +139,7 @@ mod tests {
         const DAEMON: u32 = 1;
         let expected = nix::unistd::User::from_uid(DAEMON.into()).unwrap().map(|user| Arc::from(&*user.name));
         let of = |name| Actor::Process { pid: 7, user: User { uid: DAEMON, name } };
-        // It may take longer than whoever asks first waits.
+        // It may take longer than the first caller waits.
         while known(DAEMON) != Some(expected.clone()) {
             assert!([of(None), of(expected.clone())].contains(&named(of(None)).await));
         }
@@ -161,7 +161,7 @@ mod tests {
         let (peer, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
         let owner = OnceCell::new();
         let found = loop {
-            // It may take longer than whoever asks first waits.
+            // It may take longer than the first caller waits.
             if let Actor::Local { user, .. } = of_connection(peer, local, &owner).await {
                 break user.uid;
             }

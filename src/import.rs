@@ -1,7 +1,7 @@
 //! Takes over the data directory of a ShibuDB server.
 //!
-//! This room reads that directory and writes into a store and its accounts; it never changes what
-//! it reads. It knows no terminal: who calls it hears of the progress and gets a [`Report`].
+//! This module reads that directory and writes to a store and its accounts; it never changes the
+//! source. It does no terminal output: the caller gets progress events and a [`Report`].
 //!
 //! # What is read
 //!
@@ -12,10 +12,10 @@
 //! | `<space>/data.db` | the records of a key-value space; see `records.rs` |
 //!
 //! # What it means
-//! The last record of a key wins, and one without a value deletes the key. Keys take the value of
-//! the import, whatever they had before; users that are there stay as they are. So an import can be
-//! run again, and must be after one that was broken off: the second run does all of it anew and
-//! ends with the same result.
+//! The last record of a key wins, and one without a value deletes the key. Imported values overwrite
+//! existing keys; existing users stay as they are. So an import can be run again, and must be
+//! after an interrupted one: the second run repeats all of it and ends with the same
+//! result.
 
 mod json;
 mod metadata;
@@ -31,25 +31,25 @@ pub use metadata::FoundSpace;
 pub use source::{LeftOut, Source, SourceError};
 pub use users::FoundUser;
 
-/// One commit holds at most so many records, and about so many bytes.
+/// The most records in one commit, and its approximate size in bytes.
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What has been done since the step before.
+/// Progress since the previous step.
 #[derive(Debug, Clone, Copy)]
 pub enum Step<'a> {
     /// A user.
     Users {
-        /// How many users have had their turn.
+        /// How many users have been processed.
         done: usize,
-        /// Of how many.
+        /// How many there are in all.
         total: usize,
     },
     /// Records of a space.
     Bytes {
         /// The space.
         space: &'a str,
-        /// How many bytes of its file.
+        /// How many bytes of its file were read.
         bytes: u64,
     },
 }
@@ -57,17 +57,17 @@ pub enum Step<'a> {
 /// What an import has done.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Names of the users that were taken over.
+    /// Names of the imported users.
     pub users: Vec<String>,
-    /// Names of the users that were there already, and stay as they are.
+    /// Names of the users that existed already and stay as they are.
     pub kept_users: Vec<String>,
-    /// Each space that was taken over.
+    /// Each imported space.
     pub spaces: Vec<SpaceReport>,
-    /// What was not taken over.
+    /// What was not imported.
     pub left_out: Vec<LeftOut>,
 }
 
-/// What became of one space.
+/// The result for one space.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SpaceReport {
     /// Its name.
@@ -78,23 +78,23 @@ pub struct SpaceReport {
     pub deletions: u64,
     /// Values among `records` that are not UTF-8. Clients get them with replacement characters.
     pub not_text: u64,
-    /// Records that were not taken over: their key is not UTF-8 and no client could name it, or is
-    /// too long for the store; or their value is, and the key is left without one.
+    /// Records that were not imported: their key is not UTF-8, so that no client could name it, or
+    /// too long for the store; or their value is too long, and the key is left without one.
     pub skipped: u64,
-    /// The end of the file that is not a whole record, if there is one.
+    /// The incomplete record at the end of the file, if there is one.
     pub torn: Option<TornTail>,
 }
 
-/// Bytes at the end of a file that are not a whole record: the write that a crash cut off.
+/// An incomplete record at the end of a file: a write that a crash cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TornTail {
     /// Where they begin.
     pub offset: u64,
-    /// How many they are.
+    /// Their number.
     pub bytes: u64,
 }
 
-/// Why an import stopped. What it did stays; it can be run again.
+/// Why an import stopped. Completed work stays; the import can be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The source cannot be read.
@@ -103,7 +103,7 @@ pub enum ImportError {
     /// A user could not be stored.
     #[error("cannot import the user \"{username}\": {source}")]
     User {
-        /// Whom.
+        /// The user.
         username: String,
         /// Why.
         source: AccountError,
@@ -111,7 +111,7 @@ pub enum ImportError {
     /// A space could not be made.
     #[error("cannot create the space \"{name}\": {source}")]
     Space {
-        /// Which.
+        /// The space.
         name: String,
         /// Why.
         source: SpaceError,
@@ -119,18 +119,18 @@ pub enum ImportError {
     /// Records could not be stored.
     #[error("cannot write to the space \"{name}\": {source}")]
     Store {
-        /// To which.
+        /// The space.
         name: String,
         /// Why.
         source: StoreError,
     },
 }
 
-/// Takes over all of `source`. Users come first, so that a server which is started over half of it
-/// is not without them.
+/// Imports all of `source`. Users come first, so that a server started on a partial import
+/// has them.
 ///
 /// # Errors
-/// [`ImportError`]. What was done stays, and running it again does the rest.
+/// [`ImportError`]. Completed work stays, and another run does the rest.
 pub async fn import(
     source: Source,
     store: &Store,
@@ -198,7 +198,7 @@ async fn import_space(
                 report.deletions += 1;
                 None
             }
-            // An older value would be wrong.
+            // Keeping an older value would be wrong.
             records::Value::TooLong => {
                 report.skipped += 1;
                 None

@@ -5,21 +5,21 @@
 //! - [`cli`]: what a person types
 //! - [`daemon`]: builds everything, binds, tells systemd, owns the tasks, drains
 //! - [`import`]: takes over the data directory of a ShibuDB server
-//! - [`metrics`]: what is to be known of all that, in Prometheus' words
+//! - [`metrics`]: numbers about all of that, in Prometheus' format
 //! - [`server`]: the client side, put together of the next two
-//! - `session`: what is spoken with clients, over [`protocol`], [`auth`] and [`store`]
-//! - `net`: clients' connections, whatever is spoken on them; uses the limiter alone
+//! - `session`: the protocol with clients, over [`protocol`], [`auth`] and [`store`]
+//! - `net`: clients' connections, whatever protocol they speak; uses the limiter alone
 //! - [`management`]: the HTTP API
 //! - [`signals`], [`watch`], [`systemd`], [`logging`]: one small adapter each to the system
 //! - `identity`: which user is behind a number or a connection of this machine
 //! - [`control`]: the only way to change the limit
 //! - [`series`]: the last hour, a sample a second
 //! - [`limiter`]: the core, one atomic word
-//! - `names`: what may be called what, and how text of clients is shown
+//! - `names`: the rules for names, and how text of clients is displayed
 //! - `named_enum`: enums whose variants have a name, one list each
 //! - `private`: files that belong to this user alone
-//! - `owner`: users of the system, what belongs to whom, and becoming one
-//! - `reading`: files of others, read without waiting and never without end
+//! - `owner`: users of the system, the ownership of files, and switching to a user
+//! - `reading`: files of others, read without blocking and never without end
 //! - `accept_fault`: what an error of accept(2) is about
 //! - `unpoisoned`: locks that a panic leaves usable
 //! - `awake`: deadlines that a pause of the process does not use up
@@ -55,7 +55,8 @@ pub mod systemd;
 mod unpoisoned;
 pub mod watch;
 
-/// What is built of atomics and locks, and checked by loom: std's atomics here, loom's in `tests/library/interleavings/`.
+/// Types that are built of atomics and locks and checked by loom: std's atomics here, loom's in
+/// `tests/library/interleavings/`.
 mod sync {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::sync::{Arc, Mutex, MutexGuard};

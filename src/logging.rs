@@ -1,23 +1,23 @@
-//! Where log lines go and how they look.
+//! Where log lines go and what they look like.
 //!
 //! Under systemd they go to the journal with their fields, each as `SHIBUDB_<NAME>`: the connection
 //! limit's `SHIBUDB_DOOR`, `SHIBUDB_ACTOR`, `SHIBUDB_OLD`, `SHIBUDB_NEW`, `SHIBUDB_ACTIVE`,
 //! `SHIBUDB_REVISION` and `SHIBUDB_OUTCOME`, say. Events that scripts wait for carry a `MESSAGE_ID`
 //! ([`MESSAGE_IDS`]). Elsewhere they are lines on standard error, in colour only on a terminal.
 //!
-//! **The sentence says it all.** Fields are for programs: `journalctl` does not show them, and a line on standard
-//! error has none. So every sentence names who, what and why itself (`tests/library/log_sentences.rs` looks for that).
-//! What is written to the journal as plain text, before the log begins and by commands without a log, carries its
+//! **The sentence is complete.** Fields are for programs: `journalctl` does not show them, and a line on standard
+//! error has none. So every sentence itself names who, what and why (`tests/library/log_sentences.rs` checks this).
+//! Plain text in the journal, from before the log begins and from commands without a log, carries its
 //! [`Priority`], so that `journalctl -p err` finds it.
 //!
-//! An event's target, if it is one of [`MESSAGE_IDS`], is all that a room needs to know of this
-//! module. The manual page shibudb(1) documents the names and the ids.
+//! The target of an event, if it is one of [`MESSAGE_IDS`], is all that other modules need to know of this
+//! one. The manual page shibudb(1) documents the names and the ids.
 //!
-//! **To log never waits.** The thread that logs formats its line and puts it into a bounded [`queue`]; a
-//! thread of its own, the [`writer`], takes it from there to its [`sink`], and that thread alone waits when the
+//! **Logging never waits.** The logging thread formats its line and puts it into a bounded [`queue`]; a
+//! thread of its own, the [`writer`], moves it from there to its [`sink`], and only that thread waits when the
 //! other side does not read. A line that does not fit is dropped and counted ([`Log::dropped`]); the writer logs
 //! how many were dropped once there is room again. A panic is logged through the same queue ([`panics`]),
-//! with room of its own. Whoever ends the process waits for the queue, for a bounded time ([`Log::flush`]).
+//! with reserved room. The end of the process waits for the queue, for a bounded time ([`Log::flush`]).
 
 mod file;
 mod journal;
@@ -74,7 +74,7 @@ pub struct Log {
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// There is a log already.
+    /// The process has a log already.
     #[error("cannot begin logging: {0}")]
     Init(#[from] TryInitError),
     /// The thread that writes it cannot be started.
@@ -82,8 +82,8 @@ pub enum LogError {
     Thread(#[source] io::Error),
 }
 
-/// Begins logging, for the whole process, panics included. A journal that cannot be reached is no reason not to
-/// serve: standard error takes the lines then. If that is the file `log_file`, the file is kept short.
+/// Starts logging for the whole process, panics included. An unreachable journal does not stop the server:
+/// the lines then go to standard error. If that is the file `log_file`, the file is kept short.
 ///
 /// # Errors
 /// [`LogError`]
@@ -101,7 +101,7 @@ pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError
             .with_writer(queue::Lines::of(&queue, stderr_is_the_journal()))
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false)
-            // They would be printed by the thread that logs.
+            // The logging thread would print them.
             .log_internal_errors(false);
         registry.with(lines).try_init()?;
         let sink = log_file.map_or(Sink::StandardError, |path| Sink::File(file::LogFile::of_stderr(path)));
@@ -127,7 +127,7 @@ impl Log {
         self.queue.dropped()
     }
 
-    /// Waits until all that has been logged is written, at most for `longest`. Whether it is.
+    /// Waits at most `longest` until everything logged is written. Returns whether it is.
     pub fn flush(&self, longest: Duration) -> bool {
         self.queue.flush(longest)
     }
@@ -147,7 +147,7 @@ pub fn print_error(message: impl std::fmt::Display, longest: Duration) {
     let line = priority::as_read(Priority::Error, &format!("{message}\n"));
     let (done, is_done) = std::sync::mpsc::channel();
     let write = move || {
-        // Without standard error there is nobody left to tell.
+        // Without standard error the message is lost.
         sink::write_to_stderr(line.as_bytes()).ok();
         done.send(()).ok();
     };

@@ -1,8 +1,8 @@
-//! What may be the name of a user or a space, and how any text of a client is shown.
+//! The rules for names of users and spaces, and how to display any text of a client.
 //!
-//! A name ends up in lists, logs, scripts and on terminals. So a new one consists of what can be seen, and looks like no
-//! other. Names that are there already, from before this rule or from an import, go on working; wherever they are
-//! shown, what cannot be seen of them is written out: `\u{202e}`.
+//! A name ends up in lists, logs, scripts and on terminals. So a new one consists of visible characters, and looks like
+//! no other. Names from before this rule or from an import continue to work; wherever they are displayed, their
+//! invisible characters are escaped: `\u{202e}`.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use unicode_security::skeleton;
 /// The longest name, in bytes of UTF-8.
 pub const MAX_LEN: usize = 255;
 
-/// Why a text cannot be a new name. Displays what a sentence says after "user name" or "space name".
+/// Why a text cannot be a new name. Displays the end of a sentence that begins with "user name" or "space name".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     /// It is empty.
@@ -28,17 +28,17 @@ pub enum InvalidName {
     /// It starts or ends with white space.
     #[error("must not start or end with white space")]
     Padded,
-    /// It is a path or could be taken for one. Of spaces only, which may become files in exports of others.
+    /// It is a path or could be taken for one. For spaces only, which may become files in exports of others.
     #[error("must not contain / or \\ and must not be . or ..")]
     Path,
 }
 
-/// A name can be mistaken for this one, which is there. Displays likewise.
+/// A name can be mistaken for this existing one. Displays the end of the same sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("can be mistaken for \"{}\", which exists", shown(.0))]
 pub struct LooksLike(pub String);
 
-/// Whether a user or a space can be called that.
+/// Whether a user or a space can have this name.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -53,15 +53,15 @@ pub(crate) fn check(name: &str) -> Result<(), InvalidName> {
         let visible = name.trim().chars().all(is_visible) && !name.chars().any(char::is_control);
         return Err(if visible { InvalidName::Padded } else { InvalidName::NotVisible });
     }
-    // What combines with the character before it would combine with whatever stands before the name.
+    // A combining character at the start would combine with whatever precedes the name.
     if !name.chars().all(is_visible) || name.chars().next().is_some_and(is_mark) {
         return Err(InvalidName::NotVisible);
     }
     Ok(())
 }
 
-/// Whether a new name can be told from those that are there, by eye. Names of ASCII letters always can: whoever
-/// has `app1` may have `appl`.
+/// Whether a new name is visually distinct from existing ones. Names of ASCII letters always are: `appl` is allowed
+/// beside `app1`.
 ///
 /// # Errors
 /// [`LooksLike`], which names the other one.
@@ -76,18 +76,19 @@ pub(crate) fn check_unlike<'a>(
     alike.map_or(Ok(()), |other| Err(LooksLike(other.to_owned())))
 }
 
-/// The text in one line, with what cannot be seen written out. White space at its ends cannot be seen either.
+/// The text in one line, with invisible characters escaped, and also white space at its ends.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     let (from, to) = (text.len() - text.trim_start().len(), text.trim_end().len());
     escaped(text, |at, c| !is_visible(c) || (c == ' ' && !(from..to).contains(&at)))
 }
 
-/// A text of several lines, likewise. Its line breaks and tabs stay.
+/// A text of several lines, escaped in the same way. Its line breaks and tabs stay.
 pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |_, c| !is_visible(c) && c != '\n' && c != '\t')
 }
 
-/// The text of a JSON document, likewise, with the same meaning: what cannot be seen can only be in its strings.
+/// The text of a JSON document, escaped in the same way, with the same meaning: only its strings can contain invisible
+/// characters.
 pub(crate) fn shown_json(json: String) -> String {
     let is_hidden = |c: char| !c.is_ascii_whitespace() && !is_visible(c);
     if !json.contains(is_hidden) {
@@ -117,15 +118,15 @@ fn escaped(text: &str, must_be: impl Fn(usize, char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Neither a control character nor one of those that show nothing, stand for a line break, have no meaning yet, or turn
-/// the text around. Of white space only the ordinary blank counts as visible.
+/// Not a control character, nor one that is invisible, acts as a line break, is unassigned, or reverses the text
+/// direction. Of white space only the ordinary blank counts as visible.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return c == ' ' || c.is_ascii_graphic();
     }
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     let hidden = GeneralCategoryGroup::Other.union(GeneralCategoryGroup::Separator);
-    // Braille without dots is the one symbol that is empty.
+    // Braille without dots is the only empty symbol.
     !hidden.contains(category)
         && !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         && c != '\u{2800}'

@@ -1,4 +1,4 @@
-//! Users of this system: their names, what belongs to whom, and becoming one.
+//! Users of this system: their names, the ownership of files, and switching to a user.
 //!
 //! A server of another user cannot read the files that a server of root creates. So root does not write in the
 //! directory of another user: `start` switches to that user, all other commands refuse and name the command to use.
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User};
 
-/// The group of whoever has none.
+/// The group of a user without one.
 const NOGROUP: u32 = 65534;
 
 /// A user of this system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) uid: u32,
-    /// As `sudo -u` takes it: the name, or `#997` for a user who has none.
+    /// As `sudo -u` takes it: the name, or `#997` for a user without one.
     pub(crate) name: String,
 }
 
@@ -42,10 +42,10 @@ impl Owner {
         Self::of_uid(rustix::process::geteuid().as_raw())
     }
 
-    /// The whole process becomes this user, for good.
+    /// Switches the whole process to this user, permanently.
     ///
     /// # Errors
-    /// What the system says: this process is not root, or may not change users.
+    /// The system's error: this process is not root, or may not change users.
     pub(crate) fn become_it(&self) -> io::Result<()> {
         let user = User::from_uid(self.uid.into())?;
         if let Some(user) = user {
@@ -54,21 +54,21 @@ impl Owner {
             nix::unistd::setgid(user.gid)?;
         } else {
             nix::unistd::setgroups(&[])?;
-            // A group of the same number may be anybody's.
+            // A group of the same number may belong to anyone.
             nix::unistd::setgid(Gid::from_raw(NOGROUP))?;
         }
         nix::unistd::setuid(Uid::from_raw(self.uid))?;
         Ok(())
     }
 
-    /// The command line that gives a directory to this user and the group of the user's login. A user without a name
-    /// has none, and `chown` takes the number as it is.
+    /// The command line that gives a directory to this user and the user's login group. A user without a name has no
+    /// login group, and `chown` takes the number as it is.
     pub(crate) fn to_be_given(&self, dir: &Path) -> String {
         let user = self.name.strip_prefix('#').map_or_else(|| format!("{}:", self.name), str::to_owned);
         shell_words::join(["chown", "-R", &user, &dir.to_string_lossy()])
     }
 
-    /// The home directory that the system has for this user.
+    /// The user's home directory according to the system.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         User::from_uid(self.uid.into()).ok().flatten().map(|user| user.dir)
     }
@@ -85,37 +85,37 @@ pub(crate) fn name_of(uid: u32) -> Option<String> {
     User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
 }
 
-/// Whom root would work beside in this directory: if this is root, the other user whose it is, or would be if that user
-/// made it.
+/// The other user in whose directory root would work: if this process runs as root, the owner of the directory, or its
+/// owner if that user created it.
 pub(crate) fn beside_root(dir: &Path) -> Option<Foreign> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    // What cannot be looked at is told by whoever uses it next.
+    // The next user of the directory reports a failed look-up.
     let (path, found) = nearest(dir)?;
     (found.uid() != 0).then(|| Foreign { path: path.to_owned(), owner: Owner::of_uid(found.uid()) })
 }
 
-/// Whether the directory is this user's, or would be if it were made.
+/// Whether the directory is this user's, or would be if it were created.
 pub(crate) fn would_own(uid: u32, dir: &Path) -> bool {
     nearest(dir).is_some_and(|(_, found)| found.is_dir() && found.uid() == uid)
 }
 
-/// The directory, or the nearest one above it that is there, which decides whose it would be.
+/// The directory, or its nearest existing ancestor, which decides who would own it.
 fn nearest(dir: &Path) -> Option<(&Path, fs::Metadata)> {
     let here = |dir: &Path| dir.as_os_str().is_empty();
     let above = dir.ancestors().map(|dir| if here(dir) { Path::new(".") } else { dir });
     above.into_iter().find_map(|dir| Some((dir, fs::metadata(dir).ok()?)))
 }
 
-/// What to say of something that belongs to another user.
+/// The error for something that belongs to another user.
 pub(crate) fn belongs_to(uid: u32) -> io::Error {
     io::Error::other(format!("it belongs to user {}", Owner::of_uid(uid).name))
 }
 
-/// The first of `dir` and all below it that belongs to another user, and that this one may not read and write: what a
-/// server of that user has left there, or a backup that root has restored. Directly in `dir` only those names count of
-/// which `is_ours` says so. Symbolic links are not followed.
+/// The first of `dir` and everything below it that belongs to another user and that this one may not read and write:
+/// left by a server of that user, or by a backup that root has restored. Directly in `dir` only names count for which
+/// `is_ours` returns true. Symbolic links are not followed.
 pub(crate) fn foreign(dir: &Path, is_ours: fn(&OsStr) -> bool) -> Option<Foreign> {
     if rustix::process::geteuid().is_root() {
         return None;
@@ -149,7 +149,7 @@ fn foreign_among(
 
 fn command_line(user: &str, arguments: impl Iterator<Item = OsString>, data_dir: &Path) -> String {
     let text = |word: &OsStr| word.to_string_lossy().into_owned();
-    // An internal option, which a user does not type.
+    // An internal option, which users do not type.
     let arguments = arguments.filter(|word| word != "--admin-password-on-stdin");
     let mut words = vec!["sudo".to_owned(), "-u".to_owned(), user.to_owned(), "shibudb".to_owned()];
     words.extend(arguments.map(|word| text(&word)));

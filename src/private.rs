@@ -1,8 +1,8 @@
-//! Files that belong to this user alone: how they are made, opened and kept so.
+//! Files that belong to this user alone: how they are created, opened and kept private.
 //!
-//! What is stored here (values, password hashes, the password of the first admin) is nobody else's to read, whatever
-//! umask the caller has, and whatever modes an earlier version or an administrator has left. Nor is a symbolic link
-//! followed where one of our own files is expected: who can write to a directory could point it anywhere.
+//! Only this user may read what is stored here (values, password hashes, the password of the first admin), whatever the
+//! caller's umask and whatever modes an earlier version or an administrator has left. A symbolic link is not followed
+//! where one of our own files is expected: anyone who can write to the directory could point it anywhere.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _};
@@ -13,15 +13,15 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{owner, reading};
 
-/// What the group and others may not have of a file of ours.
+/// The mode bits that the group and others must not have on our files.
 const OTHERS: u32 = 0o077;
 
-/// Has whatever this process creates belong to its user alone, whatever the caller's umask is.
+/// Makes everything this process creates private to its user, whatever the caller's umask is.
 pub(crate) fn set_umask() {
     rustix::process::umask(Mode::from_raw_mode(OTHERS));
 }
 
-/// The options for one of our files: made for its owner alone, never through a symbolic link, and without waiting
+/// The options for one of our files: created for its owner alone, never through a symbolic link, and without waiting
 /// for the other end of a named pipe.
 pub(crate) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -29,10 +29,10 @@ pub(crate) fn options() -> OpenOptions {
     options
 }
 
-/// Opens one of our files as `options` say, and refuses what is no regular file.
+/// Opens one of our files with `options`, and refuses anything but a regular file.
 ///
 /// # Errors
-/// What the system says, or what stands in the file's place.
+/// The system's error, or what is in the file's place.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let file = options.open(path).map_err(|error| match rustix::io::Errno::from_io_error(&error) {
         Some(rustix::io::Errno::LOOP) => {
@@ -51,7 +51,7 @@ fn not_a_file(path: &Path) -> io::Error {
 /// Whether `path` still leads to this very file.
 ///
 /// # Errors
-/// What the system says, other than that there is no file.
+/// The system's error, except that the file does not exist.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -71,7 +71,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Reads one of our files that is to be no larger than `most` bytes; of a larger one, one byte more.
+/// Reads one of our files that should have at most `most` bytes; of a larger one, one byte more.
 ///
 /// # Errors
 /// As [`open`].
@@ -79,29 +79,29 @@ pub(crate) fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     reading::up_to(open(path, options().read(true))?, most as u64)
 }
 
-/// Makes a directory, and those above it, for this user alone. One that is there stays as it is.
+/// Creates a directory and its parents for this user alone. An existing one stays as it is.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// What [`mend`] has done.
+/// The result of [`mend`].
 #[derive(Debug, Default)]
 pub(crate) struct Mended {
-    /// How many files and directories others could get at, and cannot any more.
+    /// How many files and directories others had access to, and now have not.
     pub(crate) closed: u64,
-    /// The first of those that others can still get at, and why.
+    /// The first one that others can still access, and why.
     pub(crate) open: Option<(Box<Path>, String)>,
-    /// How many those are.
+    /// The number of those.
     pub(crate) left_open: u64,
 }
 
-/// Takes away what others than the owner may do with `path`, and with all that is in it if it is a directory.
+/// Removes the permissions of other users on `path`, and on everything in it if it is a directory.
 ///
-/// Files of another user stay as they are. A symbolic link is not followed, except `path` itself if it leads to
-/// a directory: an administrator may have moved that elsewhere.
+/// Files of another user stay as they are. Symbolic links are not followed, except `path` itself if it leads to a
+/// directory: an administrator may have moved that elsewhere.
 pub(crate) fn mend(path: &Path) -> Mended {
     let mut mended = Mended::default();
     let is_linked_dir = || fs::metadata(path).is_ok_and(|found| found.is_dir());
@@ -114,10 +114,10 @@ pub(crate) fn mend(path: &Path) -> Mended {
     mended
 }
 
-/// Takes these bits from the mode of one file or directory, which must be this user's own.
+/// Removes these bits from the mode of one file or directory, which must be this user's own.
 ///
 /// # Errors
-/// What the system says, or that it belongs to somebody else.
+/// The system's error, or that it belongs to another user.
 pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
     match take_away_if_ours(path, bits)? {
         Taken::Nothing => Ok(false),
@@ -126,17 +126,17 @@ pub(crate) fn take_away(path: &Path, bits: u32) -> io::Result<bool> {
     }
 }
 
-/// What was taken from the mode of a file.
+/// The result of removing bits from the mode of a file.
 enum Taken {
     Nothing,
     Bits,
-    /// Nothing, because the file is this other user's.
+    /// Nothing, because the file belongs to this other user.
     Foreign(u32),
 }
 
-/// As [`take_away`], without asking for the name of another owner.
+/// As [`take_away`], without looking up the name of another owner.
 fn take_away_if_ours(path: &Path, bits: u32) -> io::Result<Taken> {
-    // Changed through a descriptor, so that it is the file that was looked at.
+    // Changed through a descriptor, so that it is the file that was checked.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
@@ -154,7 +154,7 @@ fn take_away_if_ours(path: &Path, bits: u32) -> io::Result<Taken> {
 }
 
 impl Mended {
-    /// What both have done.
+    /// The sum of two results.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.closed += other.closed;
         self.left_open += other.left_open;
@@ -165,11 +165,11 @@ impl Mended {
     fn visit(&mut self, path: &Path) {
         let found = match fs::symlink_metadata(path) {
             Ok(found) => found,
-            // A file that has gone meanwhile is open to nobody.
+            // A file that has gone meanwhile is accessible to no one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => return self.leave(path, || error),
         };
-        // Sockets have modes that the configuration gives them; the mode of a link means nothing.
+        // The configuration sets the modes of sockets; the mode of a link means nothing.
         if !found.is_file() && !found.is_dir() {
             return;
         }
@@ -189,7 +189,7 @@ impl Mended {
         }
     }
 
-    /// Only the first is told why: the words may have to be waited for, and there may be many files.
+    /// Only the first gets a reason: the text may need a slow lookup, and there may be many files.
     fn leave(&mut self, path: &Path, why: impl FnOnce() -> io::Error) {
         self.left_open += 1;
         self.open.get_or_insert_with(|| (path.into(), why().to_string()));

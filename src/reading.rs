@@ -1,4 +1,4 @@
-//! Files and streams of others, read without waiting for whoever is at the other end, and never more than is useful.
+//! Files and streams of others, read without blocking on the other end, and never more than useful.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -7,17 +7,16 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file that `check` has nothing against, without ever waiting for whoever is at the other end of a pipe.
+/// Opens a file that `check` accepts, without ever blocking on the other end of a pipe.
 ///
 /// # Errors
-/// What `check` says, or `unreadable` of what the system says.
+/// The error of `check`, or `unreadable` of the system's error.
 pub(crate) fn open<E>(
     path: &Path,
     check: impl Fn(&Metadata) -> Result<(), E>,
     unreadable: impl Fn(io::Error) -> E,
 ) -> Result<File, E> {
-    // Before opening, since that may do something to a device; and after it, since something else may stand there
-    // by then.
+    // Before opening, since opening may affect a device; and after it, since the path may lead to another file by then.
     check(&fs::metadata(path).map_err(&unreadable)?)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
@@ -29,10 +28,10 @@ pub(crate) fn open<E>(
     Ok(file)
 }
 
-/// Reads what is to be no longer than `most` bytes; of what is longer, one byte more.
+/// Reads up to `most` bytes; of a longer input, one byte more.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn up_to(input: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     input.take(most + 1).read_to_end(&mut content)?;

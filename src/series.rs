@@ -1,8 +1,8 @@
 //! The last hour of connections against the limit, a sample a second.
 //!
-//! The daemon samples, and owns the [`Recorder`]; readers have a [`Series`], and [`ring`] stores it across a
-//! restart. Memory is bounded by [`KEPT`] samples, about 115 KB. Nothing here takes a sample by itself, and no lock
-//! is held for longer than it takes to copy what was asked for.
+//! The daemon takes the samples, and owns the [`Recorder`]; readers have a [`Series`], and [`ring`] stores it across a
+//! restart. Memory is bounded by [`KEPT`] samples, about 115 KB. Nothing here takes a sample by itself, and no lock is
+//! held for longer than it takes to copy the requested samples.
 
 pub mod ring;
 
@@ -15,21 +15,21 @@ use tokio::sync::watch;
 use crate::limiter::Limiter;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// How many samples are kept: an hour of them.
+/// How many samples are kept: one hour.
 pub const KEPT: u16 = 3600;
 
-/// What there was to see in one second.
+/// The state in one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Which second: seconds since 1970.
+    /// The second, since 1970.
     pub second: i64,
-    /// Connections open.
+    /// Open connections.
     pub active: u32,
-    /// How many might have been.
+    /// The limit.
     pub limit: u32,
-    /// Connections let in since the start.
+    /// Connections admitted since the start.
     pub accepted: u64,
-    /// Connections turned away since the start, because the limit was reached.
+    /// Connections rejected since the start, because the limit was reached.
     pub rejected: u64,
 }
 
@@ -50,7 +50,7 @@ pub struct Series {
 #[derive(Debug, Clone)]
 struct Samples(Arc<Mutex<VecDeque<Sample>>>);
 
-/// A series that begins with the samples of an earlier process, oldest first, and what adds to them.
+/// Creates a series that begins with the samples of an earlier process, oldest first, and its recorder.
 pub fn series(past: Vec<Sample>) -> (Recorder, Series) {
     let samples = Samples(Arc::new(Mutex::new(past.into())));
     let (sender, latest) = watch::channel(None);
@@ -58,7 +58,7 @@ pub fn series(past: Vec<Sample>) -> (Recorder, Series) {
 }
 
 impl Sample {
-    /// What `limiter` knows now. Active and limit are of one instant.
+    /// A sample of `limiter` now. Active and limit are of one instant.
     pub fn take(limiter: &Limiter, now: Timestamp) -> Self {
         let (snapshot, totals) = (limiter.snapshot(), limiter.totals());
         Self {
@@ -72,8 +72,8 @@ impl Sample {
 }
 
 impl Recorder {
-    /// Adds a sample. A second has but one, the last; and when the clock was set back, those of a future
-    /// that is not to be are dropped: whoever draws them needs time to go forward.
+    /// Adds a sample. A second has only one, the last; and when the clock was set back, samples with a future time are
+    /// dropped: a chart needs time to go forward.
     pub fn record(&mut self, sample: Sample) {
         let mut samples = self.samples.lock();
         while samples.back().is_some_and(|last| last.second >= sample.second) {
@@ -89,7 +89,7 @@ impl Recorder {
 }
 
 impl Series {
-    /// The samples of the last `seconds` before the newest, that one included, oldest first.
+    /// The samples of the last `seconds` before the newest, including that one, oldest first.
     pub fn last(&self, seconds: u16) -> Vec<Sample> {
         let samples = self.samples.lock();
         let Some(newest) = samples.back() else { return Vec::new() };
@@ -109,7 +109,7 @@ impl Series {
         samples.range(first..).copied().collect()
     }
 
-    /// The newest sample, as it changes. Who looks seldom misses some, which are still in the series.
+    /// The newest sample, as it changes. A slow reader misses some, which are still in the series.
     pub fn latest(&self) -> watch::Receiver<Option<Sample>> {
         self.latest.clone()
     }
@@ -117,7 +117,7 @@ impl Series {
 
 impl Samples {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Sample>> {
-        // Nothing under this lock can panic halfway, so a poisoned queue is still a whole one.
+        // No code that holds this lock can panic halfway, so a poisoned queue is still consistent.
         self.0.lock().unpoisoned()
     }
 }

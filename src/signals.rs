@@ -1,13 +1,12 @@
 //! Unix signals become requests.
 //!
-//! The effect of each signal is the contract's, section 5. This module never acts itself: it says
-//! what arrived and who sent it, as the kernel tells.
+//! The effect of each signal is the contract's, section 5. This module never acts itself: it reports which signal
+//! arrived and who sent it, as reported by the kernel.
 //!
-//! No signal is lost while the process starts: [`hold`] blocks them as the very first thing, so
-//! that one sent before the handlers are in place stays pending, and [`Signals::install`] lets it
-//! through once they are. What the kernel does cannot be undone here: a second signal of the same
-//! kind that arrives before the first was delivered is merged with it. Nor are more than a handful of one
-//! kind kept between two calls of [`Signals::next`], so whoever calls it waits for nothing else.
+//! No signal is lost while the process starts: [`hold`] blocks them first of all, so that one sent before the handlers
+//! are in place stays pending, and [`Signals::install`] delivers it once they are. What the kernel does cannot be
+//! undone here: it merges a second signal of the same kind that arrives before the first was delivered. At most a
+//! handful of one kind are kept between two calls of [`Signals::next`], so its caller must wait for nothing else.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -30,7 +29,7 @@ pub enum Action {
     Lower,
     /// SIGHUP: read the config file again.
     Reload,
-    /// SIGTERM, SIGINT: stop; a second time, at once.
+    /// SIGTERM, SIGINT: stop; on the second one, at once.
     Stop,
 }
 
@@ -43,7 +42,7 @@ pub struct Arrival {
     pub actor: Actor,
 }
 
-/// The signals that we handle are blocked until this is spent.
+/// The signals that we handle are blocked until this is consumed.
 #[derive(Debug)]
 #[must_use = "the signals stay blocked until they are released or handled"]
 pub struct Held(());
@@ -53,31 +52,31 @@ pub struct Signals {
     stream: SignalsInfo<WithOrigin>,
 }
 
-/// Blocks the signals that we handle. To be called first in `main`, before there are other threads.
+/// Blocks the signals that we handle. Must be called first in `main`, before there are other threads.
 ///
 /// # Errors
-/// What the system says; it has no reason to.
+/// The system's error; none is expected.
 pub fn hold() -> io::Result<Held> {
     handled().thread_block()?;
     Ok(Held(()))
 }
 
 impl Held {
-    /// Lets the signals have their ordinary effect, for commands that are not a daemon.
+    /// Restores the default effect of the signals, for commands that are not a daemon.
     ///
     /// # Errors
-    /// What the system says; it has no reason to.
+    /// The system's error; none is expected.
     pub fn release(self) -> io::Result<()> {
         Ok(handled().thread_unblock()?)
     }
 }
 
 impl Held {
-    /// What asks a command to end: an interrupt from the terminal, the terminal's own end, or a TERM. Signals that the
-    /// caller has this process ignore, as `nohup` does, stay ignored.
+    /// The signals that ask a command to end: an interrupt from the terminal, a hang-up of the terminal, or a TERM.
+    /// Signals that the caller has this process ignore, as `nohup` does, stay ignored.
     ///
     /// # Errors
-    /// What the system says; it has no reason to.
+    /// The system's error; none is expected.
     pub fn endings(&self) -> io::Result<Endings> {
         let ignored = ignored();
         let is_heard = |signal: &Number| ignored & (1 << (*signal as i32 - 1)) == 0;
@@ -92,7 +91,7 @@ impl Held {
 pub struct Endings(SignalFd);
 
 impl Endings {
-    /// Whether one has come since the last look.
+    /// Whether one has arrived since the last check.
     pub fn asked(&self) -> bool {
         matches!(self.0.read_signal(), Ok(Some(_)))
     }
@@ -104,7 +103,7 @@ impl AsFd for Endings {
     }
 }
 
-/// The signals that this process ignores, as the kernel tells: bit 0 is signal 1.
+/// The signals that this process ignores, as reported by the kernel: bit 0 is signal 1.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -112,10 +111,10 @@ fn ignored() -> u64 {
 }
 
 impl Signals {
-    /// Puts the handlers in place and lets through what was held. Needs a tokio runtime.
+    /// Installs the handlers and delivers the held signals. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When the pipe between handler and stream cannot be made.
+    /// The pipe between handler and stream cannot be created.
     pub fn install(held: Held) -> io::Result<Self> {
         let stream = SignalsInfo::new([SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGINT])?;
         held.release()?;

@@ -1,11 +1,11 @@
-//! The conversation with systemd, or with whoever started us and speaks its protocol.
+//! The protocol with systemd, or with any other parent process that speaks it.
 //!
-//! Without `NOTIFY_SOCKET` every message goes nowhere, silently: that is how sd_notify(3) has it.
-//! `shibudb start` listens on such a socket too, so there is one notion of being ready.
+//! Without `NOTIFY_SOCKET` every message is dropped silently, as sd_notify(3) specifies. `shibudb start` listens on
+//! such a socket too, so there is one notion of being ready.
 //!
-//! Nothing here waits for the other side: messages are handed to a thread of their own ([`notify`]), which
-//! sends them in order and tries again when the socket is full. What was handed over is taken before this
-//! process opens any descriptor of its own ([`inherited()`]).
+//! Nothing here waits for the receiver: messages are handed to a thread of their own ([`notify`]), which sends them in
+//! order and retries when the socket is full. Inherited descriptors are taken over before this process opens any of its
+//! own ([`inherited()`]).
 
 mod inherited;
 mod notify;
@@ -21,8 +21,8 @@ use sd_notify::NotifyState;
 pub use inherited::{Descriptor, InheritError, Inherited, inherited};
 use notify::{Kind, Message};
 
-/// While it drains, and while a start takes its time, the daemon asks systemd this often for more time, and
-/// for this much. Short, so that a daemon that hangs is not waited for.
+/// While it drains, and during a slow start, the daemon asks systemd this often for more time, and for this much.
+/// Short, so that systemd does not wait long for a daemon that hangs.
 pub(crate) const ASK_FOR_TIME: Duration = Duration::from_secs(5);
 pub(crate) const MORE_TIME: Duration = Duration::from_secs(15);
 
@@ -30,7 +30,7 @@ pub(crate) const MORE_TIME: Duration = Duration::from_secs(15);
 pub const PORT: &str = "X_SHIBUDB_PORT";
 /// The port of the management API, likewise.
 pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
-/// The limit to begin with, likewise.
+/// The initial limit, likewise.
 pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
 /// The reason if that limit is not the configured one, likewise.
 pub const OTHER_LIMIT: &str = "X_SHIBUDB_OTHER_LIMIT";
@@ -40,12 +40,12 @@ pub const ERROR: &str = "X_SHIBUDB_ERROR";
 /// The longest text of a status or an error, in bytes: systemd ignores messages of more than 4096.
 const LONGEST_TEXT: usize = 1900;
 
-/// The longest time between two signs of life that is told from having none to send.
+/// The longest watchdog interval; a longer one is shortened to it.
 const LONGEST_WATCHDOG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Has systemd keep a socket for the next start, so that nobody is refused in between.
+/// Has systemd keep a socket for the next start, so that no client is refused in between.
 pub fn keep(name: &str, listener: &TcpListener) {
-    // Not worth a line of its own: without the notification socket there is nobody to keep it.
+    // Not worth a log line: without the notification socket there is no manager to keep it.
     match listener.try_clone() {
         Ok(copy) => {
             let message = Message::new(Kind::Keep, &[NotifyState::FdStore, NotifyState::FdName(name)]);
@@ -68,16 +68,16 @@ pub fn forget(name: &str) {
     notify::post(Message::new(Kind::Forget, &[NotifyState::FdStoreRemove, NotifyState::FdName(name)]));
 }
 
-/// How often systemd wants to hear that all is well; `None` if it does not, or does not say so in a number.
+/// How often systemd expects a watchdog ping; `None` if it expects none, or the value is not a number.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {
     let interval = std::env::var_os("WATCHDOG_USEC")?;
-    // Of another process, which gave us its environment.
+    // The variable is for another process, whose environment we inherited.
     if std::env::var_os("WATCHDOG_PID").is_some_and(|pid| pid != *std::process::id().to_string()) {
         return None;
     }
     match interval.to_str().and_then(|interval| interval.parse().ok()) {
-        // sd_watchdog_enabled(3) has neither.
+        // sd_watchdog_enabled(3) accepts none of these.
         Some(0 | u64::MAX) | None => {
             tracing::warn!(
                 ?interval,
@@ -89,12 +89,12 @@ pub fn watchdog_interval() -> Option<Duration> {
     }
 }
 
-/// All is well. Not sent any more once `valid` is over.
+/// Sends a watchdog ping. It is dropped once `valid` is over.
 pub fn alive(valid: Duration) {
     notify::alive(valid);
 }
 
-/// The start goes on, and `status` says so; it may take so much longer from now.
+/// Reports progress of the start as `status`; it may take this much longer from now.
 pub fn starting(status: &str, more_time: Option<Duration>) {
     notify::starting(one_line(status).into_owned(), more_time);
 }
@@ -123,7 +123,7 @@ pub fn status(text: &str) {
     notify::status(one_line(text).into_owned());
 }
 
-/// A reload begins. Without the time stamp systemd would wait for it for ever.
+/// A reload begins. Without the time stamp systemd would wait for ever.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify::post(Message::new(Kind::Reloading, &[NotifyState::Reloading, now])),
@@ -133,7 +133,7 @@ pub fn reloading() {
     }
 }
 
-/// Reports the end of a reload; `problem` says why it changed nothing, or not everything.
+/// Reports the end of a reload; `problem` is why it changed nothing, or not everything.
 pub fn reloaded(problem: Option<&str>) {
     let message = match problem {
         None => Message::new(Kind::Reloaded, &[NotifyState::Ready]),
@@ -144,13 +144,13 @@ pub fn reloaded(problem: Option<&str>) {
     notify::post(message);
 }
 
-/// The server drains, and `status` says so.
+/// The server drains; `status` describes how.
 pub fn stopping(status: &str) {
     let status = one_line(status);
     notify::post(Message::new(Kind::Stopping, &[NotifyState::Stopping, NotifyState::Status(&status)]));
 }
 
-/// Ending may take this much longer from now.
+/// The shutdown may take this much longer from now.
 pub fn extend_timeout(by: Duration) {
     notify::more_time(by);
 }
@@ -168,7 +168,7 @@ fn is_open(number: RawFd) -> bool {
     flags >= 0
 }
 
-/// Takes over a descriptor that is open, and that this process did not open itself.
+/// Takes over an open descriptor that this process did not open itself.
 fn take_over(number: RawFd) -> OwnedFd {
     #[expect(unsafe_code, reason = "sd_listen_fds(3): these numbers are ours, and asked for once")]
     // SAFETY: LISTEN_PID says that the descriptor was opened for this process, which has opened none itself
@@ -178,7 +178,7 @@ fn take_over(number: RawFd) -> OwnedFd {
     }
 }
 
-/// A line break would begin another message, and a long text would have systemd ignore all of it.
+/// A line break would begin another message, and systemd ignores a text that is too long.
 fn one_line(text: &str) -> Cow<'_, str> {
     let text = if text.contains('\n') { text.replace('\n', "; ").into() } else { Cow::Borrowed(text) };
     if text.len() <= LONGEST_TEXT {

@@ -1,34 +1,34 @@
 //! Notices edits of the config file, however they are made, and reads it when its writer is done.
 //!
-//! What the kernel tells is only a hint. Hints are gathered until the file has been quiet for
-//! [`QUIET`], then [`Watcher::changed`] returns. Whether the contents differ is the reader's to say.
+//! The kernel's events are only hints. Hints are gathered until the file has been quiet for [`QUIET`], then
+//! [`Watcher::changed`] returns. The reader decides whether the contents differ.
 //!
-//! The file is long because the following rules are one state machine; what it works on has files of its own.
+//! The file is long because the following rules are one state machine; the types it works on have files of their own.
 //!
-//! **What is watched.** A watch on the file alone goes blind with the first rename. So the watches
-//! are on every directory in which a name on the way to the file is looked up, through all symbolic
-//! links: for `/etc/shibudb/shibudb.toml` that is `/`, `/etc` and `/etc/shibudb`, and where a
-//! Kubernetes volume is mounted there, the directory that `..data` points to as well. So a link that
-//! is swapped and a directory that is made again are seen, and whenever a name was moved, the way is
-//! walked anew. The file itself is watched besides, for writers who know it by another name.
+//! **What is watched.** A watch on the file alone goes blind with the first rename. So the watches are on every
+//! directory in which a name on the path to the file is looked up, through all symbolic links: for
+//! `/etc/shibudb/shibudb.toml` that is `/`, `/etc` and `/etc/shibudb`, and where a Kubernetes volume is mounted there,
+//! also the directory that `..data` points to. So a swapped link and a recreated directory are seen, and whenever a
+//! name was moved, the path is walked again. The file itself is also watched, for writers that open it by another name.
 //!
-//! **What is not seen that way** is a mount over the file or its directory, a change on a network
-//! file system, and everything, where inotify cannot be had. So every [`LOOK`] the way is walked and
-//! the file's identity, size and times are compared; that costs a handful of system calls. If
-//! inotify cannot be had there is one warning, and this goes on alone.
+//! **What the watches miss:** a mount over the file or its directory, a change on a network file system, and everything
+//! if inotify is unavailable. So every [`LOOK`] the path is walked and the file's identity, size and times are
+//! compared; that costs a handful of system calls. If inotify is unavailable, one warning is logged and this check goes
+//! on alone.
 //!
 //! **When is a writer done?** A writer that is not known to have finished has not finished.
 //!
-//! - What has changed within the last [`QUIET`] is looked at once more before it counts.
-//! - A writer that has written to the file is not done until it closes it: the kernel tells both, and tells the close
-//!   even of a writer that dies. The same goes for a writer that has made the file and not written yet. A file that
-//!   was cut short by its name, truncate(2), is never closed, so the wait is bounded, see [`writing`].
-//! - Where the kernel tells nothing (a directory that was just made, or may not be read; no inotify), and where
-//!   somebody else has closed the file (`touch` does), a text is taken for complete if its last line is: one without
-//!   a line break at its end is waited for, for as long as [`Watcher::new`] was told, and then read all the same.
+//! - A change within the last [`QUIET`] is checked once more before it counts.
+//! - A writer that has written to the file is done when it closes it: the kernel reports both, and reports the close
+//!   even of a writer that dies. The same goes for a writer that has created the file and not written yet. A file that
+//!   was truncated by name, truncate(2), is never closed, so the wait is bounded, see [`writing`].
+//! - Where the kernel reports nothing (a directory that was just created or is unreadable; no inotify), and where
+//!   another process has closed the file (`touch` does), a text counts as complete if its last line ends in a line
+//!   break. Without one, the watcher waits for the time given to [`Watcher::new`], and then reads the text all the
+//!   same.
 //!
-//! Until then [`Watcher::read`] reads nothing, and a look at the file before and after the reading tells whether a
-//! writer came in between. What is not a regular file has no writer who could finish it, and is reported at once.
+//! Until then [`Watcher::read`] reads nothing; it stats the file before and after reading to detect a writer that came
+//! in between. A path that is not a regular file has no writer that could finish it, and is reported at once.
 //!
 //! All calls here may wait for the file system. A [`Follower`] makes them on a thread of its own.
 
@@ -49,33 +49,32 @@ pub use follower::{Follower, NotRead};
 use resolved_path::ResolvedPath;
 use writing::Writing;
 
-/// How long the file must have been left alone.
+/// How long the file must stay unchanged.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// How long edits in quick succession are gathered at most.
+/// The longest time for which edits in quick succession are gathered.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// How often the file is looked at without a hint.
+/// How often the file is checked without a hint.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often inotify is tried again after it could not be had.
+/// How often inotify is retried after it was unavailable.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// How long a reader waits for the kernel to tell of what it sees. Normally that is a matter of
-/// microseconds.
+/// How long a reader waits for the kernel to report a change that it sees. Normally that takes microseconds.
 const TELLING: Duration = Duration::from_millis(200);
 
-/// How often it tells of one event: by the watch on the directory, and by that on the file.
+/// How many times the kernel reports one event: by the watch on the directory, and by the one on the file.
 const TOLD: u32 = 2;
 
-/// How long a reading waits for a file to be left alone, before the wait is the asker's again.
+/// How long a reading waits for the file to stay unchanged before it returns to the caller.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// How long the rest of an incomplete text is waited for at most, however often the file changes meanwhile: so many
-/// times as long as after one change.
+/// The longest wait for the rest of an incomplete text, however often the file changes meanwhile, as a multiple of the
+/// wait after one change.
 const CHANGES: u32 = 6;
 
-/// What was read, and whether it is complete by its looks.
+/// What was read, and whether it looks complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading<T> {
     /// What was read.
@@ -84,12 +83,12 @@ pub struct Reading<T> {
     pub complete: bool,
 }
 
-/// Why nothing was read. [`Watcher::changed`] tells when it is worth another try.
+/// Why nothing was read. [`Watcher::changed`] returns when another try makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// A writer is in the middle of it.
+    /// A writer is in the middle of the file.
     BeingWritten,
-    /// It may be complete or not: its last line does not end.
+    /// It may be complete or not: its last line has no line break.
     Incomplete,
 }
 
@@ -99,43 +98,42 @@ pub struct Watcher {
     path: PathBuf,
     /// Where the path leads, as of the last walk.
     resolved: ResolvedPath,
-    /// `None` if inotify cannot be had; then it is tried again at `retry_at`.
+    /// `None` if inotify is unavailable; it is retried at `retry_at`.
     events: Option<FileEvents>,
     retry_at: Instant,
     warned: bool,
     seen: FileStamp,
     /// The first and the last sign since the file was read.
     unread: Option<(Instant, Instant)>,
-    /// How long the rest of an incomplete text is waited for.
+    /// How long to wait for the rest of an incomplete text.
     max_wait: Duration,
-    /// Until when that is.
+    /// The end of that wait.
     incomplete: Option<Instant>,
-    /// A writer who is in the middle of the file.
+    /// A writer that is in the middle of the file.
     writing: Option<Writing>,
-    /// When a directory on the way was last taken away.
+    /// When a directory on the path was last removed.
     cut: Option<Instant>,
-    /// When the file was last opened by us, and how often that is still to be told.
+    /// When we last opened the file, and how many events of that are still due.
     opened: Option<(Instant, u32)>,
 }
 
-/// What came of observing the file.
+/// The result of observing the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     None,
-    /// Something the kernel has told of, whether or not it shows in the file.
+    /// The kernel has reported something, whether or not it shows in the file.
     Told,
-    /// Something shows in the file that the kernel has not told of: perhaps not yet.
+    /// The file shows something that the kernel has not reported, perhaps not yet.
     Untold,
 }
 
 impl Watcher {
-    /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened
-    /// before is a change to begin with. The rest of an incomplete text is waited for as long as `max_wait`. Needs a
-    /// tokio runtime.
+    /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened before counts as a
+    /// first change. Waits up to `max_wait` for the rest of an incomplete text. Needs a tokio runtime.
     pub fn new(path: PathBuf, max_wait: Duration) -> Self {
         let now = Instant::now();
         let seen = stamp(&path);
-        // What has been as it is for long is complete as it is.
+        // A file that has not changed for long is complete.
         let age = seen.map(Identity::age).unwrap_or_default().min(max_wait);
         let since = now.checked_sub(age).unwrap_or(now);
         let mut watcher = Self {
@@ -173,10 +171,10 @@ impl Watcher {
         }
     }
 
-    /// Has the file read by `read`, whole.
+    /// Has `read` read the whole file.
     ///
     /// # Errors
-    /// [`Unfinished`], and then [`Self::changed`] tells when it is done.
+    /// [`Unfinished`]; [`Self::changed`] then returns when the writer is done.
     pub async fn read<T>(&mut self, read: impl Fn(&Path) -> Reading<T>) -> Result<T, Unfinished> {
         let begun = Instant::now();
         let mut untold = false;
@@ -187,7 +185,7 @@ impl Watcher {
                 Change::None => {}
             }
             let now = Instant::now();
-            // What has just changed the file, or has not yet closed it, is about to be told of.
+            // The kernel will soon report the change that is visible already, or the close that is still due.
             if now < begun + TELLING && (untold || self.is_being_written()) {
                 timeout_at(begun + TELLING, self.told()).await.ok();
                 continue;
@@ -210,7 +208,7 @@ impl Watcher {
                     untold = change == Change::Untold;
                     continue;
                 }
-                // Gather anew, or an endless row of edits would be read at without a pause.
+                // Gather again, or an endless series of edits would be read without a pause.
                 _ => {
                     self.unread = self.unread.map(|(_, last)| (last, last));
                     return Err(Unfinished::BeingWritten);
@@ -225,7 +223,7 @@ impl Watcher {
         }
     }
 
-    /// Waits until the kernel may have told something; for ever if it tells nothing. Cancel safe.
+    /// Waits until the kernel may have reported something; for ever if it reports nothing. Cancel safe.
     async fn told(&self) {
         match &self.events {
             Some(events) => events.ready().await,
@@ -233,7 +231,7 @@ impl Watcher {
         }
     }
 
-    /// When the file should be read, if it should be.
+    /// When the file should be read, if at all.
     fn due(&self) -> Option<Instant> {
         let mut due = self.settled()?;
         if let Some(writing) = self.writing {
@@ -242,7 +240,7 @@ impl Watcher {
         Some(self.incomplete.map_or(due, |until| due.max(until)))
     }
 
-    /// When the file will have been left alone for long enough.
+    /// When the file will have been unchanged for long enough.
     fn settled(&self) -> Option<Instant> {
         self.unread.map(|(first, last)| (last + QUIET).min(first + LONGEST.max(self.max_wait)))
     }
@@ -251,14 +249,14 @@ impl Watcher {
         self.writing.is_some_and(|writing| Instant::now() < writing.until(self.cut))
     }
 
-    /// Until when the rest of what was just read is waited for; `None` if that is over.
+    /// Until when to wait for the rest of what was just read; `None` if that wait is over.
     fn rest_is_awaited_until(&self) -> Option<Instant> {
         let (first, last) = self.unread?;
         let until = (last + self.max_wait).min(first + CHANGES * self.max_wait);
         (Instant::now() < until).then_some(until)
     }
 
-    /// Takes in all that the kernel has told, and looks at the file too.
+    /// Takes in all kernel events, and checks the file too.
     fn observe(&mut self) -> Change {
         let told = self.listen();
         let seen = stamp(&self.path);
@@ -266,7 +264,7 @@ impl Watcher {
             let other = self.seen.map(Identity::file) != seen.map(Identity::file);
             let file = seen.ok().map(Identity::file);
             if !told && self.writing.is_some_and(|writing| !writing.is_on(file)) {
-                // Whoever writes to the file that was here does not concern us any more.
+                // A writer of the previous file does not concern us any more.
                 self.writing = None;
             }
             self.seen = seen;
@@ -281,7 +279,7 @@ impl Watcher {
         if told { Change::Told } else { Change::None }
     }
 
-    /// Takes in what the kernel has told; whether there was anything.
+    /// Takes in the kernel's events; returns whether there were any.
     fn listen(&mut self) -> bool {
         let mut told = self.events.as_ref().map_or_else(Vec::new, FileEvents::drain);
         let mut moved = false;
@@ -295,7 +293,7 @@ impl Watcher {
                 FileEvent::Closed => self.writing = self.writing.and_then(Writing::closed),
                 FileEvent::Made => {
                     moved = true;
-                    // A link to a file is complete; a file that was made has nothing in it yet.
+                    // A link to a file is complete; a newly created file is still empty.
                     let made = stamp(&self.path);
                     let empty = made.is_ok_and(|file| file.size == 0);
                     self.writing = if empty { Writing::made(made) } else { None };
@@ -305,7 +303,7 @@ impl Watcher {
                     if *notice == FileEvent::Cut {
                         self.cut = Some(Instant::now());
                     }
-                    // It may be told late of the file that was here, when there is another already.
+                    // The event may concern the previous file and arrive late, when there is another already.
                     if stamp(&self.path).is_err() {
                         self.writing = None;
                     }
@@ -334,7 +332,7 @@ impl Watcher {
         self.incomplete = None;
     }
 
-    /// Follows the path to the file, and watches it if it is another one or has been `moved`.
+    /// Follows the path to the file, and watches the file if it is another one or has been `moved`.
     fn walk(&mut self, moved: bool) {
         let resolved = ResolvedPath::to(&self.path);
         let other = resolved != self.resolved;
@@ -349,7 +347,7 @@ impl Watcher {
         if let Err(error) = watching {
             self.events = None;
             self.retry_at = Instant::now() + RETRY;
-            // Nobody will tell of the close that is being waited for.
+            // The kernel will not report the awaited close any more.
             self.writing = None;
             if !std::mem::replace(&mut self.warned, true) {
                 tracing::warn!(path = %self.path.display(), %error,
@@ -359,7 +357,7 @@ impl Watcher {
         }
         if other {
             self.resolved = resolved;
-            // What happened between the walk and the watch has left no hint.
+            // Whatever happened between the walk and the watch has left no hint.
             self.sign();
         }
     }

@@ -1,7 +1,7 @@
-//! The simplest servers there can be: what this machine can do at all.
+//! The simplest possible servers: the upper bound of this machine.
 //!
-//! Each runs in a process of its own, which is this program called with `bare` and a name, prints its
-//! port, and ends with the process that started it.
+//! Each runs in a process of its own, which is this program called with `bare` and a name, prints its port, and ends
+//! with the process that started it.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As clap spells it.
+    /// The name as clap spells it.
     pub(crate) fn name(self) -> String {
         clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -115,7 +115,7 @@ async fn reply(socket: TcpStream) -> Option<()> {
         match socket.try_read(&mut buffer) {
             Ok(0) => return None,
             Ok(received) => {
-                // Lines are short and come one at a time, so half a line just waits for its end.
+                // Lines are short and come one at a time, so a half line waits for its end.
                 for _ in buffer[..received].iter().filter(|&&byte| byte == b'\n') {
                     socket.try_write(bare_epoll::REPLY).ok()?;
                 }

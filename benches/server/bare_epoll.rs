@@ -1,5 +1,4 @@
-//! One thread, one epoll, one answer a line: as fast as a server can be, with or without a synced
-//! journal.
+//! One thread, one epoll, one answer a line: the fastest possible server, with or without a synced journal.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -16,8 +15,8 @@ use crate::poll::Poll;
 /// As long as a redis reply to a small value, newline included.
 pub(crate) const REPLY: &[u8] = b"{\"status\":\"OK\"}\n";
 
-/// The journal is written in full first and then over and over again, so that no sync has to wait for
-/// the file system to find room.
+/// The journal is written in full first and then overwritten again and again, so that no sync has to wait for the file
+/// system to allocate blocks.
 const JOURNAL: usize = 64 << 20;
 
 const LISTENER: usize = usize::MAX;
@@ -26,11 +25,11 @@ struct Journal {
     file: File,
     position: usize,
     lines: Vec<u8>,
-    /// Whom to answer, once for each line.
+    /// The clients to answer, once for each line.
     clients: Vec<usize>,
 }
 
-/// Answers every line. With a journal, what has come is written and synced before it is answered.
+/// Answers every line. With a journal, the received lines are written and synced before they are answered.
 pub(crate) fn run(listener: &TcpListener, journal: Option<&Path>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let mut journal = journal.map(Journal::create).transpose()?;
@@ -112,7 +111,7 @@ impl Journal {
         self.position += self.lines.len();
         for &index in &self.clients {
             if let Some(mut socket) = clients[index].as_ref() {
-                // A client that is gone is told of by its next event.
+                // The next event reports a client that is gone.
                 socket.write_all(REPLY).ok();
             }
         }

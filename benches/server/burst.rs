@@ -1,4 +1,4 @@
-//! Short connections: so many at a time, each opened, answered and closed.
+//! Short connections: a fixed number at a time, each opened, answered and closed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,26 +23,26 @@ pub(crate) struct Script<'a> {
     pub(crate) send: &'a [u8],
     /// What the answer must contain.
     pub(crate) expect: &'a [u8],
-    /// Whether the server closes after its answer, which is waited for, or the client does.
+    /// Whether the server closes after its answer, and the client waits for that, or the client does.
     pub(crate) server_closes: bool,
 }
 
-/// A client that is sent off as soon as it has said something.
+/// A client that is disconnected as soon as it has sent something.
 pub(crate) const BAD_LINE: Script<'static> =
     Script { send: b"x\n", expect: b"\"status\":\"ERROR\"", server_closes: true };
 
-/// How many clients there are.
+/// The number of clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) at_a_time: usize,
     pub(crate) total: u64,
-    /// When no more are started, whatever `total` says.
+    /// When to start no more, whatever `total` is.
     pub(crate) at_most: Duration,
 }
 
-/// What became of them.
+/// The outcome of all clients.
 pub(crate) struct Outcome {
-    /// From the call of connect to the end, of all.
+    /// From the connect call to the end, for all.
     pub(crate) latency: Histogram<u64>,
     pub(crate) done: u64,
     /// Whole and expected answers.
@@ -53,7 +53,7 @@ pub(crate) struct Outcome {
     pub(crate) resets: u64,
     /// Answered with something else, not connected, or too slow.
     pub(crate) failed: u64,
-    /// What one of those was.
+    /// An example of those.
     pub(crate) sample: Option<String>,
     pub(crate) took: Duration,
 }
@@ -69,14 +69,14 @@ struct Client {
 /// How a connection ended.
 enum End {
     Answered,
-    /// After the whole answer, but by a reset.
+    /// After the whole answer, but with a reset.
     Reset,
     LostToReset,
     LostToEof,
     Failed(ErrorKind),
 }
 
-/// Runs the clients, and counts what it costs the server.
+/// Runs the clients, and measures the cost for the server.
 pub(crate) fn measure(
     server: SocketAddr,
     pid: u32,
@@ -150,7 +150,7 @@ impl Client {
         Ok(())
     }
 
-    /// Does what can be done now. `None`: there is more to come.
+    /// Does what can be done now. `None`: not finished yet.
     fn go_on(&mut self, script: Script<'_>, buffer: &mut [u8]) -> Option<End> {
         let socket = self.socket.as_mut()?;
         while self.sent < script.send.len() {
@@ -160,7 +160,7 @@ impl Client {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
                     return None;
                 }
-                // The server may have answered and closed already: what it said is still to be read.
+                // The server may have answered and closed already: its answer is still to be read.
                 Err(_) => self.sent = script.send.len(),
             }
         }

@@ -1,6 +1,5 @@
-//! The servers that are measured: this program, redis, and bare loops. Each is a process of its own,
-//! on a port that was free, with its data in a directory of its own under target/, and ends with its
-//! value.
+//! The measured servers: this program, redis, and bare loops. Each is a process of its own, on a free port, with its
+//! data in a directory of its own under target/, and ends when its value is dropped.
 
 use std::ffi::OsString;
 use std::fs;
@@ -35,7 +34,7 @@ pub(crate) struct Contender {
     home: TempDir,
 }
 
-/// What this program is started with.
+/// The settings that this program is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct Shibudb {
     /// `"always"` or `"1s"`.
@@ -45,7 +44,7 @@ pub(crate) struct Shibudb {
     pub(crate) client: &'static str,
 }
 
-/// What redis is started with.
+/// The settings that redis is started with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Redis {
     /// `"always"` or `"everysec"`.
@@ -55,7 +54,7 @@ pub(crate) struct Redis {
 
 impl Default for Shibudb {
     fn default() -> Self {
-        // Silent connections are to stay for as long as they are measured.
+        // Silent connections must stay for as long as they are measured.
         Self { durability: "always", limit: 1000, client: "login_timeout = \"1h\"\n" }
     }
 }
@@ -71,13 +70,13 @@ impl Shibudb {
         self.start_in(home()?)
     }
 
-    /// Starts it over what an earlier one has left.
+    /// Starts it on an earlier one's data.
     pub(crate) fn start_in(&self, home: TempDir) -> Result<Contender> {
         let mut contender =
             self.spawn(home, free_port()?, free_port()?, &mut tied(env!("CARGO_BIN_EXE_shibudb"))?)?;
         contender.wait_for(contender.clients)?;
         contender.wait_for(contender.management)?;
-        // It listens before it is ready, and what it does until then is not to be measured.
+        // It listens before it is ready, and its work until then must not be measured.
         crowd::first_answer(contender.address(), b"x\n")?;
         Ok(contender)
     }
@@ -113,7 +112,7 @@ impl Shibudb {
 }
 
 impl Redis {
-    /// Where redis is, if it is installed. Says once if it is not.
+    /// Whether redis is installed. Prints once if it is not.
     pub(crate) fn installed() -> bool {
         static INSTALLED: OnceLock<bool> = OnceLock::new();
         *INSTALLED.get_or_init(|| {
@@ -139,7 +138,7 @@ impl Redis {
 
     fn spawn(self, home: TempDir, port: u16, command: &mut Command) -> Result<Contender> {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
-        // The clients come from other addresses of this host, which it would take for other hosts.
+        // The clients come from other addresses of this host, which redis would treat as other hosts.
         command.args(["--protected-mode", "no"]);
         command.args(["--appendonly", "yes", "--appendfsync", self.appendfsync]);
         command.args(["--maxclients", &self.limit.to_string(), "--dir"]).arg(home.path());
@@ -149,15 +148,14 @@ impl Redis {
     }
 }
 
-/// A server that is killed should this process end without ending it. Only how long it takes to start
-/// is measured without.
+/// A server that is killed if this process ends without ending it. Only the start time is measured without this.
 fn tied(program: &str) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["tied", program]);
     Ok(command)
 }
 
-/// Becomes `program`, to be killed when the process that started it ends.
+/// Becomes `program`, and is killed when the process that started it ends.
 pub(crate) fn become_tied(program: &[OsString]) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let [program, arguments @ ..] = program else { bail!("there is no program to become") };
@@ -172,7 +170,7 @@ pub(crate) fn start_bare(kind: bare::Kind) -> Result<Contender> {
     let mut child = quiet(&mut command).stdout(Stdio::piped()).spawn().context("cannot start a bare loop")?;
     let mut line = String::new();
     let told = BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line);
-    // From here on it ends with its value, whatever it has said.
+    // From here on it ends when its value is dropped, whatever it has printed.
     let mut contender = Contender { child, clients: 0, management: 0, home };
     told?;
     contender.clients = line.trim().parse().context("the bare loop did not name its port")?;
@@ -197,7 +195,7 @@ impl Contender {
         self.clients
     }
 
-    /// Ends it in good order, and hands over its directory.
+    /// Ends it in good order, and returns its directory.
     pub(crate) fn stop(mut self) -> Result<TempDir> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let begin = Instant::now();
@@ -244,12 +242,12 @@ fn place() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// A port that nobody listens on now.
+/// A port without a listener.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(local(0))?.local_addr()?.port())
 }
 
-/// Where a program is that the system's path leads to.
+/// The path of a program that is in `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())

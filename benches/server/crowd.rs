@@ -1,4 +1,4 @@
-//! Connections that are held, and single questions.
+//! Held connections, and single requests.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use crate::contender::LOGIN;
 use crate::language::Greeting;
 use crate::socket;
 
-/// Connections that are opened before the first of them has to be served.
+/// Connections that are opened before the first of them must be served.
 const WAVE: usize = 128;
 
 /// Opens connections, sends the greeting on each, and waits for the answer.
@@ -37,7 +37,7 @@ pub(crate) fn hold(server: SocketAddr, connections: usize, greeting: Greeting) -
 }
 
 /// # Errors
-/// The server has said something on one of the connections, or closed it.
+/// The server has sent something on one of the connections, or closed it.
 pub(crate) fn still_held(held: &[TcpStream]) -> Result<()> {
     for socket in held {
         socket.set_nonblocking(true)?;
@@ -51,7 +51,7 @@ pub(crate) fn still_held(held: &[TcpStream]) -> Result<()> {
     Ok(())
 }
 
-/// Connects, says something, and waits for any answer.
+/// Connects, sends a line, and waits for any answer.
 pub(crate) fn first_answer(server: SocketAddr, line: &[u8]) -> Result<()> {
     let mut socket = socket::open(server)?;
     socket.write_all(line)?;
@@ -59,19 +59,19 @@ pub(crate) fn first_answer(server: SocketAddr, line: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Logs in, asks one question, and returns the answer.
+/// Logs in, sends one request, and returns the answer.
 pub(crate) fn ask(server: SocketAddr, request: &str) -> Result<String> {
     let mut conversation = Conversation::open(server)?;
     conversation.ask(request)
 }
 
-/// A connection on which one question is asked after another.
+/// A connection for one request after another.
 pub(crate) struct Conversation {
     socket: BufReader<TcpStream>,
 }
 
 impl Conversation {
-    /// Logged in.
+    /// Connects and logs in.
     pub(crate) fn open(server: SocketAddr) -> Result<Self> {
         let mut conversation = Self::with_stranger(server)?;
         let answer = conversation.ask(LOGIN)?;
@@ -79,7 +79,7 @@ impl Conversation {
         Ok(conversation)
     }
 
-    /// With a server that wants no login.
+    /// Connects to a server without a login.
     pub(crate) fn with_stranger(server: SocketAddr) -> Result<Self> {
         Ok(Self { socket: BufReader::new(socket::open(server)?) })
     }

@@ -1,4 +1,4 @@
-//! Reading and writing keys: so many connections, one request in flight on each.
+//! Reads and writes keys: a number of connections, one request in flight on each.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,10 +13,10 @@ use crate::language::{Language, Request};
 use crate::poll::Poll;
 use crate::usage::Meter;
 
-/// How long an answer may take at all.
+/// The longest time for an answer.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Keys that are read and written, where nothing else is said.
+/// The number of keys, unless stated otherwise.
 pub(crate) const KEYS: u64 = 1000;
 
 /// Connections that are logged in, and a space to work in.
@@ -31,7 +31,7 @@ pub(crate) struct Dialogue {
 
 struct Client {
     socket: TcpStream,
-    /// What it waits for the answer of.
+    /// The request whose answer it waits for.
     asked: Option<Request>,
     request: Vec<u8>,
     sent: usize,
@@ -39,7 +39,7 @@ struct Client {
     begin: Instant,
 }
 
-/// What the requests of a measurement are.
+/// The requests of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mix {
     Gets,
@@ -73,7 +73,7 @@ impl Dialogue {
         Ok(())
     }
 
-    /// Asks for `length`, after a tenth of it that is not counted.
+    /// Measures for `length`, after a warm-up of a tenth of it.
     pub(crate) fn measure(&mut self, pid: u32, mix: Mix, keys: u64, length: Duration) -> Result<Figures> {
         let mut pick = |random: &mut u64| {
             let (number, key) = (next(random), next(random) % keys);
@@ -175,7 +175,7 @@ impl Client {
         Ok(())
     }
 
-    /// Does what can be done now. Whether the answer is there.
+    /// Does what can be done now. Returns whether the answer is there.
     fn go_on(&mut self, language: Language, buffer: &mut [u8]) -> Result<bool> {
         let Some(asked) = self.asked else { return Ok(false) };
         self.send()?;

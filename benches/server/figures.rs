@@ -1,4 +1,4 @@
-//! What is measured: figures with units, rounds of them, and their median and spread.
+//! The results: figures with units, rounds of them, and their median and spread.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) enum Unit {
     Bytes,
     Percent,
     Count,
-    /// Of one figure to the same of another server.
+    /// The ratio of a figure to the same one of another server.
     Ratio,
 }
 
@@ -34,7 +34,7 @@ pub(crate) const P99: Figure = figure("p99", Unit::Microseconds);
 pub(crate) const WORST: Figure = figure("worst", Unit::Microseconds);
 /// CPU time of the server for one operation.
 pub(crate) const CPU: Figure = figure("server CPU", Unit::Microseconds);
-/// Clients that were never told why they were turned away.
+/// Clients that were never told why they were rejected.
 pub(crate) const LOST: Figure = figure("lost answers", Unit::Count);
 /// Clients whose connection ended in a reset, answered or not.
 pub(crate) const RESETS: Figure = figure("resets", Unit::Count);
@@ -43,11 +43,11 @@ pub(crate) const LISTED: Figure = figure("list, p50", Unit::Microseconds);
 pub(crate) const LISTED_WORST: Figure = figure("list, worst", Unit::Microseconds);
 pub(crate) const SILENT: Figure = figure("silent", Unit::Bytes);
 pub(crate) const LOGGED_IN: Figure = figure("logged in", Unit::Bytes);
-/// The share of that memory that the process still has three seconds after the connections are closed.
+/// The share of that memory that the process still holds three seconds after the connections are closed.
 pub(crate) const KEPT: Figure = figure("still held", Unit::Percent);
 /// The same, of all connections together.
 pub(crate) const KEPT_BYTES: Figure = figure("that is", Unit::Bytes);
-/// By how much of it the memory held is more after the second time than after the first.
+/// By how much of it the memory held grows from the first time to the second.
 pub(crate) const GROWTH: Figure = figure("growth", Unit::Percent);
 /// From exec until both ports answer.
 pub(crate) const ANSWERS: Figure = figure("answers after", Unit::Milliseconds);
@@ -55,16 +55,16 @@ pub(crate) const LISTENS: Figure = figure("listens after", Unit::Milliseconds);
 pub(crate) const RESIDENT: Figure = figure("resident", Unit::Bytes);
 pub(crate) const BUSY_P50: Figure = figure("p50, busy", Unit::Microseconds);
 pub(crate) const BUSY_P99: Figure = figure("p99, busy", Unit::Microseconds);
-/// Until a request that is sent after the answer has shown the new limit.
+/// Until a request sent after the answer has shown the new limit.
 pub(crate) const SEEN: Figure = figure("seen in force, p50", Unit::Microseconds);
 pub(crate) const ALONE: Figure = figure("alone", Unit::Nanoseconds);
 pub(crate) const CONTENDED: Figure = figure("two threads", Unit::Nanoseconds);
 
-/// What one measurement has found.
+/// The result of one measurement.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     values: Vec<(Figure, f64)>,
-    /// The share of the machine that others used meanwhile, where it was looked at.
+    /// The share of the machine that others used meanwhile, where it was measured.
     pub(crate) others: Option<f64>,
 }
 
@@ -111,7 +111,7 @@ impl Spread {
         Some(Self { median, least, most })
     }
 
-    /// The median, and the extremes unless there is nothing to say about them.
+    /// The median, and the extremes if they matter.
     pub(crate) fn show(&self, unit: Unit) -> String {
         let scale = unit.scale(self.median);
         let [median, least, most] = [self.median, self.least, self.most].map(|value| scale.number(value));
@@ -120,7 +120,7 @@ impl Spread {
     }
 }
 
-/// A unit of a size that suits the values.
+/// A unit whose size suits the values.
 struct Scale {
     divisor: f64,
     unit: &'static str,
@@ -154,7 +154,7 @@ impl Scale {
     }
 }
 
-/// With three digits that mean something, and thousands set apart.
+/// With three significant digits, and thousands set apart.
 pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         whole if whole.fract() == 0.0 => 0,

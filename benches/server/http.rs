@@ -1,4 +1,4 @@
-//! A client of the management API that costs next to nothing: one connection, kept alive.
+//! A client of the management API that costs almost nothing: one connection, kept alive.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,20 +19,20 @@ impl Http {
         Ok(Self { socket: socket::open(server)?, received: Vec::with_capacity(4096) })
     }
 
-    /// The body of the answer, which must be good.
+    /// The body of the answer, whose status must be a success.
     pub(crate) fn get(&mut self, path: &str) -> Result<&str> {
         let (status, body) = self.request(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
         ensure!(status == 200, "GET {path}: {status} {body}");
         Ok(body)
     }
 
-    /// Whether the server knows the path at all, and the body if so.
+    /// The body, or `None` if the server does not know the path.
     pub(crate) fn find(&mut self, path: &str) -> Result<Option<&str>> {
         let (status, body) = self.request(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
         Ok((status == 200).then_some(body))
     }
 
-    /// Moves the limit.
+    /// Changes the limit.
     pub(crate) fn set_limit(&mut self, limit: usize) -> Result<()> {
         let body = format!("{{\"limit\":{limit}}}");
         let length = body.len();

@@ -1,4 +1,4 @@
-//! The same request in the languages of the servers that are measured.
+//! The same request in the protocols of the measured servers.
 
 use std::io::Write;
 
@@ -27,7 +27,7 @@ pub(crate) enum Request {
     Put(u64),
 }
 
-/// What a client says first and waits for, unless it says nothing.
+/// A client's first message and its expected answer, if any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Greeting {
     pub(crate) send: &'static [u8],
@@ -47,7 +47,7 @@ impl Language {
         }
     }
 
-    /// The request that makes the space, where there are spaces.
+    /// The request that creates the space, where there are spaces.
     pub(crate) fn create_space(self) -> Option<String> {
         let request = format!(r#"{{"type":"CREATE_SPACE","space":"{SPACE}","engine_type":"key-value"}}"#);
         (self == Self::Shibudb).then(|| request + "\n")
@@ -75,7 +75,7 @@ impl Language {
         .expect("memory can always be written to");
     }
 
-    /// Whether all of the answer has come.
+    /// Whether the whole answer has arrived.
     pub(crate) fn is_whole(self, answer: &[u8], asked: Request) -> bool {
         match (self, asked) {
             (Self::Redis, Request::Get(_)) if answer.starts_with(b"$1") => answer.len() >= VALUE + 8,
@@ -83,7 +83,7 @@ impl Language {
         }
     }
 
-    /// Whether a whole answer is the one that is due: the value of a key follows from its number.
+    /// Whether a whole answer is the expected one: the value of a key follows from its number.
     pub(crate) fn is_right(self, answer: &[u8], asked: Request) -> bool {
         match (self, asked) {
             (Self::Lines, _) => true,
@@ -102,7 +102,7 @@ fn value(key: u64) -> String {
     value
 }
 
-/// How the value of a key begins, without allocating.
+/// The beginning of a key's value, without allocating.
 fn value_head(mut key: u64) -> [u8; 11] {
     let mut head = *b"v000000000-";
     for digit in head[1..10].iter_mut().rev() {

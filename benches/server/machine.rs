@@ -1,4 +1,4 @@
-//! Where and when, in a few words that name nobody.
+//! Describes the machine and the time, without personal data.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use jiff::Timestamp;
 use rustix::system::uname;
 
-/// The machine: cores, their model, kernel; and which redis there is.
+/// The machine: its cores, their model, the kernel; and the version of redis, if any.
 pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let uname = uname();
@@ -40,7 +40,7 @@ fn commit() -> String {
     format!("{commit}{}", if changed { " with changes" } else { "" })
 }
 
-/// What a program prints, if it can be run at all.
+/// The output of a program, if it can be run.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,18 +1,18 @@
-//! What the whole server does on this machine, beside redis and beside bare loops, in one run.
+//! Measures the whole server on this machine, beside redis and beside bare loops, in one run.
 //!
 //!     cargo bench --bench server                            every row, five rounds; updates RESULTS.md
 //!     cargo bench --bench server -- --quick                 two short rounds, printed only
 //!     cargo bench --bench server -- --only gets,puts        these rows
 //!     cargo bench --bench server -- --growth [--large]      cost against size
 //!
-//! What is compared is measured in turns, so that whatever else this machine does falls on all alike.
-//! On loopback the load generator needs more CPU time than a lean server: the rate shows that nothing
-//! stalls, and the server's CPU time per operation is the figure to compare.
+//! Compared servers are measured in turns, so that other work on this machine affects all alike. On loopback the load
+//! generator needs more CPU time than a lean server: the rate shows that nothing stalls, and the server's CPU time per
+//! operation is the figure to compare.
 //!
-//! - [`rows`]: what is measured, a row each; [`targets`]: what is to be reached
+//! - [`rows`]: the measurements, a row each; [`targets`]: the targets
 //! - [`contender`], [`bare`], [`bare_epoll`]: the servers
 //! - [`burst`], [`dialogue`], [`crowd`], [`http`], [`hostile`]: the clients, over [`socket`], [`poll`] and [`language`]
-//! - [`figures`], [`usage`], [`rounds`]: what comes of it; [`report`], [`results`], [`machine`]: how it is told
+//! - [`figures`], [`usage`], [`rounds`]: the results; [`report`], [`results`], [`machine`]: how they are reported
 //! - [`growth`]: how cost grows with size
 
 mod bare;

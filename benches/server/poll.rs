@@ -1,4 +1,4 @@
-//! Waiting for many sockets at once. Edge-triggered: each event is told once.
+//! Waits for many sockets at once. Edge-triggered: each event is reported once.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 /// Events taken with one system call.
 const BATCH: usize = 1024;
 
-/// Sockets that are waited for.
+/// The watched sockets.
 pub(crate) struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -23,14 +23,14 @@ impl Poll {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(BATCH) })
     }
 
-    /// From now on [`Self::wait`] tells `token` when the socket can be read or written. A socket that is
-    /// closed is forgotten.
+    /// From now on [`Self::wait`] reports `token` when the socket is readable or writable. A closed socket is
+    /// forgotten.
     pub(crate) fn add(&self, socket: impl AsFd, token: usize) -> io::Result<()> {
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token as u64), interest)?)
     }
 
-    /// The tokens of the sockets at which something has happened, at most `max_wait` later.
+    /// The tokens of the sockets with events, at most `max_wait` later.
     pub(crate) fn wait(&mut self, max_wait: Duration) -> io::Result<impl Iterator<Item = usize> + '_> {
         let max_wait =
             Timespec { tv_sec: max_wait.as_secs() as i64, tv_nsec: max_wait.subsec_nanos().into() };

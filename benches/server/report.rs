@@ -1,11 +1,11 @@
-//! What was measured, as tables that can be read in a terminal and on a page.
+//! The results, as tables for a terminal and for a page.
 
 use crate::machine;
 use crate::rounds::Measured;
 use crate::rows::Row;
 use crate::targets::{TARGETS, Verdict};
 
-/// A row as a table: a line for each server, a column for each figure, then what is to be reached.
+/// A row as a table: a line for each server, a column for each figure, then the targets.
 pub(crate) fn row(row: &Row, measured: &Measured) -> String {
     let figures = measured.figures();
     let columns = std::iter::once("").chain(figures.iter().map(|figure| figure.name));
@@ -34,13 +34,13 @@ pub(crate) fn row(row: &Row, measured: &Measured) -> String {
     text
 }
 
-/// What is to be reached in a row, and whether it is.
+/// The targets of a row, and whether they are reached.
 pub(crate) fn verdicts(row: &Row, measured: &Measured) -> Vec<Verdict> {
     let targets = TARGETS.iter().filter(|target| target.row == row.name);
     targets.filter_map(|target| target.judge(measured)).collect()
 }
 
-/// A table in Markdown, its columns aligned for those who read it as it is.
+/// A table in Markdown, its columns aligned for readers of the plain text.
 pub(crate) fn table<'a>(
     columns: impl IntoIterator<Item = &'a str>,
     lines: impl IntoIterator<Item = Vec<String>>,

@@ -1,7 +1,7 @@
-//! RESULTS.md: what was measured replaces what stood there; what people wrote stays.
+//! RESULTS.md: new measurements replace old ones; text written by people stays.
 //!
-//! Each row has a place of its own between two comments, so that one row can be measured again by
-//! itself. The overview keeps its lines for rows that were not.
+//! Each row is in a section of its own between two comments, so that one row can be measured again by itself. The
+//! overview keeps its lines for rows that were not measured.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::targets::{TARGETS, Verdict};
 
 const OVERVIEW: [&str; 5] = ["row", "what", "to be", "measured", ""];
 
-/// The page, and whether it is to be written.
+/// The page, and whether to write it.
 pub(crate) struct Results {
     path: PathBuf,
     text: String,
@@ -31,7 +31,7 @@ impl Results {
         Ok(Self { path, text, write, overview: Vec::new() })
     }
 
-    /// Takes in a row, and prints it.
+    /// Adds a row, and prints it.
     pub(crate) fn row(&mut self, row: &Row, text: &str, verdicts: &[Verdict]) -> Result<()> {
         println!("{text}");
         self.put(row.name, text);
@@ -44,7 +44,7 @@ impl Results {
         self.save()
     }
 
-    /// Takes in a table of its own, and prints it.
+    /// Adds a table, and prints it.
     pub(crate) fn table(&mut self, name: &str, text: &str) -> Result<()> {
         println!("{text}");
         self.put(name, text);
@@ -61,7 +61,7 @@ impl Results {
         }
     }
 
-    /// Writes the page as far as it is known: a long run may be cut short.
+    /// Writes the page with the results so far: a long run may be interrupted.
     fn save(&mut self) -> Result<()> {
         self.put("machine", &format!("{}.\n", machine::describe()));
         if self.write {
@@ -80,7 +80,7 @@ impl Results {
             line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
         });
         let is_new = |line: &[String]| self.overview.iter().any(|new| new.first() == line.first());
-        // The heads of the old table are no rows, and so have no place.
+        // The heading lines of the old table are not rows, and so have no place.
         let mut lines: Vec<_> = old.filter(|line| place(line).is_some() && !is_new(line)).collect();
         lines.extend(self.overview.iter().cloned());
         lines.sort_by_key(|line| place(line));
@@ -92,7 +92,7 @@ impl Results {
         rest.split_once(&end(name)).map(|(block, _)| block)
     }
 
-    /// Replaces what stands between the two comments of this name; without them, it goes to the end.
+    /// Replaces the text between the two comments of this name; without them, it goes to the end.
     fn put(&mut self, name: &str, block: &str) {
         let (begin, end) = (begin(name), end(name));
         let (before, after) = match self.text.split_once(&begin) {

@@ -12,7 +12,7 @@ pub(crate) const REDIS: &str = "redis";
 pub(crate) const TOKIO: &str = "bare tokio";
 pub(crate) const EPOLL: &str = "bare epoll";
 
-/// How much is measured.
+/// The scale of the measurements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     pub(crate) quick: bool,
@@ -20,13 +20,13 @@ pub(crate) struct Scale {
     pub(crate) large: bool,
 }
 
-/// One server in one row, and how it is measured once.
+/// One server in one row, and the function for one measurement.
 pub(crate) struct Lane<'a> {
     name: &'static str,
     measure: Box<dyn FnMut() -> Result<Figures> + 'a>,
 }
 
-/// What all rounds of a row have found.
+/// The results of all rounds of a row.
 pub(crate) struct Measured {
     pub(crate) lanes: Vec<(&'static str, Vec<Figures>)>,
 }
@@ -36,17 +36,17 @@ impl Scale {
         Self { quick, rounds: rounds.unwrap_or(if quick { 2 } else { 5 }).max(1), large }
     }
 
-    /// So many, or a tenth of it in a hurry.
+    /// This count, or a tenth of it in a quick run.
     pub(crate) fn count(&self, count: u64) -> u64 {
         if self.quick { count / 10 } else { count }
     }
 
-    /// So long, or a third of it in a hurry.
+    /// This duration, or a third of it in a quick run.
     pub(crate) fn seconds(&self, seconds: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { seconds / 3.0 } else { seconds })
     }
 
-    /// So many connections, or what this process has descriptors for.
+    /// This many connections, or as many as this process has descriptors for.
     pub(crate) fn connections(&self, connections: usize) -> usize {
         let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
         connections.min(limit.unwrap_or(usize::MAX).saturating_sub(500))
@@ -59,7 +59,7 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// Measures all lanes in each round; another one begins each time.
+/// Measures all lanes in each round, beginning with another one each time.
 pub(crate) fn interleave(scale: &Scale, mut lanes: Vec<Lane<'_>>) -> Result<Measured> {
     let mut found = vec![Vec::new(); lanes.len()];
     for round in 0..scale.rounds {
@@ -77,7 +77,7 @@ pub(crate) fn interleave(scale: &Scale, mut lanes: Vec<Lane<'_>>) -> Result<Meas
 }
 
 impl Measured {
-    /// The columns, in the order in which they were first measured.
+    /// The columns, in the order of their first measurement.
     pub(crate) fn figures(&self) -> Vec<Figure> {
         let mut all: Vec<Figure> = Vec::new();
         for figures in self.lanes.iter().flat_map(|(_, rounds)| rounds) {
@@ -94,7 +94,7 @@ impl Measured {
         Spread::of(self.rounds(lane)?.iter().filter_map(|round| round.get(figure)))
     }
 
-    /// What `lane` needs of what `other` needs, round by round.
+    /// The ratio of `lane` to `other`, round by round.
     pub(crate) fn ratio(&self, lane: &str, other: &str, figure: Figure) -> Option<Spread> {
         let rounds = self.rounds(lane)?.iter().zip(self.rounds(other)?);
         Spread::of(rounds.filter_map(|(one, other)| Some(one.get(figure)? / other.get(figure)?)))
@@ -105,7 +105,7 @@ impl Measured {
         self.lanes.first().map_or(0, |(_, rounds)| rounds.len())
     }
 
-    /// The share of the machine that something else used meanwhile.
+    /// The share of the machine that others used meanwhile.
     pub(crate) fn others(&self) -> Option<Spread> {
         Spread::of(self.lanes.iter().flat_map(|(_, rounds)| rounds).filter_map(|round| round.others))
     }

@@ -1,8 +1,8 @@
 //! Connections to a server, from many addresses of this host, so that ports never run out.
 //!
-//! A closed connection blocks its pair of addresses and ports for a minute. Each connection of this
-//! process therefore has another source: a port of its own, and when those are used up another of
-//! 127.0.1.1 to 127.0.1.200. That lasts for ten million connections.
+//! A closed connection blocks its pair of addresses and ports for a minute. So each connection of this process has
+//! another source: a port of its own, and when those are used up another address of 127.0.1.1 to 127.0.1.200. That
+//! lasts for ten million connections.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -18,20 +18,20 @@ const FIRST_PORT: u32 = 10_000;
 const PORTS: u32 = 48_000;
 const ADDRESSES: u32 = 200;
 
-/// Sources that are tried before it is given up: somebody else may use some of them.
+/// How many sources are tried: other processes may use some of them.
 const ATTEMPTS: usize = 200;
 
-/// The longest that a connection within this host may take to be there.
+/// The longest time that a connection within this host may take to be established.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Begins somewhere else than the last run did, whose connections may not be forgotten yet.
+/// Begins at another source than the last run, whose connections may still be blocked.
 pub(crate) fn shuffle() {
     NEXT.store(std::process::id().wrapping_mul(7919) % (PORTS * ADDRESSES), Ordering::Relaxed);
 }
 
-/// Begins to connect, without waiting for the end of it: the socket becomes writable then.
+/// Begins to connect, without waiting for the result: the socket becomes writable then.
 pub(crate) fn begin(server: SocketAddr) -> io::Result<TcpStream> {
     let mut last = Errno::ADDRNOTAVAIL;
     for _ in 0..ATTEMPTS {
@@ -44,7 +44,7 @@ pub(crate) fn begin(server: SocketAddr) -> io::Result<TcpStream> {
     Err(last.into())
 }
 
-/// Connects. Reading and writing wait, the way std has it.
+/// Connects. Reads and writes block, as std does by default.
 pub(crate) fn open(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = begin(server)?;
     let max_wait = Timespec { tv_sec: MAX_WAIT.as_secs() as i64, tv_nsec: 0 };

@@ -1,4 +1,4 @@
-//! What is to be reached, row by row.
+//! The targets, row by row.
 
 use crate::figures::{
     ALONE, ANSWERS, BUSY_P50, BUSY_P99, CONTENDED, CPU, Figure, GROWTH, KEPT, LISTED_WORST, LOGGED_IN, LOST,
@@ -10,16 +10,16 @@ use crate::rows::listing::UNSEEN;
 use crate::rows::management::DISK;
 use crate::rows::short::SILENT_CLIENTS;
 
-/// What a figure of this server is to be.
+/// The target of one figure of this server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     /// The name of the row.
     pub(crate) row: &'static str,
     pub(crate) figure: Figure,
-    /// The bound is for the ratio to this lane, measured in the same run. Without: for the figure itself.
+    /// The bound applies to the ratio to this lane, measured in the same run. If `None`, to the figure itself.
     pub(crate) beside: Option<&'static str>,
     bound: Bound,
-    /// What would be better still.
+    /// A better value still.
     aim: Option<f64>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) const TARGETS: &[Target] = &[
     aiming(value("idle", SILENT, AtMost(1024.0)), 256.0),
     aiming(value("idle", LOGGED_IN, AtMost(1126.0)), 400.0),
     value("idle", KEPT, AtMost(20.0)),
-    // Memory comes in pages, hence not quite nothing.
+    // Memory comes in pages, hence slightly more than zero.
     value("idle", GROWTH, AtMost(2.0)),
     aiming(value("ready", ANSWERS, AtMost(15.0)), 5.0),
     // The server that this one is compatible with, on a machine of two cores.
@@ -69,9 +69,9 @@ pub(crate) const TARGETS: &[Target] = &[
     value("management", BUSY_P50, AtMost(50.0)),
     value("management", BUSY_P99, AtMost(286.0)),
     value("set-limit", P50, AtMost(250.0)),
-    // Where the disk takes longer than that by itself, this is what is left to be judged.
+    // Where the disk alone takes longer than that, this bound is what remains.
     ratio("set-limit", P50, DISK, AtMost(1.25)),
-    // Two cores are shared with those who keep them busy: what is promised is that nobody waits for long.
+    // Two cores are shared with the clients that keep them busy: the target is that no client waits for long.
     value("starvation", P99, AtMost(100_000.0)),
     value("manager", P50, AtMost(3300.0)),
     ratio("manager", P50, REDIS, AtMost(1.0)),
@@ -91,7 +91,7 @@ pub(crate) struct Verdict {
 }
 
 impl Target {
-    /// `None` if it was not measured, as when redis is not installed.
+    /// `None` if it was not measured, for example without redis.
     pub(crate) fn judge(&self, measured: &Measured) -> Option<Verdict> {
         let figure = self.figure;
         let (spread, what) = match self.beside {

@@ -1,4 +1,4 @@
-//! What a process uses: CPU time to the nanosecond, and memory.
+//! The resource usage of a process: CPU time to the nanosecond, and memory.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// CPU time of a process over an interval, its threads that have ended included.
+/// CPU time of a process over an interval, including its ended threads.
 pub(crate) struct Meter {
     pid: u32,
     server: Duration,
@@ -17,13 +17,13 @@ pub(crate) struct Meter {
     begin: Instant,
 }
 
-/// What a [`Meter`] has seen.
+/// The result of a [`Meter`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Used {
-    /// By the server.
+    /// Used by the server.
     pub(crate) server: Duration,
-    /// By neither the server nor the load generator, as a share of the whole machine. A large value
-    /// marks a measurement that something else has disturbed.
+    /// Used by neither the server nor the load generator, as a share of the whole machine. A large value marks a
+    /// disturbed measurement.
     pub(crate) others: f64,
 }
 
@@ -48,13 +48,13 @@ impl Meter {
     }
 }
 
-/// User and system time of a process since it began.
+/// User and system time of a process since its start.
 fn cpu_time(pid: u32) -> Result<Duration> {
     let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?)).context("the server is gone")?;
     Ok(clock.now().context("the server is gone")?.into())
 }
 
-/// Memory of a process in RAM, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server is gone")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -62,7 +62,7 @@ pub(crate) fn resident(pid: u32) -> Result<f64> {
     Ok(kilobytes.context("VmRSS is missing in /proc/PID/status")?.parse::<f64>()? * 1024.0)
 }
 
-/// Time for which the cores of this machine were not idle since it was booted.
+/// The time for which this machine's cores were not idle since boot.
 fn busy_time() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
     let cpu = stat.lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A user, and what it may do.
+//! A user and its permissions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::named_enum::named_enum;
 
-/// A user as it was at one moment. What others do with the accounts does not change it: whoever
-/// keeps one asks for it again when the [generation](super::Accounts::generation) has moved.
+/// A snapshot of a user. Later changes of the account do not affect it: a holder looks the
+/// account up again when the [generation](super::Accounts::generation) has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The name.
@@ -18,8 +18,8 @@ pub struct Account {
     pub role: Role,
     /// What it may do, by name of space. Admins need none.
     pub permissions: BTreeMap<String, Permission>,
-    /// The number of the account in this process. Changes keep it; one that is created later under the same
-    /// name has another.
+    /// The number of the account in this process. Changes keep it; an account created later under the same
+    /// name gets another.
     pub(super) serial: u64,
 }
 
@@ -61,13 +61,13 @@ pub struct NewUser {
 }
 
 impl Account {
-    /// A new account, other than all that there have been.
+    /// A new account, distinct from all earlier ones.
     pub fn new(username: String, role: Role, permissions: BTreeMap<String, Permission>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self { username, role, permissions, serial: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether this is the same account, perhaps changed meanwhile. The name does not tell: its user may have been
+    /// Whether this is the same account, perhaps changed meanwhile. The name is not enough: the user may have been
     /// deleted and another one created.
     pub fn is_same(&self, other: &Self) -> bool {
         self.serial == other.serial

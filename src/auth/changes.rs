@@ -1,4 +1,4 @@
-//! Changes of accounts: one after another, in the store before anybody sees them.
+//! Changes of accounts: one after another, stored before they are visible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Account, AccountError, Accounts, NewUser, Permission, Role};
 use crate::names;
 use crate::store::StoreError;
 
-/// How often it is tried to store what could not be stored.
+/// How often a failed write is retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Accounts {
@@ -25,7 +25,7 @@ impl Accounts {
         names::check(&username)?;
         check_password(&password)?;
         check_permissions(&permissions, |space| self.is_space(space))?;
-        // Before the hash, to spare it; and again below, since somebody may be faster.
+        // Before the hash, to spare it; and again below, since another caller may be faster.
         self.check_new(&username)?;
         let hash = self.inner.hasher.hash(&password, Lane::Change).await?;
         let _changing = self.changing().await?;
@@ -92,20 +92,20 @@ impl Accounts {
         Ok(())
     }
 
-    /// Stores a user, then shows it to everybody.
+    /// Stores a user, then makes it visible.
     pub(super) async fn replace(&self, account: Account, hash: Arc<str>) -> Result<Arc<User>, AccountError> {
         let user = Arc::new(User::new(account, hash));
         let username = user.account.username.clone();
         let stored = self.inner.store.system_put(&record::key(&username), user.to_value()?).await;
         stored.inspect_err(|error| self.doubt(&username, error))?;
         self.users_mut().insert(username, Arc::clone(&user));
-        // After the change, so that whoever sees the number sees the change.
+        // After the change, so that a reader of the number sees the change.
         self.inner.generation.fetch_add(1, Ordering::Release);
         Ok(user)
     }
 
-    /// A change that was reported as failed may have reached the disk, and would come into force with the next
-    /// start. So what is in force is written until it is stored.
+    /// A change that was reported as failed may have reached the disk, and would take effect at the next
+    /// start. So this writes the state in force until it is stored.
     fn doubt(&self, username: &str, error: &StoreError) {
         if matches!(error, StoreError::Closed) {
             return;
@@ -153,7 +153,7 @@ impl Accounts {
         if user.account.is_admin() && !others { Err(AccountError::LastAdmin) } else { Ok(()) }
     }
 
-    /// Whether there can be a new user of this name beside those that are there.
+    /// Checks whether a user of this name can be created.
     fn check_new(&self, username: &str) -> Result<(), AccountError> {
         if self.user(username).is_some() {
             return Err(AccountError::UserExists);

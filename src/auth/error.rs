@@ -1,4 +1,4 @@
-//! What can go wrong with accounts.
+//! Errors of accounts.
 
 use std::io;
 
@@ -20,10 +20,10 @@ pub enum OpenError {
 /// The login was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// It does not say why: neither whether the user exists nor what was wrong.
+    /// Deliberately vague: reveals neither whether the user exists nor what was wrong.
     #[error("authentication failed")]
     Denied,
-    /// The password was not looked at. It may be right.
+    /// The password was not checked. It may be right.
     #[error("too many logins are waiting to be checked: try again later")]
     Busy,
 }
@@ -31,25 +31,25 @@ pub enum LoginError {
 /// Why the users were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// There is a user of this name.
+    /// The user name is taken.
     #[error("user already exists")]
     UserExists,
     /// There is no user of this name.
     #[error("user not found")]
     UserNotFound,
-    /// Nobody could administer the server any more.
+    /// No administrator would be left.
     #[error("the last admin cannot be deleted or demoted")]
     LastAdmin,
-    /// No user can be called that.
+    /// The name is invalid.
     #[error("user name {0}")]
     InvalidName(#[from] InvalidName),
-    /// It looks like the name of another user.
+    /// The name looks like that of another user.
     #[error("user name {0}")]
     LooksLike(#[from] LooksLike),
-    /// No password can be that.
+    /// The password is invalid.
     #[error("password {0}")]
     InvalidPassword(&'static str),
-    /// No user can have these.
+    /// The permissions are invalid.
     #[error("permissions {0}")]
     InvalidPermissions(&'static str),
     /// The password could not be hashed.

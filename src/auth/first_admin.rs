@@ -1,4 +1,4 @@
-//! The first admin, and its password when nobody has given one.
+//! The first admin, and its password if none was given.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,12 +20,12 @@ const USERNAME: &str = "admin";
 
 const FILE: &str = "initial-admin-password";
 
-/// Without those that are mistaken for each other. 32, so that each carries 5 bits.
+/// Without characters that are easily confused. 32, so that each carries 5 bits.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// 130 bits.
 const LEN: usize = 26;
 
-/// Where the first admin came from.
+/// How the first admin was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FirstAdmin {
     /// There are users already; nothing was done.
@@ -36,12 +36,12 @@ pub enum FirstAdmin {
     Written(PathBuf),
 }
 
-/// A first admin whose password is settled, and whose account is still to be created.
+/// A first admin whose password is chosen and whose account is not created yet.
 pub struct PreparedAdmin {
     accounts: Accounts,
     password: String,
     outcome: FirstAdmin,
-    /// Nobody else creates an account before it.
+    /// Held so that no other caller creates an account first.
     _changing: OwnedMutexGuard<()>,
 }
 
@@ -53,10 +53,10 @@ pub enum FirstAdminError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// There was an administrator, and the store knows of no account.
+    /// There was an administrator, but the store has no account.
     #[error(
         "{} had user accounts, but they are missing, and shibudb does not create a second first administrator; \
          restore the data directory from a backup, or move it away to start empty",
@@ -66,7 +66,7 @@ pub enum FirstAdminError {
         /// The data directory.
         path: PathBuf,
     },
-    /// It could not be noted that there is an administrator.
+    /// The manifest could not record that there is an administrator.
     #[error("cannot write the manifest of the store: {0}")]
     Manifest(#[source] io::Error),
     /// The account could not be created.
@@ -90,11 +90,11 @@ impl Accounts {
     /// The same without the hash, which takes longer than all the rest of a start. From here on every login
     /// waits until the account is created, so a server may let clients in meanwhile.
     ///
-    /// The file comes before the account: after a crash in between there are still no users, and
+    /// The file is written before the account: after a crash in between there are still no users, and
     /// the next start begins anew.
     ///
     /// # Errors
-    /// [`FirstAdminError`] if the password given cannot be one, the file could not be written, or there have been
+    /// [`FirstAdminError`] if the given password is invalid, the file could not be written, or there have been
     /// accounts before.
     pub async fn prepare_admin(
         &self,
@@ -103,7 +103,7 @@ impl Accounts {
     ) -> Result<Option<PreparedAdmin>, FirstAdminError> {
         let changing = Arc::clone(&self.inner.changing).lock_owned().await;
         if !self.is_empty() {
-            // So it was made by a version that did not note it, or by a start that came to its end too early.
+            // The account is from a version that did not record it, or from a start that ended too early.
             // On a full disk there is an administrator all the same.
             if let Err(error) = self.note_admin().await {
                 tracing::warn!(%error, "could not record that this data directory has an administrator: {error}");
@@ -128,7 +128,7 @@ impl Accounts {
 }
 
 impl Accounts {
-    /// Notes for good that there is an administrator. Waits for the disk elsewhere.
+    /// Records permanently that there is an administrator. Waits for the disk on another thread.
     async fn note_admin(&self) -> Result<(), FirstAdminError> {
         let store = self.inner.store.clone();
         let noted = tokio::task::spawn_blocking(move || store.note_admin()).await;
@@ -146,7 +146,7 @@ impl PreparedAdmin {
         let hash = hashing.await.map_err(AccountError::from)?;
         let account = Account::new(USERNAME.to_owned(), Role::Admin, BTreeMap::new());
         self.accounts.replace(account, hash.into()).await?;
-        // After the account: the other way round, a crash in between would leave a directory that nobody can enter.
+        // After the account: the other way round, a crash in between would leave a directory with no usable account.
         self.accounts.note_admin().await?;
         Ok(self.outcome)
     }
@@ -159,8 +159,8 @@ impl fmt::Debug for PreparedAdmin {
     }
 }
 
-/// Makes up a password and writes it to a file in `dir` that only the owner can read. It is on
-/// disk when this returns: an account made with it later is never one that nobody can use.
+/// Generates a password and writes it to a file in `dir` that only the owner can read. It is on
+/// disk when this returns, so the password of an account made with it later is never lost.
 fn write_password(dir: &Path) -> Result<(PathBuf, String), (PathBuf, io::Error)> {
     let path = dir.join(FILE);
     match try_write(dir, &path) {
@@ -169,7 +169,7 @@ fn write_password(dir: &Path) -> Result<(PathBuf, String), (PathBuf, io::Error)>
     }
 }
 
-/// Forgets a password that was written for an account that never came to be.
+/// Removes the password of an account that was never created.
 fn remove_stale(dir: &Path) -> Result<(), (PathBuf, io::Error)> {
     let path = dir.join(FILE);
     match fs::remove_file(&path) {
@@ -183,9 +183,9 @@ fn try_write(dir: &Path, path: &Path) -> io::Result<String> {
     getrandom::fill(&mut random)?;
     let password: String =
         random.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
-    // A link that stands there is an error: nothing is ever written through one.
+    // A link at this path is an error: nothing is ever written through one.
     let mut file = private::open(path, private::options().write(true).create_new(true))?;
-    // Whatever the umask.
+    // Regardless of the umask.
     file.set_permissions(Permissions::from_mode(0o600))?;
     writeln!(file, "{password}")?;
     file.sync_all()?;

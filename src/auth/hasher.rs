@@ -1,10 +1,10 @@
 //! Password hashing, on threads of its own.
 //!
-//! One thread per core and not one more, at low priority: however many log in at once, clients that
+//! One thread per core, at low priority: however many log in at once, clients that
 //! are logged in are served first. Logins and changes of accounts wait in separate lanes, and a thread
-//! takes from them by turns: an administrator's request waits for the hash that a thread is at, not for
-//! the logins behind it. Both lanes are bounded; a job that finds its lane full is refused at once.
-//! Hashes that nobody waits for any more are not computed.
+//! alternates between them: an administrator's request waits for the current hash, not for
+//! the logins queued. Both lanes are bounded; a job that finds its lane full is refused at once.
+//! Hashes that no caller waits for any more are not computed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 use super::{HashCost, imported};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// How much less than everything else these threads get when there is not enough for all.
+/// How far the priority of these threads is lowered when the CPU is contended.
 const NICENESS: i32 = 5;
 
-/// Jobs that may wait in a lane. Of the default cost, two threads compute as many logins in ten seconds,
-/// which is as long as a client may take by default.
+/// Jobs that may wait in a lane. At the default cost, two threads compute as many logins in ten seconds,
+/// which is the default time limit of a client.
 const MOST_LOGINS: usize = 1024;
 const MOST_CHANGES: usize = 64;
 
@@ -31,19 +31,19 @@ pub(super) struct Hasher {
     queue: Arc<Queue>,
 }
 
-/// What a hash is for.
+/// The purpose of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// A login, which anybody can begin.
+    /// A login, which any client can begin.
     Login,
-    /// A change that an administrator has asked for.
+    /// A change requested by an administrator.
     Change,
 }
 
 /// The password could not be hashed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// As many jobs are waiting as may wait.
+    /// The queue is full.
     #[error("too many passwords are waiting to be hashed: try again later")]
     Busy,
     /// The threads have ended.
@@ -71,7 +71,7 @@ enum Job {
 #[derive(Default)]
 struct Queue {
     lanes: Mutex<Lanes>,
-    /// Told of each new job, and of the end.
+    /// Notified of each new job, and of the end.
     news: Condvar,
 }
 
@@ -103,7 +103,7 @@ impl Hasher {
         answer.await.map_err(|_| HashError::Stopped)?
     }
 
-    /// Whether `password` is that of `hash`. Without a hash it is not, but takes as long to say so.
+    /// Whether `password` matches `hash`. Without a hash it does not, but the check takes as long.
     /// While there are imported hashes, of which `imported` is any, it takes as long as both kinds.
     pub(super) async fn verify(
         &self,
@@ -140,7 +140,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for a job. `last` is the lane of the one before. `None` when there will be none any more.
+    /// Waits for a job. `last` is the lane of the one before. `None` when no more will come.
     fn next(&self, last: Lane) -> Option<(Lane, Job)> {
         let mut lanes = self.lanes();
         loop {
@@ -167,7 +167,7 @@ impl Lanes {
         }
     }
 
-    /// The next job: of the other lane than the last, if it has one.
+    /// The next job: from the lane not served last, if it has one.
     fn next(&mut self, last: Lane) -> Option<(Lane, Job)> {
         let order = match last {
             Lane::Login => [Lane::Change, Lane::Login],
@@ -181,7 +181,7 @@ impl Lanes {
 }
 
 impl Job {
-    /// Whether nobody waits for it any more.
+    /// Whether no caller waits for it any more.
     fn is_abandoned(&self) -> bool {
         match self {
             Self::Hash { reply, .. } => reply.is_closed(),
@@ -191,14 +191,14 @@ impl Job {
 }
 
 fn work(argon2: &Argon2<'_>, queue: &Queue) {
-    // Not being nice is no reason not to work.
+    // Failing to lower the priority is no reason not to work.
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
         tracing::debug!(%error, "cannot lower the priority of password hashing: {error}");
     }
     let mut last = Lane::Login;
     while let Some((lane, job)) = queue.next(last) {
         last = lane;
-        // Whoever asked may be gone by now: then nobody needs the answer.
+        // The caller may be gone by now and not need the answer.
         match job {
             Job::Hash { password, reply } => {
                 reply.send(hash(argon2, &password)).ok();
@@ -233,7 +233,7 @@ fn verify(argon2: &Argon2<'_>, password: &str, expected: Option<&str>, imported:
     false
 }
 
-/// Takes the result of work that was done for nothing but the time that it takes.
+/// Discards the result of work done only for the time it takes.
 fn waste<T>(result: T) {
     drop(std::hint::black_box(result));
 }

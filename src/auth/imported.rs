@@ -1,7 +1,7 @@
 //! Accounts that come from a ShibuDB server, with bcrypt hashes of their passwords.
 //!
-//! Such a hash counts like any other. The first login that it lets in puts a hash of today's kind
-//! in its place, since only then is the password known.
+//! Such a hash is valid like any other. The first successful login replaces it with a hash of the current
+//! kind, since only then is the password known.
 
 use std::fmt;
 use std::str::FromStr as _;
@@ -14,18 +14,18 @@ use super::rules::check_permissions;
 use super::{Account, AccountError, Accounts};
 use crate::names;
 
-/// What a hash may cost at most: some seconds. With one of cost 31 a single login would keep a core
+/// The highest accepted cost of a hash: some seconds. At cost 31 a single login would occupy a core
 /// for days.
 const HIGHEST_COST: u32 = 16;
 
-/// As much of a password as bcrypt looks at, in bytes.
+/// How much of a password bcrypt uses, in bytes.
 const LONGEST_PASSWORD: usize = 72;
 
 /// A bcrypt hash of a password, as `$2a$10$...`.
 #[derive(Clone)]
 pub struct ImportedHash(Arc<str>);
 
-/// This is not a bcrypt hash, or one that nobody can wait for.
+/// This is not a bcrypt hash, or one that takes too long to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its password is not a bcrypt hash with a cost of at most {HIGHEST_COST}")]
 pub struct InvalidHash;
@@ -50,10 +50,10 @@ impl fmt::Debug for ImportedHash {
 }
 
 impl Accounts {
-    /// Takes over a user with the hash of its password.
+    /// Imports a user with the hash of its password.
     ///
     /// # Errors
-    /// [`AccountError`]; [`AccountError::UserExists`] if there is one of this name, which stays as it is.
+    /// [`AccountError`]; [`AccountError::UserExists`] if the name is taken, and that user stays as it is.
     pub async fn import(&self, account: Account, hash: ImportedHash) -> Result<(), AccountError> {
         names::check(&account.username)?;
         check_permissions(&account.permissions, |_| false)?;
@@ -64,21 +64,21 @@ impl Accounts {
         self.replace(account, hash.0).await.map(drop)
     }
 
-    /// Whether there is an account that may do everything.
+    /// Whether there is an account with all rights.
     pub fn has_admin(&self) -> bool {
         self.users().values().any(|user| user.account.is_admin())
     }
 
-    /// A hash that is still an imported one, if there is any: what else a refusal must cost, so
-    /// that its time does not tell whose hash is of which kind.
+    /// A hash that is still an imported one, if there is any: every refusal also costs one of that kind,
+    /// so that its time does not reveal the kind of a user's hash.
     pub(super) fn any_imported_hash(&self) -> Option<Arc<str>> {
         self.users().values().map(|user| &user.hash).find(|hash| is_imported(hash)).cloned()
     }
 
-    /// Puts a hash of today's kind in the place of one that `password` was just verified against,
-    /// if that is an imported one. The login stands, whether this succeeds or not.
+    /// Replaces the hash that `password` was just verified against with one of the current kind,
+    /// if it is an imported one. The login stands, whether this succeeds or not.
     pub(super) async fn renew_if_imported(&self, username: &str, password: &str, old: &str) {
-        // More of the password than was verified must not become part of it.
+        // The new hash must not cover more of the password than was verified.
         if !is_imported(old) || password.len() > LONGEST_PASSWORD {
             return;
         }
@@ -105,7 +105,7 @@ pub(super) fn is_imported(hash: &str) -> bool {
     hash.starts_with("$2")
 }
 
-/// Whether `password` is that of an imported hash.
+/// Whether `password` matches an imported hash.
 pub(super) fn verify(password: &str, hash: &str) -> bool {
     bcrypt::verify(password, hash).unwrap_or(false)
 }

@@ -1,15 +1,15 @@
 //! Users, roles, permissions, password verification.
 //!
-//! This room owns who there is and what they may do. It keeps all users in memory and every change
-//! of them in the store's system area first. It knows no connections and no protocol, never hands
-//! out a hash, and never says why a login was refused.
+//! This module owns the users and their permissions. It keeps all users in memory and writes every change
+//! to the store's system area first. It knows no connections and no protocol, never returns
+//! a hash, and never reveals why a login was refused.
 //!
 //! # What a login costs
-//! A first login costs the full hash, on threads that give way to everybody else, and so does every
+//! A first login costs the full hash, on low-priority threads, and so does every
 //! wrong password. After that a [proof] makes the same login cheap. The same
-//! attempt made many times at once is [verified once](self::verification). Who fails again and again is
-//! [slowed](self::throttle), except for logins with a proof: nobody who is known waits for somebody who
-//! guesses. As many wait as can be served in a short time; the others are told so at once.
+//! attempt made many times at once is [verified once](self::verification). Repeated failures are
+//! [throttled](self::throttle), except for logins with a proof: a known user never waits because of a
+//! guesser. Only as many attempts wait as can be served in a short time; the others are refused at once.
 
 mod account;
 mod changes;
@@ -46,7 +46,7 @@ use record::User;
 use throttle::{Throttle, Turn};
 use verification::{Verdict, Verifications};
 
-/// What one password hash costs whoever computes it: argon2id with one lane.
+/// The cost of one password hash: argon2id with one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashCost {
     /// Memory, in KiB.
@@ -55,7 +55,7 @@ pub struct HashCost {
     pub passes: u32,
 }
 
-/// All users, and the only way to become one of them. A cheap handle.
+/// All users, and the only way to log in. A cheap handle.
 #[derive(Clone)]
 pub struct Accounts {
     inner: Arc<Inner>,
@@ -65,10 +65,10 @@ struct Inner {
     store: Store,
     users: RwLock<HashMap<String, Arc<User>>>,
     generation: AtomicU64,
-    /// Changes go one after another, from the look at what is there until it is changed. Held
-    /// while the store writes, hence not a lock that would stop a thread.
+    /// Serializes changes, from reading the current state to storing the new one. Held
+    /// while the store writes, hence not a lock that would block a thread.
     changing: Arc<tokio::sync::Mutex<()>>,
-    /// Deletions of spaces of which it is not known whether they have reached the disk.
+    /// Deletions of spaces that may or may not have reached the disk.
     doubts: std::sync::Mutex<Vec<spaces::Doubt>>,
     hasher: Hasher,
     prover: Prover,
@@ -119,15 +119,15 @@ impl Accounts {
     }
 
     /// The account, if this very login has succeeded before and nothing has changed since. Costs a few
-    /// microseconds and never waits. `None` says nothing: [`Accounts::login`] does.
+    /// microseconds and never waits. `None` is no verdict: call [`Accounts::login`].
     pub fn known_login(&self, username: &str, password: &str) -> Option<Arc<Account>> {
         let user = self.user(username)?;
         self.is_proven(&user, password).then(|| Arc::clone(&user.account))
     }
 
-    /// Checks a password. Takes as long as it takes to compute a hash, unless the same login has
-    /// succeeded before; longer for a user and an address that have failed often. To be dropped when nobody
-    /// waits for it any more: the hash is not computed then, and its turn goes to the next.
+    /// Checks a password. Takes the time of one hash, unless the same login has
+    /// succeeded before; longer for a user and an address that have failed often. Drop the future once nothing
+    /// waits for it: the hash is then not computed, and its turn goes to the next.
     ///
     /// # Errors
     /// [`LoginError`], whatever was wrong.
@@ -139,7 +139,7 @@ impl Accounts {
     ) -> Result<Arc<Account>, LoginError> {
         let inner = &*self.inner;
         if self.is_empty() {
-            // The first admin is about to be there.
+            // The first admin is being created.
             drop(inner.changing.lock().await);
         }
         let user = self.user(username);
@@ -153,8 +153,8 @@ impl Accounts {
         let mac = attempt.into_mac();
         let verdict =
             inner.attempts.run((mac, peer), self.verify(mac, username, password, hash.as_ref(), peer)).await;
-        // Looked up anew: it may have been changed or deleted meanwhile. With another hash that this
-        // very password was proven against, as after a renewal, it is as good.
+        // Looked up again: it may have been changed or deleted meanwhile. Another hash is fine if this
+        // very password has a proof for it, as after a renewal.
         let user = self
             .user(username)
             .filter(|user| Some(&user.hash) == hash.as_ref() || self.is_proven(user, password));
@@ -171,7 +171,7 @@ impl Accounts {
         }
     }
 
-    /// Grows with every change of any account. A session re-reads its account when it moved.
+    /// Incremented by every change of any account. A session re-reads its account when it has changed.
     pub fn generation(&self) -> u64 {
         self.inner.generation.load(Ordering::Acquire)
     }
@@ -214,10 +214,10 @@ impl Accounts {
         verdict
     }
 
-    /// Notes that `password` was verified against the hash of `user`.
+    /// Records that `password` was verified against the hash of `user`.
     fn prove(&self, user: &User, password: &str) {
         let attempt = self.inner.prover.attempt(&user.account.username, &user.hash, password);
-        // Of a correct password there is but one proof: whoever set it first is as right.
+        // A correct password has only one proof, so it does not matter which caller sets it first.
         user.proof.get_or_init(|| attempt.into_mac());
     }
 

@@ -1,15 +1,15 @@
-//! The cheap way in for those who came the expensive way before.
+//! Proofs make a login cheap once the full hash has been verified.
 //!
 //! A proof is the HMAC of a password under a key that only this process knows and never stores,
-//! bound to the user and to the stored hash that the password was verified against. Whoever reads
-//! the memory of this process without the key could not even try passwords; with it, it reads the
-//! passwords of the logins anyway. A change of the user takes the proof away with it.
+//! bound to the user and to the stored hash that the password was verified against. A reader of
+//! this process' memory without the key could not even try passwords; with it, they can read the
+//! passwords of the logins anyway. A change of the user removes the proof.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The HMAC itself. Compared only by [`Prover`], in constant time, or as a key of a map, where
-/// all that could be learned is whether two attempts are the same.
+/// The HMAC itself. Compared only by [`Prover`], in constant time, or as a key of a map, which can
+/// reveal only whether two attempts are the same.
 pub(super) type Mac = [u8; 32];
 
 /// Makes proofs.
@@ -33,7 +33,7 @@ impl Prover {
     pub(super) fn attempt(&self, username: &str, hash: &str, password: &str) -> Attempt {
         let mut hmac = self.keyed.clone();
         for part in [username, hash, password] {
-            // With its length, so that no two attempts read the same.
+            // With its length, so that different attempts never have the same input.
             hmac.update(&(part.len() as u64).to_be_bytes());
             hmac.update(part.as_bytes());
         }

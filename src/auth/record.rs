@@ -9,16 +9,16 @@ use super::account::{Account, Permission, Role};
 use super::proof::Mac;
 use crate::store::StoreError;
 
-/// What the keys of users begin with in the system area.
+/// The prefix of the keys of users in the system area.
 const PREFIX: &[u8] = b"user/";
 
-/// One user. Never changed: a change puts another in its place, without the proof.
+/// One user. Immutable: a change replaces it with another, without the proof.
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) account: Arc<Account>,
     /// The password's hash, as a PHC string.
     pub(super) hash: Arc<str>,
-    /// Of the password that was verified against `hash`.
+    /// The proof of the password that was verified against `hash`.
     pub(super) proof: OnceLock<Mac>,
 }
 
@@ -41,7 +41,7 @@ impl User {
         serde_json::to_vec(&record).map_err(|_| StoreError::Damaged("cannot serialize a user record"))
     }
 
-    /// The user of a stored entry; nothing if the entry is not a user's.
+    /// The user of a stored entry; `None` if the entry is not a user's.
     pub(super) fn from_entry(key: &[u8], value: &[u8]) -> Result<Option<Self>, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged("unreadable user record");
         let Some(username) = key.strip_prefix(PREFIX) else { return Ok(None) };

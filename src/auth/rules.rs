@@ -1,4 +1,4 @@
-//! What can be a password, and permissions. What can be a name is in [`names`](crate::names).
+//! The rules for passwords and permissions. Those for names are in [`names`](crate::names).
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub(super) fn check_password(password: &str) -> Result<(), AccountError> {
     }))
 }
 
-/// Whether a user can have these permissions. Those for a space whose name would not be given today are fine if
-/// `is_known`: it may be there from before.
+/// Whether a user can have these permissions. A space whose name is no longer allowed is fine if
+/// `is_known`: it may be older than the rule.
 pub(super) fn check_permissions(
     permissions: &BTreeMap<String, Permission>,
     is_known: impl Fn(&str) -> bool,

@@ -1,9 +1,9 @@
-//! Spaces come and go together with the rights to them.
+//! Creates and deletes spaces together with the rights to them.
 //!
-//! Rights name a space. So that they never count for another space of the same name, a space is deleted in one
-//! commit with all rights to it, and none is created between that commit and the moment from which on nobody has
-//! those rights any more. Rights to a space that does not exist are given in advance: an administrator has named it,
-//! and they count once it is created.
+//! Rights name a space. So that they never apply to another space of the same name, a space is deleted in one
+//! commit with all rights to it, and none is created between that commit and the moment when all those rights
+//! are gone from memory too. Rights to a space that does not exist are granted in advance: an administrator has
+//! named it, and they apply once it is created.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,10 +19,10 @@ use crate::unpoisoned::Unpoisoned as _;
 /// Why a space was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteSpaceError {
-    /// The store says why.
+    /// The store's error.
     #[error(transparent)]
     Space(#[from] SpaceError),
-    /// The rights to it could not be taken away.
+    /// The rights to it could not be removed.
     #[error(transparent)]
     Account(#[from] AccountError),
 }
@@ -30,7 +30,7 @@ pub enum DeleteSpaceError {
 /// A deletion that was reported as failed, and may have reached the disk.
 pub(super) struct Doubt {
     space: String,
-    /// Those who had rights to it, as they are without.
+    /// The users that had rights to it, with those rights removed.
     without: Vec<Arc<User>>,
 }
 
@@ -38,16 +38,16 @@ pub(super) struct Doubt {
 const NOTHING: &[u8] = b"nothing";
 
 impl Accounts {
-    /// Makes a space, to which nobody has rights from before a deletion.
+    /// Creates a space without any rights left from before a deletion.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's error.
     pub async fn create_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
         let _changing = self.changing().await?;
         self.inner.store.create_space(name, wal).await
     }
 
-    /// Deletes a space, its keys, and everybody's rights to it: all of that or nothing.
+    /// Deletes a space, its keys, and all users' rights to it: all of that or nothing.
     ///
     /// # Errors
     /// [`DeleteSpaceError`].
@@ -65,10 +65,10 @@ impl Accounts {
         Ok(deleted?)
     }
 
-    /// The right to change accounts and spaces, and the certainty that what is shown of them is what is stored.
+    /// The right to change accounts and spaces, with the guarantee that the visible state is the stored one.
     ///
     /// # Errors
-    /// The store accepts no writes, so nobody knows whether a deletion has reached the disk.
+    /// The store accepts no writes, so it is unknown whether a deletion has reached the disk.
     pub(super) async fn changing(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let changing = self.inner.changing.lock().await;
         if !self.doubts().is_empty() {
@@ -89,13 +89,13 @@ impl Accounts {
         self.inner.doubts.lock().unpoisoned()
     }
 
-    /// Those who have rights to the space, as they are without.
+    /// The users that have rights to the space, with those rights removed.
     fn without_rights_to(&self, space: &str) -> Vec<Arc<User>> {
         let has_rights = |user: &&Arc<User>| user.account.permissions.contains_key(space);
         let without = |user: &Arc<User>| {
             let mut account = Account::clone(&user.account);
             account.permissions.remove(space);
-            // The same password is as proven as before.
+            // The password is unchanged, so its proof stays valid.
             let (account, hash) = (Arc::new(account), Arc::clone(&user.hash));
             Arc::new(User { account, hash, proof: user.proof.clone() })
         };
@@ -108,7 +108,7 @@ impl Accounts {
             users.insert(user.account.username.clone(), user);
         }
         drop(users);
-        // After the change, so that whoever sees the number sees the change.
+        // After the change, so that a reader of the number sees the change.
         self.inner.generation.fetch_add(1, Ordering::Release);
     }
 }

@@ -1,18 +1,18 @@
-//! Slows down who guesses passwords.
+//! Slows down password guessing.
 //!
 //! Attempts are counted twice: by user and network address together, and more loosely by the address alone.
 //!
 //! - **By user and address.** Ten failures are free; then attempts get turns, further and further apart. An
 //!   attempt under way counts as a failure until its password has proved right, so guesses sent at once gain
-//!   nothing over guesses sent one by one. Few may wait for a turn: the others are refused at once, in
-//!   words that are not those of a wrong password. Other users of the same address are not affected.
+//!   nothing over guesses sent one by one. Only a few may wait for a turn: the others are refused at once, with
+//!   a message other than that of a wrong password. Other users of the same address are not affected.
 //! - **By address.** The same over all users, with turns so close together that they delay a right password
-//!   and do not deny it. This one slows a guesser who tries many names.
+//!   but do not deny it. This slows a guesser who tries many names.
 //!
-//! A password that was found wrong there lately is not looked at again: programs that go on with an old
+//! A password that was recently found wrong is not verified again: programs that keep using an old
 //! password are refused after a pause, and take no turn from the right one.
 //!
-//! Time forgives: a count halves with every quiet [`HALF_LIFE`].
+//! A count halves with every quiet [`HALF_LIFE`].
 
 mod gate;
 
@@ -30,7 +30,7 @@ use gate::{Gate, Pace, Pass};
 
 /// Failures that cost nothing: people mistype.
 const FREE: u32 = 10;
-/// The distance between turns after the first failure that is not free; doubled by each further.
+/// The distance between turns after the first failure that is not free; each further one doubles it.
 const FIRST: Duration = Duration::from_millis(50);
 /// A count halves in this time without another failure.
 const HALF_LIFE: Duration = Duration::from_secs(60);
@@ -41,8 +41,8 @@ static BY_USER: Pace = Pace { free: FREE, first: FIRST, largest: Duration::from_
 static BY_ADDRESS: Pace =
     Pace { free: FREE, first: FIRST, largest: Duration::from_millis(80), most_waiting: 100 };
 
-/// So many pairs of user and address are remembered, and so many addresses; then those that failed least are
-/// forgotten.
+/// How many pairs of user and address are remembered, and how many addresses; beyond that, those with the fewest
+/// failures are dropped.
 const PAIRS: usize = 20_000;
 const ADDRESSES: usize = 10_000;
 /// At most one log line in this time.
@@ -51,7 +51,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     state: Mutex<State>,
-    /// Users are kept as keyed hashes of their names, which are as long as a guesser likes.
+    /// Users are kept as keyed hashes of their names, since a guesser can send names of any length.
     names: RandomState,
 }
 
@@ -66,18 +66,18 @@ struct State {
 /// A network address, and the hash of a user's name.
 type Pair = (IpAddr, u64);
 
-/// What an attempt gets that asks for its turn.
+/// The answer to an attempt that requests a turn.
 #[derive(Debug)]
 pub(super) enum Turn<'a> {
     /// Its password may be verified.
     Now(Attempt<'a>),
     /// Its password is known to be wrong.
     KnownWrong,
-    /// None: too many others wait.
+    /// No turn: too many others wait.
     Never,
 }
 
-/// An attempt, under way until this is dropped. Until then it counts as a failure, and after that if it has
+/// An attempt, under way until this is dropped. Until then it counts as a failure, afterwards only if it has
 /// [failed](Attempt::failed).
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
@@ -87,8 +87,8 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Throttle {
-    /// Waits until an attempt to log in as `username` from `peer` has its turn. `password` stands for the
-    /// password and all that it is verified against.
+    /// Waits for the turn of an attempt to log in as `username` from `peer`. `password` stands for the
+    /// password and everything it is verified against.
     pub(super) async fn turn(&self, peer: IpAddr, username: &str, password: &Mac) -> Turn<'_> {
         let pair = self.pair(peer, username);
         let mut attempt = Attempt { throttle: self, pair, passes: Vec::with_capacity(2) };
@@ -156,7 +156,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// The gate of `key`, a new one if need be. Of `most`, those that nobody uses and that failed least make room.
+/// The gate of `key`, created if missing. At `most` gates, unused ones with the fewest failures are removed.
 fn find<K: Copy + Eq + Hash>(
     gates: &mut HashMap<K, Arc<Gate>>,
     key: K,
@@ -165,7 +165,7 @@ fn find<K: Copy + Eq + Hash>(
 ) -> Arc<Gate> {
     if gates.len() >= most && !gates.contains_key(&key) {
         let mut failures: Vec<_> = gates.values().map(|gate| gate.failures()).collect();
-        // Half of them, so that this is done seldom.
+        // Half of them, so that this happens rarely.
         let (_, &mut median, _) = failures.select_nth_unstable(most / 2);
         gates.retain(|_, gate| is_in_use(gate) || gate.failures() > median);
     }
@@ -178,13 +178,13 @@ fn forget_if_unused<K: Eq + Hash>(gates: &mut HashMap<K, Arc<Gate>>, key: &K) {
     }
 }
 
-/// Whether an attempt waits at a gate or has passed it. Both hold a reference, and get it under the lock of
+/// Whether an attempt waits at a gate or has passed it. Both hold a reference taken under the lock of
 /// the map, which holds the other.
 fn is_in_use(gate: &Arc<Gate>) -> bool {
     Arc::strong_count(gate) > 1
 }
 
-/// Whoever has one IPv6 address has the other 2^64 of its network, too.
+/// The network of an address: the owner of one IPv6 address has the other 2^64 of its network, too.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

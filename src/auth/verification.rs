@@ -1,9 +1,9 @@
-//! Identical attempts under way at once share one verification, and those of one address also the
+//! Identical attempts under way at once share one verification, and those of one address also share the
 //! turn that they wait for.
 //!
 //! After a restart every pool of a user logs in with the same password in the same second: one
-//! hash tells for all of them. If their address is [slowed](super::throttle) at that moment, because
-//! of somebody else there, they come in with one turn instead of being refused for want of 500.
+//! hash serves all of them. If their address is [throttled](super::throttle) at that moment because
+//! of another client there, they need one turn instead of being refused for want of 500.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,12 +14,12 @@ use tokio::sync::OnceCell;
 
 use crate::unpoisoned::Unpoisoned as _;
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// It was not looked at, since too many others were waiting.
+    /// It was not checked, since too many others were waiting.
     Throttled,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Verifications<K> {
     under_way: Mutex<HashMap<K, Arc<OnceCell<Verdict>>>>,
 }
 
-/// Takes part in a verification; the last to leave forgets it.
+/// Takes part in a verification; the last to leave removes it.
 struct Participant<'a, K: Copy + Eq + Hash> {
     verifications: &'a Verifications<K>,
     attempt: K,
@@ -36,8 +36,8 @@ struct Participant<'a, K: Copy + Eq + Hash> {
 }
 
 impl<K: Copy + Eq + Hash> Verifications<K> {
-    /// What `verify` says, or what it says to another who came with the same attempt. If that
-    /// other one goes away before it knows, the next takes over.
+    /// The result of `verify`, or of another caller's with the same attempt. If that
+    /// caller goes away before it is known, the next takes over.
     pub(super) async fn run(&self, attempt: K, verify: impl Future<Output = Verdict>) -> Verdict {
         let verdict = Arc::clone(self.under_way().entry(attempt).or_default());
         let participant = Participant { verifications: self, attempt, verdict };
@@ -57,8 +57,8 @@ impl<K> Default for Verifications<K> {
 
 impl<K: Copy + Eq + Hash> Drop for Participant<'_, K> {
     fn drop(&mut self) {
-        // Counted under the lock that everybody joins under. A verdict is of one moment: whoever
-        // comes after it is known must ask anew, so it is forgotten as soon as there is one.
+        // Counted under the lock under which all participants join. A verdict holds for one moment: a
+        // later caller must verify anew, so it is removed as soon as it is known.
         if let Entry::Occupied(entry) = self.verifications.under_way().entry(self.attempt)
             && Arc::ptr_eq(entry.get(), &self.verdict)
             && (self.verdict.initialized() || Arc::strong_count(&self.verdict) == 2)

@@ -1,9 +1,9 @@
-//! The first password of the account `admin`, out of the environment: whoever may look into `/proc` could read it there
-//! for as long as the server runs.
+//! Keeps the first password of the account `admin` out of the environment: users who may look into `/proc` could read
+//! it there for as long as the server runs.
 //!
-//! The environment that a process was started with stays where the kernel shows it. So `run` starts itself anew without
-//! the variable, as the same process, and hands itself the password through a pipe; and `start` does the same with
-//! the server that it begins.
+//! The kernel keeps showing the environment that a process was started with. So `run` re-executes itself without
+//! the variable, as the same process, and passes itself the password through a pipe; and `start` does the same with
+//! the server that it starts.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,18 +21,18 @@ use crate::reading;
 /// The variable.
 pub(super) const VARIABLE: &str = "SHIBUDB_ADMIN_PASSWORD";
 
-/// Says that the password comes on standard input. For ourselves only.
+/// Announces that the password comes on standard input. Internal.
 pub(super) const ON_STDIN: &str = "--admin-password-on-stdin";
 
-/// More than any password may have, and less than a pipe holds.
+/// Longer than any password, and less than a pipe holds.
 const LONGEST: usize = 4096;
 
-/// What the variable holds, if anything.
+/// The content of the variable, if it is set.
 pub(super) fn of_environment() -> Option<OsString> {
     std::env::var_os(VARIABLE).filter(|password| !password.is_empty())
 }
 
-/// Hands the password to the server that `command` is to become.
+/// Passes the password to the server that `command` will start.
 pub(super) fn hand_over(command: &mut Command, password: &OsStr) -> Result<(), Failure> {
     let password = password.to_str().ok_or_else(|| unusable("it is not UTF-8"))?.as_bytes();
     if password.len() > LONGEST {
@@ -44,8 +44,8 @@ pub(super) fn hand_over(command: &mut Command, password: &OsStr) -> Result<(), F
     Ok(())
 }
 
-/// Starts this process anew without the variable. Comes back only if there is none, or if that failed; then the
-/// password is what the variable says.
+/// Re-executes this process without the variable. Returns only if the variable is not set, or if that failed; then the
+/// password is that of the variable.
 pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> {
     let Some(password) = of_environment() else { return Ok(None) };
     let mut arguments = std::env::args_os();
@@ -53,7 +53,7 @@ pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> 
     let subcommand = arguments.next().unwrap_or_else(|| "run".into());
     let rest: Vec<_> = arguments.collect();
     let mut error = io::Error::from(io::ErrorKind::NotFound);
-    // The second is there even if the file has been replaced meanwhile, and only then: the process would be called `exe`.
+    // The second works even if the file has been replaced meanwhile; it is last because it names the process `exe`.
     for program in [std::env::current_exe().unwrap_or_default(), "/proc/self/exe".into()] {
         let mut command = Command::new(program);
         command.arg0(&name).arg(&subcommand);
@@ -63,7 +63,7 @@ pub(super) fn leave_the_environment() -> Result<Option<AdminPassword>, Failure> 
     let words = format!(
         "{VARIABLE} stays readable in the environment of this process: cannot re-execute without it: {error}"
     );
-    // Without standard error there is nobody to warn.
+    // Without standard error a warning has no reader.
     logging::write(Priority::Warning, warning(words)).ok();
     parse(password.into_vec()).map(Some)
 }
@@ -76,7 +76,7 @@ pub(super) fn from_stdin() -> Result<AdminPassword, Failure> {
     parse(password)
 }
 
-/// Checked before it was handed over, too, where somebody is told.
+/// Also checked before it was passed on, where the user sees the error.
 fn parse(password: Vec<u8>) -> Result<AdminPassword, Failure> {
     String::from_utf8(password).map(AdminPassword::from).map_err(|_| unusable("it is not UTF-8"))
 }

@@ -1,4 +1,4 @@
-//! `shibudb check`: is this config file all right?
+//! `shibudb check`: validates a config file.
 
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -74,7 +74,7 @@ fn look(path: &std::path::Path) -> Verdict {
     }
 }
 
-/// Does `look` on a thread of its own; `None` if that takes too long. The thread ends with the process.
+/// Runs `look` on a thread of its own; `None` if that takes too long. The thread ends with the process.
 fn within<T: Send + 'static>(max_wait: Duration, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::channel();
     thread::spawn(move || done.send(look()));

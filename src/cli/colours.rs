@@ -1,4 +1,4 @@
-//! Colours for people: on a terminal, unless the environment asks for none.
+//! Colours for people: on a terminal, unless the environment turns them off.
 //!
 //! Text that is not painted goes out byte for byte, so nothing that a script reads changes.
 
@@ -12,32 +12,32 @@ use crate::names::shown_lines;
 
 /// Headings.
 pub(super) const HEADING: Style = Style::new().bold();
-/// What somebody should look at.
+/// For what deserves attention.
 pub(super) const AMBER: Style = AnsiColor::Yellow.on_default();
-/// What is full, refused or broken.
+/// For what is full, refused or broken.
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 /// Where an error begins.
 const ERROR: Style = RED.bold();
 /// Where a warning begins.
 const WARNING: Style = AMBER.bold();
 
-/// Whether there are colours.
+/// Whether colours are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colours {
     on: bool,
 }
 
 impl Colours {
-    /// None at all.
+    /// No colours.
     pub const OFF: Self = Self { on: false };
 
-    /// Those of a stream: a terminal has colours. `NO_COLOR`, `CLICOLOR=0` and `TERM=dumb` say no,
-    /// `CLICOLOR_FORCE` says yes whatever the stream is.
+    /// Those of a stream: a terminal has colours. `NO_COLOR`, `CLICOLOR=0` and `TERM=dumb` turn them off,
+    /// `CLICOLOR_FORCE` turns them on for any stream.
     pub fn of(stream: &impl RawStream) -> Self {
         Self { on: AutoStream::choice(stream) != ColorChoice::Never }
     }
 
-    /// Whether there are any.
+    /// Whether they are on.
     pub(super) fn are_on(self) -> bool {
         self.on
     }
@@ -57,13 +57,13 @@ impl Colours {
     }
 }
 
-/// The line that tells an error, for standard error. It may quote what a server or a file says.
+/// The line for an error, for standard error. It may quote a server or a file.
 pub(super) fn error(message: impl Display) -> String {
     let message = message.to_string();
     format!("{} {}", Colours::of(&std::io::stderr()).paint(ERROR, "Error:"), shown_lines(&message))
 }
 
-/// The line that tells a warning, for standard error.
+/// The line for a warning, for standard error.
 pub(super) fn warning(message: impl Display) -> String {
     format!("{} {message}", Colours::of(&std::io::stderr()).paint(WARNING, "Warning:"))
 }

@@ -1,7 +1,7 @@
-//! What the shell offers when somebody presses Tab: commands, then the ports of running servers, then options.
+//! Completions for the shell's Tab key: commands, then the ports of running servers, then options.
 //!
-//! The scripts under `packaging/completions` only ask this program, which knows both its own arguments and what runs
-//! here.
+//! The scripts under `packaging/completions` only call this program, which knows both its own arguments and the
+//! running servers.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,8 +1,8 @@
 //! `shibudb connect`: the database by hand, or by a script.
 //!
-//! On a terminal it asks for commands, with history and completion; the prompts go to the terminal
-//! itself. When standard input is no terminal it reads commands from there, and stops at the first
-//! that fails. Either way values and messages go to standard output and everything else to
+//! On a terminal it prompts for commands, with history and completion; the prompts go to the terminal
+//! itself. If standard input is not a terminal, it reads commands from there and stops at the first
+//! one that fails. Either way, values and messages go to standard output and everything else to
 //! standard error, and no password is ever shown or kept in the history.
 
 mod client;
@@ -23,7 +23,7 @@ use crate::protocol::{AdminRequest, Request, Text};
 use client::{Client, ClientError};
 use command::Command;
 
-/// Where the password may come from when nobody is to be asked.
+/// The variable with the password, for use without a prompt.
 const PASSWORD: &str = "SHIBUDB_PASSWORD";
 
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ enum CommandError {
     /// The result could not be printed.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
-    /// Nobody could be asked for a password.
+    /// The password prompt failed.
     #[error("cannot ask for a password: {0}")]
     Prompt(#[source] io::Error),
     #[error("the passwords do not match; nothing was changed")]
@@ -103,7 +103,7 @@ fn refused(error: ClientError) -> Failure {
     failed(error)
 }
 
-/// Carries out a command, and prints what it gives. `ask` asks for a new password of a user.
+/// Carries out a command, and prints its result. `ask` prompts for a new password of a user.
 fn execute(
     command: Command,
     client: &mut Client,
@@ -114,7 +114,7 @@ fn execute(
     let Some(request) = request(command, ask)? else { return Ok(()) };
     let needs_space = matches!(request, Request::Put { .. } | Request::Get { .. } | Request::Delete { .. });
     if needs_space && client.space().is_none() {
-        // The server would say so in the words of its protocol.
+        // The server would refuse in the words of its protocol.
         return Err(CommandError::NoSpace);
     }
     let text = match client.ask(&request)? {
@@ -123,7 +123,7 @@ fn execute(
             names.into_iter().map(|name| shown(&name).into_owned() + "\n").collect()
         }
         Answer::Value(text) if !io::stdout().is_terminal() => text + "\n",
-        // What others have stored must not move the cursor about, nor say what it does not.
+        // Stored text of other users must not move the cursor or fake output.
         Answer::Done(text) | Answer::Value(text) | Answer::Refused(text) => {
             shown_lines(&text).into_owned() + "\n"
         }
@@ -134,13 +134,13 @@ fn execute(
 /// Prints a result.
 fn print(out: &mut impl Write, text: &str) -> Result<(), CommandError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has gone away is no error: what was to be done is done.
+        // A reader that has gone away is no error: the work is done.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
 }
 
-/// What to ask the server; nothing for a command that is not for it.
+/// The request to the server; `None` for a command that needs none.
 fn request(
     command: Command,
     ask: impl FnOnce(&str) -> Result<String, CommandError>,

@@ -1,7 +1,7 @@
-//! `shibudb import`: moves in from a ShibuDB server.
+//! `shibudb import`: imports the data of a ShibuDB server.
 //!
-//! If it takes its time, standard error shows how far it is. What was done and what was left out goes to
-//! standard output at the end.
+//! A slow import shows its progress on standard error. At the end, standard output lists what was done and what
+//! was left out.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ use crate::owner::{self, Owner};
 use crate::private;
 use crate::store::{Durability, OpenError, Store};
 
-/// How far it is, on a terminal.
+/// The progress line on a terminal.
 const STYLE: &str = "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}";
 
 #[derive(Debug, Args)]
@@ -64,8 +64,8 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the data directory, or refuses to write into that of another user: the server runs as its owner, and could not
-/// read files of another user there.
+/// Creates the data directory, or refuses to write to that of another user: the server runs as its owner, and could not
+/// read other users' files there.
 fn make_own(path: &Path) -> Result<(), Failure> {
     let cannot = |what, error| failed(format!("cannot {what} {}: {error}", path.display()));
     let refused = |found: &Path, owner: &Owner| {

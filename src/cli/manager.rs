@@ -1,8 +1,8 @@
 //! `shibudb manager`: the management API for hands and scripts.
 //!
-//! One command is one question to the server, which is on this machine unless told otherwise, and its answer on standard output.
-//! Nothing is decided here: numbers go to the server as they were typed, and its refusal comes back
-//! in its own words. What is printed is complete or nothing, so a script never reads half an answer.
+//! Each command sends one request to the server, on this machine by default, and prints the answer on standard output.
+//! It decides nothing: numbers go to the server as typed, and refusals are printed in the server's
+//! own words. The output is complete or empty, so a script never reads half an answer.
 //!
 //! The file is long because all commands of `manager` and their help texts are declared here.
 
@@ -158,12 +158,12 @@ pub enum ManagerError {
     /// The server could not be asked, or it refused.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// There was no answer; further lines give the known causes.
+    /// The server did not answer; further lines give the known causes.
     #[error("{error}{nobody}")]
     Nobody {
         /// The reason, in the wording of the founding document.
         error: ApiError,
-        /// What was tried, and what may have been meant.
+        /// What was tried, and what the user may have meant.
         nobody: Nobody,
     },
     /// The given path is not a socket.
@@ -174,7 +174,7 @@ pub enum ManagerError {
         /// The kind of file at this path.
         found: &'static str,
     },
-    /// The terminal is of no use.
+    /// The terminal is unusable.
     #[error("cannot use this terminal: {0}")]
     Terminal(#[source] io::Error),
     /// The answer could not be printed.
@@ -192,8 +192,8 @@ impl ManagerError {
     }
 }
 
-/// The usage as it is typed. The parser would leave the port out of it, which may be left out if there is
-/// a socket instead, and put the options before what people look for.
+/// The usage as a user types it. The parser would omit the port, which is optional if there is a socket, and put
+/// the options before the arguments that users look for.
 pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
     manager.override_usage("shibudb manager <PORT> <COMMAND> [OPTIONS]").mut_subcommands(|command| {
         let words = command.get_positionals().map(|argument| format!(" {argument}"));
@@ -203,7 +203,7 @@ pub(super) fn with_usage(manager: clap::Command) -> clap::Command {
     })
 }
 
-/// Asks the server, and writes its answer to `out`, in colour if so told. A reader that has gone away is no error.
+/// Queries the server and writes its answer to `out`, in colour if requested. A reader that has gone away is no error.
 /// A warning goes to standard error.
 ///
 /// # Errors
@@ -251,7 +251,7 @@ pub async fn run(args: ManagerArgs, colours: Colours, out: &mut impl io::Write) 
     };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Some(warning) = warning {
-        // The answer is what counts; without standard error there is nobody to warn.
+        // The answer is what counts; without standard error a warning has no reader.
         logging::write(Priority::Warning, super::colours::warning(warning)).ok();
     }
     match written {
@@ -265,7 +265,7 @@ async fn within<T>(api: &Api, answer: impl Future<Output = Result<T, ApiError>>)
     tokio::time::timeout(api.max_wait(), answer).await.unwrap_or_else(|_| Err(api.silent()))
 }
 
-/// What is to be printed: the answer as it is, or in words.
+/// The output: the answer unchanged, or in words.
 struct Said {
     text: String,
     /// For standard error.

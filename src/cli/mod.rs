@@ -1,7 +1,7 @@
-//! What a person types: arguments, start and stop, manager, connect, import, check.
+//! The command line: arguments, start and stop, manager, connect, import, check.
 //!
-//! Results go to standard output. What goes wrong goes to standard error as `Error: ...`, with
-//! nothing on standard output, and the exit status says what kind of wrong it was: 1 refused or
+//! Results go to standard output. Errors go to standard error as `Error: ...`, with
+//! nothing on standard output, and the exit status gives the kind of error: 1 refused or
 //! failed, 2 wrong usage, 65 damaged data, 78 an invalid configuration.
 
 mod admin_password;
@@ -106,16 +106,16 @@ struct Files {
     data_dir: Option<PathBuf>,
 }
 
-/// A failure with its exit status. The message is printed by [`main`] alone.
+/// A failure with its exit status. Only [`main`] prints the message.
 #[derive(Debug)]
 struct Failure {
     message: String,
     status: u8,
 }
 
-/// The arguments as clap knows them, for the manual page and the shell completions.
+/// The arguments as clap defines them, for the manual page and the shell completions.
 pub fn command() -> clap::Command {
-    // Changing one of them by name would put it last.
+    // Changing a single command by name would move it to the end.
     Cli::command().mut_subcommands(|command| match command.get_name() {
         "manager" => manager::with_usage(command),
         _ => command,
@@ -126,7 +126,7 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     run().unwrap_or_else(|Failure { message, status }| {
-        // Without standard error there is nobody left to tell; the status still tells.
+        // Without standard error the message is lost; the status remains.
         logging::write(Priority::Error, colours::error(message)).ok();
         ExitCode::from(status)
     })
@@ -156,8 +156,8 @@ fn run() -> Result<ExitCode, Failure> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-/// The arguments. Asked for help or the version, the process ends here. Without a command that has a use for
-/// them, signals have their ordinary effect again.
+/// The arguments. Prints help or the version on request and exits. For a command that does not handle
+/// signals, restores their default effect.
 fn arguments(held: Held) -> Result<(Cli, Held), Failure> {
     let matches = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let error = match matches {
@@ -169,7 +169,7 @@ fn arguments(held: Held) -> Result<(Cli, Held), Failure> {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-        // Told as every other error is, not in the parser's way.
+        // Reported like every other error, not in the parser's format.
         _ => {
             let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
             let message = usage::message(&error, command(), &typed.collect::<Vec<_>>());
@@ -178,7 +178,7 @@ fn arguments(held: Held) -> Result<(Cli, Held), Failure> {
     }
 }
 
-/// Runs the daemon, and says why it ended if that is an error, but waits for nobody to read it.
+/// Runs the daemon. If it ends with an error, prints the error without waiting for a reader.
 fn run_daemon(args: RunArgs, held: Held) -> Result<ExitCode, Failure> {
     let RunArgs { port, max_connections, files, pid_file, log_file, admin_password_on_stdin } = args;
     let admin_password = if admin_password_on_stdin {
@@ -231,14 +231,14 @@ const LAST_LINE: Duration = Duration::from_secs(2);
 
 /// Refused or failed.
 const EXIT_FAILED: u8 = 1;
-/// Wrong usage, as clap has it.
+/// Wrong usage, as in clap.
 const EXIT_USAGE: u8 = 2;
-/// What is stored is damaged, or cannot be read by this version: `EX_DATAERR` of sysexits.h.
+/// Stored data is damaged, or cannot be read by this version: `EX_DATAERR` of sysexits.h.
 const EXIT_DATA: u8 = 65;
 /// An invalid configuration: `EX_CONFIG` of sysexits.h. Also any other condition that a restart does not change.
 const EXIT_CONFIG: u8 = 78;
 
-/// Prints a result. A reader that has gone away is no error: what was to be done is done.
+/// Prints a result. A reader that has gone away is no error: the work is done.
 fn say(text: impl std::fmt::Display) {
     writeln!(std::io::stdout(), "{text}").ok();
 }

@@ -1,5 +1,5 @@
-//! Progress of what takes its time, on standard error: on a terminal a line that is drawn anew, elsewhere a
-//! line every few seconds. Nothing is said of what is soon done.
+//! Progress of slow work, on standard error: on a terminal a line that is redrawn, elsewhere a
+//! line every few seconds. Short work prints nothing.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is done sooner needs no progress.
+/// Work that takes no longer shows no progress.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Between two lines where there is no terminal.
+/// The time between two lines without a terminal.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How far something is. What a terminal shows is gone when it is dropped.
+/// The progress of some work. Dropping it clears the line on a terminal.
 pub(super) struct Progress {
     bar: ProgressBar,
     style: &'static str,
@@ -21,13 +21,13 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of something that takes this many bytes, if that is known. `style` is in indicatif's words.
+    /// For work of this many bytes, if that is known. `style` is a template of indicatif.
     pub(super) fn new(bytes: Option<u64>, style: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::hidden());
         Self { bar, style, pace: Pace::new(Instant::now()) }
     }
 
-    /// So many bytes more are done.
+    /// Adds this many completed bytes.
     pub(super) fn add(&self, bytes: u64) {
         self.bar.inc(bytes);
     }
@@ -61,7 +61,7 @@ impl Drop for Progress {
     }
 }
 
-/// When something is to be said.
+/// When to print something.
 #[derive(Debug)]
 struct Pace {
     begun: Instant,
@@ -73,7 +73,7 @@ impl Pace {
         Self { begun, told: None }
     }
 
-    /// Whether it takes long enough to be worth a word.
+    /// Whether the work takes long enough to be reported.
     fn is_late(&self, now: Instant) -> bool {
         now.duration_since(self.begun) >= SOON
     }

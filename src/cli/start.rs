@@ -1,14 +1,14 @@
-//! `shibudb start`: the same `run`, in the background, and word of it when it is ready.
+//! `shibudb start`: runs the same `run` in the background, and reports when it is ready.
 //!
-//! The child is given a notification socket and says on it what it would say to systemd: READY=1,
-//! or why not. So there is one notion of ready, and a failure is reported in the child's own words, as is
-//! what it is at if that takes its time.
+//! The child gets a notification socket and sends what it would send to systemd: READY=1,
+//! or the reason for a failure. So there is one definition of ready, and failures are reported in the child's own
+//! words, as is its progress during a long start.
 //!
-//! Of the caller's environment the child gets as little as it can: none of its open files, none of what a supervisor
-//! has told the caller, and its own directory, session and umask. What is interrupted before the child is ready has the
-//! child stopped: a server that nobody was told of is not left behind.
+//! The child gets as little as possible of the caller's environment: none of its open files, nothing that a supervisor
+//! has told the caller, and its own directory, session and umask. An interrupt before the child is ready stops the
+//! child: no unannounced server is left behind.
 //!
-//! The file is long because both sides of the start are here: what the child is given, and what is heard from it.
+//! The file is long because both sides of the start are here: what the child gets, and what it reports.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -33,10 +33,10 @@ use crate::private;
 use crate::signals::{Endings, Held};
 use crate::systemd;
 
-/// While nothing happens, the progress is drawn anew this often.
+/// How often the progress is redrawn while nothing happens.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
-/// What a supervisor tells the process that it has started, which is the caller and not the server.
+/// Variables by which a supervisor addresses the process it has started: the caller, not the server.
 const OF_THE_CALLER: [&str; 10] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -50,8 +50,8 @@ const OF_THE_CALLER: [&str; 10] = [
     "SYSTEMD_EXEC_PID",
 ];
 
-/// What a server that runs as another user gets of root's environment, besides `LC_*`: that user can read all of it
-/// in `/proc`, and there may be secrets in the rest.
+/// The part of root's environment that a server running as another user gets, besides `LC_*`: that user can read all
+/// of it in `/proc`, and the rest may contain secrets.
 const FOR_OTHERS: [&str; 4] = ["PATH", "LANG", "TZ", "RUST_BACKTRACE"];
 
 /// The longest path of a Unix socket, in bytes.
@@ -105,8 +105,8 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     OF_THE_CALLER.iter().for_each(|variable| {
         command.env_remove(variable);
     });
-    // `config` tells whether somebody has named it. If nobody has, and the server would look elsewhere, it is told the
-    // usual place as by a supervisor, which would take a colon for the end of the name.
+    // `config` tells whether one was named. If not, and the server would look elsewhere, the usual directory is passed
+    // the way a supervisor does, where a colon would end the name.
     let is_prepared = !data_dir.as_os_str().as_encoded_bytes().contains(&b':');
     match args.files.data_dir {
         None if owner.is_none() && found_itself => {}
@@ -121,7 +121,7 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     // It outlives this directory and this terminal.
     command.current_dir("/");
     command.stdout(Stdio::null()).stderr(log);
-    // Nor does it keep what the caller has open: a lock would be held for as long as the server runs.
+    // Nor may it keep the caller's descriptors: a lock would be held for as long as the server runs.
     close_fds::set_fds_cloexec(3, &[]);
     let child = command.spawn().map_err(|error| {
         let user = owner.as_ref().map_or(String::new(), |owner| format!(" as the user {}", owner.name));
@@ -129,7 +129,7 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     })?;
     let mut begun = Begun::new(child).map_err(failed)?;
     let said = wait_until_ready(&socket.socket, &mut begun, &endings);
-    // Nobody will be told of a server that cannot be waited for.
+    // A server that cannot be waited for must not go on unannounced.
     let said = said.inspect_err(|_| {
         begun.ask_to_stop(false).ok();
     });
@@ -164,8 +164,8 @@ pub(super) fn start(args: &StartArgs, held: &Held) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a second server on the port, of those that `start` has begun as this user. In the directories of others may
-/// be anything.
+/// Refuses a second server on the port, among those that this user has started. Directories of other users may
+/// contain anything.
 fn refuse_twice(port: u16) -> Result<(), Failure> {
     for dir in &runtime_dirs().map_err(failed)? {
         match Running::find(&pid_file_path(dir, port)) {
@@ -176,7 +176,7 @@ fn refuse_twice(port: u16) -> Result<(), Failure> {
                     running.pid
                 )));
             }
-            // A directory that cannot be looked into is none that this user has used.
+            // This user has not used a directory that it cannot read.
             Err(FindError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(failed(error)),
         }
@@ -188,10 +188,10 @@ fn is_for_others(variable: &OsStr) -> bool {
     FOR_OTHERS.iter().any(|known| variable == *known) || variable.as_encoded_bytes().starts_with(b"LC_")
 }
 
-/// Becomes the owner of the data directory: files of root's in there would keep that user's server from starting.
+/// Switches to the owner of the data directory: files of root's in it would keep that user's server from starting.
 fn become_owner(Foreign { path, owner }: &Foreign, data_dir: &Path) -> Result<(), Failure> {
     if let Err(error) = daemon::make_users_runtime_dir(owner.uid) {
-        // There are others, where `stop` finds the server only when it is run as that user.
+        // Other directories remain, where `stop` finds the server only when run as that user.
         let command = shell_words::join(["sudo", "-u", &owner.name, "shibudb", "stop"]);
         tell(warning(format!(
             "cannot create the directory where root looks for the PID file: {error}; stop the server with `{command}`"
@@ -209,7 +209,7 @@ fn become_owner(Foreign { path, owner }: &Foreign, data_dir: &Path) -> Result<()
     Ok(())
 }
 
-/// The first of the directories that can be used, and one in it for this start.
+/// The first usable directory, and one in it for this start.
 fn runtime_dir(candidates: &[PathBuf]) -> Result<(PathBuf, TempDir), Failure> {
     let mut problems = Vec::new();
     for dir in candidates {
@@ -224,7 +224,7 @@ fn runtime_dir(candidates: &[PathBuf]) -> Result<(PathBuf, TempDir), Failure> {
     )))
 }
 
-/// Where the child says how it is. The socket goes with its directory.
+/// Where the child reports its state. The socket is removed with its directory.
 struct NotifySocket {
     socket: UnixDatagram,
     address: PathBuf,
@@ -248,22 +248,22 @@ impl NotifySocket {
     }
 }
 
-/// The server in the making.
+/// The starting server.
 struct Begun {
     child: Child,
     process: OwnedFd,
 }
 
-/// What became of it.
+/// The result of a start.
 enum Said {
     Ready(HashMap<String, String>),
     Failed {
         reason: Option<String>,
         status: u8,
     },
-    /// It was not waited for, and has ended.
+    /// The wait was interrupted, and the child has ended.
     Stopped,
-    /// It was not waited for, nor was its end.
+    /// The wait was interrupted, and the child may still run.
     LeftBehind,
 }
 
@@ -278,7 +278,7 @@ impl Begun {
         }
     }
 
-    /// A second time it is another signal, since the kernel makes one of two of a kind that come close together.
+    /// Sends another signal the second time, since the kernel merges two of a kind that come close together.
     fn ask_to_stop(&self, again: bool) -> io::Result<()> {
         match pidfd_send_signal(&self.process, if again { Signal::INT } else { Signal::TERM }) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -301,7 +301,7 @@ fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings)
                 Err(error) => return Err(error.into()),
             }
         }
-        // What it said before it ended is still in the socket, so look at the socket last.
+        // Messages sent before the end are still in the socket, so read the socket last.
         let ended = begun.child.try_wait()?;
         hear(socket, &mut facts)?;
         if facts.contains_key("READY") && !interrupted {
@@ -310,7 +310,7 @@ fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings)
         if let Some(ended) = ended {
             return Ok(if interrupted { Said::Stopped } else { failure(&mut facts, ended) });
         }
-        // Of a failure too, which is not progress.
+        // A failure sends one too, but it is not progress.
         if let Some(status) = facts.get("STATUS")
             && !facts.contains_key(systemd::ERROR)
         {
@@ -330,7 +330,7 @@ fn wait_until_ready(socket: &UnixDatagram, begun: &mut Begun, endings: &Endings)
     }
 }
 
-/// Takes in what the child has said so far.
+/// Reads what the child has sent so far.
 fn hear(socket: &UnixDatagram, facts: &mut HashMap<String, String>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
@@ -348,7 +348,7 @@ fn hear(socket: &UnixDatagram, facts: &mut HashMap<String, String>) -> io::Resul
 }
 
 fn failure(facts: &mut HashMap<String, String>, ended: ExitStatus) -> Said {
-    // One that was stopped before it was ready has ended well, and is not there all the same.
+    // A child stopped before it was ready exits successfully, and is not running all the same.
     let status = ended.code().and_then(|code| u8::try_from(code).ok());
     let status = status.filter(|&status| status != 0).unwrap_or(EXIT_FAILED);
     Said::Failed { reason: facts.remove(systemd::ERROR), status }

@@ -1,7 +1,7 @@
-//! `shibudb stop`: ends what `start` began.
+//! `shibudb stop`: ends a server that `start` began.
 //!
-//! It waits for the server's end, says what the server is still at, and gives up in the end: a server that hangs is
-//! ended by `--force`. Only a process that is proven to be the server is ever signalled.
+//! It waits for the server's end, reports what the server is still doing, and finally gives up: `--force` ends a
+//! server that hangs. Only a process that is proven to be the server is ever signalled.
 
 mod waiting;
 
@@ -17,7 +17,7 @@ use super::{Failure, completion, failed, number, say};
 use crate::daemon::{FindError, Running, look_dirs, pid_file_path};
 use waiting::Ending;
 
-/// How often it is looked whether there is something to say while the server ends.
+/// How often to check for progress to report while the server ends.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a killed process may take to end. It takes longer only if it waits for a disk.
@@ -118,7 +118,7 @@ fn find(directories: &[PathBuf], port: u16) -> Result<Running, Failure> {
 
 fn look(directory: &Path, port: u16) -> Result<Option<Running>, Failure> {
     match Running::find(&pid_file_path(directory, port)) {
-        // A directory that cannot be looked into is none that this user has used.
+        // This user has not used a directory that it cannot read.
         Err(FindError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         found => found.map_err(failed),
     }
@@ -148,7 +148,7 @@ fn only_one(directories: &[PathBuf]) -> Result<(u16, Running), Failure> {
     }
 }
 
-/// The ports that PID files stand for.
+/// The ports of the PID files.
 pub(super) fn ports(directory: &Path) -> Result<Vec<u16>, Failure> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

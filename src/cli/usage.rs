@@ -48,7 +48,7 @@ pub(super) fn unknown_command(word: &str, names: &[&str], elsewhere: Option<Stri
     format!("unknown command '{word}'{hint}\n\nCommands: {}", names.join(", "))
 }
 
-/// How a command of `shibudb manager` is typed, if there is one of this name.
+/// How to type a command of `shibudb manager`, if there is one of this name.
 pub(super) fn of_manager(word: &str) -> Option<String> {
     let root = super::command();
     root.find_subcommand("manager")?.find_subcommand(word).map(|_| format!("`shibudb manager PORT {word}`"))
@@ -62,7 +62,7 @@ fn unknown(command: &Command, word: &str) -> String {
     format!("{}\n\n{usage}\n\nFor more information, try '--help'.", unknown_command(word, &names, elsewhere))
 }
 
-/// How a command of the program itself is typed, if there is one of this name.
+/// How to type a command of the program itself, if there is one of this name.
 fn of_root(word: &str) -> Option<String> {
     super::command().find_subcommand(word).map(|_| format!("`shibudb {word}`"))
 }
@@ -102,7 +102,7 @@ fn word(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// Whether the error is about an argument that is known by its place.
+/// Whether the error is about a positional argument.
 fn is_positional(error: &clap::Error) -> bool {
     matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if name.starts_with(['[', '<']))
 }

@@ -7,7 +7,7 @@ use super::{Config, Key};
 /// What differs between two configurations, each part in the order of [`Key::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// Settings that a running server takes over.
+    /// Settings that a running server applies.
     pub live: Vec<Change>,
     /// Settings that wait for a restart.
     pub restart: Vec<Change>,

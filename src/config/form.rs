@@ -1,7 +1,7 @@
-//! The forms that values have in the file: what they allow, how they are written, and what to say when a value has
-//! another.
+//! The forms of values in the file: what they allow, how they are written, and the message for a value of another
+//! form.
 //!
-//! The file is long because all forms are here: each is a few lines, and they are to be alike.
+//! The file is long because all forms are here: each is a few lines, and they should stay alike.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -15,21 +15,21 @@ use super::text;
 
 /// Values of one type between the file and the settings.
 pub(super) trait Form<T> {
-    /// The setting that the file's value means.
+    /// Converts the file's value to the setting.
     fn read(&self, value: &DeValue<'_>) -> Result<T, Invalid>;
 
-    /// The setting as a person writes it, without quotes; `None` for what is not configured.
+    /// The setting as a person writes it, without quotes; `None` if it is not configured.
     fn write(&self, setting: &T) -> Option<String>;
 
-    /// What the file may say, in words. `default` is what it says when it names the default.
+    /// What the file may contain, in words. `default` is the default as the file writes it.
     fn expected(&self, default: Option<&str>) -> String;
 
-    /// A value that the file may have, where the default cannot be written.
+    /// A valid value, for a default that cannot be written.
     fn example(&self) -> Option<&'static str> {
         None
     }
 
-    /// What the manual calls a default that cannot be written.
+    /// The manual's word for a default that cannot be written.
     fn without(&self) -> &'static str {
         "none"
     }
@@ -52,13 +52,13 @@ pub(super) struct Address;
 /// A port number other than 0.
 pub(super) struct Port;
 
-/// The same; nothing where it is derived.
+/// The same; absent where it is derived.
 pub(super) struct DerivedPort;
 
 /// A number from 1.
 pub(super) struct Count;
 
-/// The same for the connection limit, of which operators write what they would like it to do.
+/// The same for the connection limit, with a message for `+100`: the writer may mean an increase.
 pub(super) struct Connections;
 
 /// A number from 1 to 100.
@@ -89,12 +89,12 @@ pub(super) struct Size {
     pub(super) most: usize,
 }
 
-/// An absolute path: relative to what another would be, nobody who reads the file can tell.
+/// An absolute path: a reader of the file cannot tell what a relative one refers to.
 pub(super) struct AbsolutePath {
     pub(super) example: &'static str,
-    /// What the manual calls no path.
+    /// The manual's word for no path.
     pub(super) without: &'static str,
-    /// In bytes, if there is a bound.
+    /// The maximum in bytes, if any.
     pub(super) longest: Option<usize>,
 }
 
@@ -343,7 +343,7 @@ fn shortened(number: String) -> String {
     if number.len() > 40 { "a number with too many digits".to_owned() } else { number }
 }
 
-/// An example, for the end of what was expected.
+/// An example, to append to the expected form.
 fn such_as(example: Option<&str>) -> String {
     example.map(|example| format!(", such as \"{example}\"")).unwrap_or_default()
 }

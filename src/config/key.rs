@@ -1,4 +1,4 @@
-//! What is known of each setting, for lists, messages and comparisons. The table itself is `settings.rs`.
+//! The facts about each setting, for lists, messages and comparisons. The table itself is `settings.rs`.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum Effect {
 }
 
 impl Key {
-    /// The section it stands in; `None` is the top of the file.
+    /// Its section; `None` is the top of the file.
     pub fn section(self) -> Option<&'static str> {
         self.name().split_once('.').map(|(section, _)| section)
     }
@@ -41,29 +41,29 @@ impl Key {
         self.value(&Config::default())
     }
 
-    /// What the manual says of the default: its value, or what no value means.
+    /// The manual's description of the default: its value, or what no value means.
     pub fn default_in_words(self) -> String {
         self.default_value().unwrap_or_else(|| self.entry().without().to_owned())
     }
 
-    /// A value for the shipped file, as [`Key::value`] writes it: the default, or an example where the default is not
-    /// to be written.
+    /// A value for the shipped file, as [`Key::value`] writes it: the default, or an example where the default cannot
+    /// be written.
     pub fn example(self) -> String {
         self.default_value().or(self.entry().example().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// Whether the default is a value that a file can name. A file that leaves the others out leaves a port or path to
-    /// be derived, or asks for none.
+    /// Whether the default is a value that a file can contain. Other settings, if left out, stand for a derived port or
+    /// path, or for none.
     pub fn has_default(self) -> bool {
         self.entry().write(&Config::default()).is_some()
     }
 
-    /// What the file may say, in words.
+    /// What the file may contain, in words.
     pub fn expected(self) -> String {
         self.entry().expected()
     }
 
-    /// Gives `config` the value that `other` has.
+    /// Copies the value from `other` to `config`.
     pub(crate) fn copy(self, config: &mut Config, other: &Config) {
         self.entry().copy(config, other);
     }
@@ -76,13 +76,13 @@ impl fmt::Display for Key {
 }
 
 impl Effect {
-    /// Whether a running server takes the edit over.
+    /// Whether a running server applies the edit.
     pub const fn is_live(self) -> bool {
         !matches!(self, Self::Restart)
     }
 }
 
-/// Written as everywhere: `live`, `live for new connections`, `restart`.
+/// Written as everywhere else: `live`, `live for new connections`, `restart`.
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! From a path to settings. Reads a file only, whole, and never a large one.
+//! From a path to settings. Reads only regular files, whole, and only up to a size limit.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -21,17 +21,17 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else stands in its place.
+    /// The path is not a file.
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What does.
+        /// The kind of file found.
         found: Found,
     },
-    /// It was deleted or replaced, and a mount shows it all the same.
+    /// It was deleted or replaced, but a mount still shows it.
     Replaced {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
-    /// Its text is not a valid configuration. Displayed as `path:line:column: what`, one problem a line.
+    /// Its text is not a valid configuration. Displayed as `path:line:column: what`, one problem per line.
     Invalid {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum LoadError {
     },
 }
 
-/// What may stand in a file's place.
+/// What may be at the path of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// A directory.
@@ -61,7 +61,7 @@ pub enum Found {
     Other,
 }
 
-/// Reads the config file at `path` and takes it apart. `shibudb check` is this, and nothing else.
+/// Reads and parses the config file at `path`. `shibudb check` does exactly this.
 ///
 /// # Errors
 /// A [`LoadError`]; it names the file.
@@ -79,7 +79,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     if is_kept_by_a_mount(path, &file.metadata().map_err(unreadable)?) {
         return Err(LoadError::Replaced { path: path.to_owned() });
     }
-    // The size is only what it was a moment ago, so the reading is bounded too.
+    // The size may have changed since, so the read is bounded too.
     let text = reading::up_to(file, MAX_FILE_SIZE).map_err(unreadable)?;
     if text.len() as u64 > MAX_FILE_SIZE {
         return Err(LoadError::TooLarge { path: path.to_owned() });
@@ -87,7 +87,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(text)
 }
 
-/// Takes apart the text that the file at `path` had.
+/// Parses the text of the file at `path`.
 ///
 /// # Errors
 /// [`LoadError::Invalid`]
@@ -95,10 +95,10 @@ pub fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
     parse(text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
 }
 
-/// Whether the file has no name any more and is seen through a mount of its own, as a container does with a single
-/// file: whoever replaces it outside is not seen.
+/// Whether the file no longer has a name and is visible through a mount of its own, as in a container with a single
+/// mounted file: a replacement outside stays invisible.
 fn is_kept_by_a_mount(path: &Path, metadata: &Metadata) -> bool {
-    // Not by the number alone, which some file systems do not count.
+    // Not by the link count alone, which some file systems do not maintain.
     metadata.nlink() == 0
         && statx(CWD, path, AtFlags::empty(), StatxFlags::INO).is_ok_and(|seen| {
             let told = seen.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
@@ -125,7 +125,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), LoadError> {
 }
 
 impl LoadError {
-    /// The file it is about.
+    /// The file concerned.
     pub fn path(&self) -> &Path {
         match self {
             Self::Read { path, .. }
@@ -136,7 +136,7 @@ impl LoadError {
         }
     }
 
-    /// Whether only this user may not read it; another one, such as the server's, may.
+    /// Whether only this user lacks the permission to read it; another one, such as the server's, may have it.
     pub fn is_permission_denied(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
@@ -173,7 +173,7 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {
-    // What the source says is part of the message already; a chain would say it twice.
+    // The message already contains the source; a chain would repeat it.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         None
     }

@@ -1,10 +1,10 @@
 //! From the text of a config file to settings, and the difference between two of them.
 //!
-//! What the file said and what the server runs are two things: [`parse()`] walks the text once,
-//! collects *all* its problems with line and column, and hands out a [`Config`] only when there are
-//! none. [`Key`] lists the settings; all that there is to know of each is in one table (`settings.rs`).
+//! The contents of the file and the running settings are separate: [`parse()`] walks the text once,
+//! collects *all* its problems with line and column, and returns a [`Config`] only when there are
+//! none. [`Key`] lists the settings; one table (`settings.rs`) defines each of them.
 //!
-//! This room knows nothing of the running server. It never writes a file, never applies a setting,
+//! This module knows nothing of the running server. It never writes a file, never applies a setting,
 //! and never decides which of file, command line and override wins.
 
 mod difference;
@@ -34,7 +34,7 @@ use crate::named_enum::named_enum;
 /// How far above the client port the management port lies, unless it is configured.
 const MANAGEMENT_PORT_OFFSET: u16 = 1000;
 
-/// The connection limit when nobody configured one.
+/// The default connection limit.
 pub(crate) const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
 named_enum! {
@@ -65,10 +65,10 @@ named_enum! {
     }
 }
 
-/// Settings that are fine each on their own and cannot hold together.
+/// Settings that are valid individually but contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// Other machines could reach the management API, and it would let in whoever does.
+    /// Other machines could reach the management API, which would accept any of them.
     #[error(
         "management.bind {address}: anyone who can reach this address could change the limit; set token_file in \
          [management] to require a token, or bind 127.0.0.1 and use an SSH tunnel"
@@ -96,12 +96,12 @@ pub enum Conflict {
 }
 
 impl Config {
-    /// Checks what no single setting can tell: whether they hold together.
+    /// Checks what no single setting shows: whether they contradict each other.
     ///
-    /// [`parse()`] has done so for a file; do it again once the command line has had its say.
+    /// [`parse()`] has done so for a file; do it again after applying the command line.
     ///
     /// # Errors
-    /// Every [`Conflict`] there is.
+    /// Every [`Conflict`] found.
     pub fn validate(&self) -> Result<(), Vec<Conflict>> {
         let conflicts = Vec::from_iter([self.open_to_all(), self.ports_in_conflict()].into_iter().flatten());
         if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }

@@ -11,10 +11,10 @@ use super::problem::{Position, Problem, Problems, Reason, quoted, unquoted};
 use super::spelling::{hint, keys_of, sections};
 use super::{Config, Conflict, Key};
 
-/// What a valid config file said. The default is what a file without settings says.
+/// The contents of a valid config file. The default is that of a file without settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// The settings: the file's, and the defaults where it is silent.
+    /// The settings: the file's, and defaults for the rest.
     pub config: Config,
     /// Which settings the file names.
     pub set: BTreeSet<Key>,
@@ -36,7 +36,7 @@ pub fn parse(text: &[u8]) -> Result<Parsed, Problems> {
     walk.finish(text)
 }
 
-/// The bytes as text that is worth parsing.
+/// The bytes as text, if it is worth parsing.
 fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = bytes.split_at(error.valid_up_to());
@@ -50,18 +50,18 @@ fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     Ok(text)
 }
 
-/// What has been gathered so far. Places are byte offsets until the end.
+/// The results so far. Positions are byte offsets until the end.
 #[derive(Default)]
 struct Walk<'t> {
     config: Config,
-    /// Where each setting's value stands.
+    /// The position of each setting's value.
     set: Vec<(Key, usize)>,
     problems: Vec<(usize, Finding<'t>)>,
     /// Settings whose value was refused, and that hold their default meanwhile.
     refused: BTreeSet<Key>,
 }
 
-/// What is wrong, before it is put into words.
+/// A problem before it is worded.
 enum Finding<'t> {
     /// Looking for a hint takes time, and a file can hold a hundred thousand of these.
     Unknown {
@@ -129,7 +129,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// A refused value stands for nothing, so it is not held against the others.
+    /// Adds the conflicts between settings. A refused value causes none.
     fn conflicts(&mut self) {
         let involved = [Key::Bind, Key::Port, Key::ManagementBind, Key::ManagementPort, Key::TokenFile];
         if involved.iter().any(|key| self.refused.contains(key)) {
@@ -175,7 +175,7 @@ fn syntax(text: &str, offset: usize, message: &str) -> Reason {
         .unwrap_or_else(|| Reason::Syntax { message: message.to_owned(), line: quoted(line.trim()) })
 }
 
-/// What is wrong with a value that is no TOML, as in `max_connections = many`, in a line after the text `before`. Whether
+/// The problem of a value that is not TOML, as in `max_connections = many`, in a line after the text `before`. Whether
 /// quotes would help depends on the setting.
 fn bare_value(before: &str, line: &str, offset: usize) -> Option<Reason> {
     let (name, value) = line.split_once('=')?;
@@ -214,12 +214,12 @@ fn position(text: &str, offset: usize) -> Position {
     let before = text.get(start..offset).unwrap_or(&text[start..]);
     Position {
         line: text[..start].matches('\n').count() + 1,
-        // A byte order mark is no character that an editor shows.
+        // Editors do not show a byte order mark as a character.
         column: before.trim_start_matches('\u{feff}').chars().count() + 1,
     }
 }
 
-/// Where the line begins that holds a byte offset.
+/// The start of the line that holds a byte offset.
 fn line_start(text: &str, offset: usize) -> usize {
     let before = text.get(..offset).unwrap_or(text);
     before.rfind('\n').map_or(0, |newline| newline + 1)

@@ -1,10 +1,10 @@
-//! What can be wrong with the text of a config file, in words that help to mend it.
+//! The problems in the text of a config file, in words that help to fix it.
 
 use std::fmt;
 
 use super::{Conflict, Key};
 
-/// The most problems that are told of one file; the rest are only counted.
+/// The most problems reported for one file; the rest are only counted.
 const MOST: usize = 50;
 
 /// The most characters of the file that one message repeats.
@@ -43,7 +43,7 @@ pub enum Reason {
     /// The text is not TOML.
     #[error("{message}; the line reads {line}")]
     Syntax {
-        /// What the parser said.
+        /// The parser's message.
         message: String,
         /// The line, quoted, or its beginning.
         line: String,
@@ -55,7 +55,7 @@ pub enum Reason {
         name: String,
         /// Whether it is a section.
         section: bool,
-        /// What may have been meant.
+        /// What the user may have meant.
         hint: Hint,
     },
     /// A section's name with a value.
@@ -71,9 +71,9 @@ pub enum Reason {
     Value {
         /// The setting.
         key: Key,
-        /// What would be right.
+        /// The valid values.
         expected: String,
-        /// What stands there.
+        /// The value in the file.
         found: String,
     },
     /// A text value without quotes.
@@ -81,34 +81,34 @@ pub enum Reason {
     NotQuoted {
         /// The setting.
         key: Key,
-        /// What stands there.
+        /// The value in the file.
         value: String,
     },
     /// A connection limit of zero or less, in the words of the founding document.
     #[error("{}: connection limit must be positive, found {found}", Key::MaxConnections)]
     LimitNotPositive {
-        /// What stands there.
+        /// The value in the file.
         found: String,
     },
-    /// Settings that cannot hold together.
+    /// Settings that contradict each other.
     #[error(transparent)]
     Conflict(#[from] Conflict),
 }
 
-/// What may have been meant by an unknown name.
+/// What an unknown name may stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
-    /// A name of the same place that is spelt nearly so.
+    /// A similar name in the same place.
     DidYouMean(&'static str),
     /// The right name in the wrong place.
     BelongsElsewhere(Key),
-    /// A name of another place that is spelt nearly so.
+    /// A similar name in another place.
     DidYouMeanElsewhere(Key),
-    /// None is near: all names of this place.
+    /// No name is similar: all names of this place.
     Known(Vec<&'static str>),
 }
 
-/// Everything that is wrong with a file, in its order. Displayed one problem a line.
+/// All problems of a file, in its order. Displayed one problem per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     told: Vec<Problem>,
@@ -116,9 +116,9 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// From what was found, in the order of the file; `None` if nothing was.
+    /// Makes this from the findings, in the order of the file; `None` if there are none.
     ///
-    /// Only those that are told are put into words, since that takes time: a file can hold many.
+    /// Only the reported ones are worded, since that takes time: a file can have many.
     pub(super) fn new<T>(found: Vec<T>, tell: impl FnMut(T) -> Problem) -> Option<Self> {
         let omitted = found.len().saturating_sub(MOST);
         let told: Vec<_> = found.into_iter().take(MOST).map(tell).collect();
@@ -130,12 +130,12 @@ impl Problems {
         self.told.iter()
     }
 
-    /// How many more there are than [`Problems::iter`] tells.
+    /// How many problems [`Problems::iter`] leaves out.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 
-    /// Writes one line a problem, each begun by `prefix` with the position.
+    /// Writes one line per problem, each starting with `prefix` and the position.
     pub(super) fn write(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -207,7 +207,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// Text of the file for a message: quoted, control characters escaped, and never much of it.
+/// Text of the file for a message: quoted, control characters escaped, and shortened.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         None => format!("{text:?}"),
@@ -215,7 +215,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// The same without quotes around it, for what had none.
+/// The same without quotes, for text that had none.
 pub(super) fn unquoted(text: &str) -> String {
     let quoted = quoted(text);
     match quoted.strip_suffix("...") {

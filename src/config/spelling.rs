@@ -1,4 +1,4 @@
-//! What a name that does not exist may have been meant to be.
+//! Suggestions for unknown names.
 
 use super::Key;
 use super::problem::Hint;
@@ -20,7 +20,7 @@ pub(super) fn keys_of(section: Option<&'static str>) -> impl Iterator<Item = Key
     Key::ALL.into_iter().filter(move |key| key.section() == section)
 }
 
-/// What may have been meant by `name`: the same name elsewhere, else a near one here, else a near one elsewhere.
+/// What `name` may stand for: the same name elsewhere, else a similar one here, else a similar one elsewhere.
 pub(super) fn hint(section: Option<&'static str>, is_section: bool, name: &str) -> Hint {
     let here = || {
         let leaves = (!is_section).then(|| keys_of(section).map(Key::leaf));

@@ -1,4 +1,4 @@
-//! How the table of settings is written, and what is made of it.
+//! The syntax of the table of settings, and the code generated from it.
 
 use toml::de::DeValue;
 
@@ -12,11 +12,11 @@ use super::form::{Form, Invalid};
 /// Variant => field: Type = default, form, Effect;
 /// ```
 ///
-/// The name of the key is the field's, after that of its section. The form (`form.rs`) says which values are allowed,
+/// The name of the key is its section's followed by the field's. The form (`form.rs`) defines the allowed values,
 /// and the effect what an edit does, and to whom.
 ///
-/// Made of it are [`Config`] with its sections and its default, [`Key`](super::Key) with its list, names, effects and
-/// help texts, and the entry through which values are read, written and compared.
+/// The macro generates [`Config`] with its sections and its default, [`Key`](super::Key) with its list, names, effects
+/// and help texts, and the entry through which values are read, written and compared.
 macro_rules! settings {
     (
         $(#[$top:meta])*
@@ -103,7 +103,7 @@ macro_rules! settings {
                 }
             }
 
-            /// What it is for, in lines as they stand in the table. What a user types is in backquotes.
+            /// Its help text, in the lines of the table. User input is in backquotes.
             pub const fn help(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$key => &[$($help,)*],)*
@@ -136,7 +136,7 @@ macro_rules! settings {
 
 pub(super) use settings;
 
-/// The part of a [`Config`] that one setting is, whatever its type.
+/// The part of a [`Config`] for one setting, whatever its type.
 pub(super) trait Entry {
     /// Writes the value of the file into `config`, or leaves it as it was.
     fn read(&self, config: &mut Config, value: &DeValue<'_>) -> Result<(), Invalid>;
@@ -144,10 +144,10 @@ pub(super) trait Entry {
     /// The value as a person writes it, without quotes; `None` for a path or port that is not configured.
     fn write(&self, config: &Config) -> Option<String>;
 
-    /// Gives `config` the value that `other` has.
+    /// Copies the value from `other` to `config`.
     fn copy(&self, config: &mut Config, other: &Config);
 
-    /// What the file may say, in words.
+    /// What the file may contain, in words.
     fn expected(&self) -> String;
 
     /// As [`Form::example`].
@@ -157,7 +157,7 @@ pub(super) trait Entry {
     fn without(&self) -> &'static str;
 }
 
-/// The part of a [`Config`] that one setting is.
+/// The part of a [`Config`] for one setting.
 pub(super) struct Row<T, F> {
     pub(super) form: F,
     pub(super) get: fn(&Config) -> &T,

@@ -23,12 +23,12 @@ impl fmt::Display for Level {
     }
 }
 
-/// A duration such as `1h30m`. Nothing is lost: [`parse_duration`] reads it back.
+/// A duration such as `1h30m`. Lossless: [`parse_duration`] reads it back.
 pub(super) fn duration(duration: Duration) -> String {
     PRINTER.unsigned_duration_to_string(&duration)
 }
 
-/// The duration that `text` names, if it does.
+/// The duration in `text`, if it is one.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     PARSER.parse_unsigned_duration(text).ok()
 }
@@ -54,7 +54,7 @@ fn in_units(bytes: usize, units: &[&str]) -> String {
     format!("{number}{}", units[unit])
 }
 
-/// The bytes that `text` names, if it does.
+/// The bytes in `text`, if it is a size.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     text.parse::<ByteSize>().ok().map(|size| size.as_u64())
 }
@@ -64,7 +64,7 @@ pub(super) fn mode(mode: u32) -> String {
     format!("{mode:04o}")
 }
 
-/// The permissions that `text` names in octal, if it does; those of a file and nothing beyond.
+/// The permissions that `text` gives in octal, if it does; only those of a file.
 pub(super) fn parse_mode(text: &str) -> Option<u32> {
     let digits = (3..=4).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
     u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777)

@@ -1,4 +1,4 @@
-//! The first decision: the limit to begin with.
+//! The first decision: the initial limit.
 
 use std::num::NonZeroU32;
 
@@ -11,7 +11,7 @@ use super::refusals::Refusals;
 use super::sentence::Sentence;
 use super::{Actor, BaseSource, Ceiling, Configured, Door, LimitState, Override, Settings};
 
-/// What is known before the first decision.
+/// The input of the first decision.
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     pub(super) configured: Configured,
@@ -19,18 +19,18 @@ pub(super) struct Beginning {
     pub(super) ceiling: Ceiling,
     pub(super) epoch: u64,
     pub(super) editor: Actor,
-    /// What an earlier run has stored.
+    /// The override stored by an earlier run.
     pub(super) stored: Option<Override>,
-    /// The last one of an earlier run.
+    /// The last revision of an earlier run.
     pub(super) revision: u64,
     pub(super) next: Position,
 }
 
 impl Beginning {
-    /// Decides the limit to begin with: the base, or the override that an earlier run stored.
+    /// Determines the initial limit: the base, or the override that an earlier run stored.
     ///
-    /// What the operator asked for outlives a start that cannot have it: a limit beyond the ceiling of this process is
-    /// clamped, and the override that says it stays stored, for a start that can.
+    /// The operator's request survives a start that cannot apply it: a limit beyond the ceiling of this process is
+    /// clamped, and its override stays stored, for a start that can.
     pub(super) fn decide(self, time: Timestamp) -> (NonZeroU32, Decision<()>) {
         let Self { configured, settings, ceiling, epoch, editor, stored, revision, next } = self;
         let mut limit_state = LimitState { revision, ..LimitState::new(configured) };
@@ -57,8 +57,8 @@ impl Beginning {
     }
 }
 
-/// The override to begin with, of the one that is stored. Only a base that was edited, and a setting by which none
-/// survives, drop it.
+/// The override to start with, given the stored one. It is dropped only if the base was edited, or if the settings
+/// let no override survive.
 fn override_to_begin_with(
     stored: Option<Override>,
     base: u32,

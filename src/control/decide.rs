@@ -1,7 +1,7 @@
-//! What is decided: from a state, a request and the instant, a new state, what follows from it, and an answer.
+//! The decisions: from a state, a request and the instant to a new state, its effects, and an answer.
 //!
-//! Nothing here has input or output. [`super::runner`] reads the clock and the limiter, and carries out what follows;
-//! if the limiter has changed meanwhile, it throws the decision away and asks again. So every rule can be tried with
+//! Nothing here does input or output. [`super::runner`] reads the clock and the limiter, and carries out the effects;
+//! if the limiter has changed meanwhile, it discards the decision and decides again. So every rule can be tested with
 //! any clock, any number of connections and any sequence of requests.
 
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::limiter::{self, Refusal, Snapshot};
 
-/// All that decisions rest on, but the limiter and the clock.
+/// Everything that decisions depend on, except the limiter and the clock.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) limit_state: LimitState,
@@ -27,10 +27,10 @@ pub(super) struct State {
     pub(super) ceiling: Ceiling,
     /// The random number of this process in its tags.
     pub(super) epoch: u64,
-    /// Who edits the config file: asks for an edit that waits.
+    /// Who edits the config file: the actor of a waiting edit.
     pub(super) editor: Actor,
     pub(super) refusals: Refusals,
-    /// Of the next record.
+    /// The position of the next record.
     pub(super) next: Position,
 }
 
@@ -39,19 +39,19 @@ pub(super) struct State {
 pub(super) struct Moment {
     /// For people.
     pub(super) time: Timestamp,
-    /// For what lasts.
+    /// For durations.
     pub(super) instant: Instant,
     pub(super) connections: Snapshot,
 }
 
-/// What can be asked for.
+/// A request that can be decided.
 pub(super) trait Decide {
     type Answer;
 
     fn decide(&self, state: &State, now: &Moment) -> Decision<Self::Answer>;
 }
 
-/// What `max_connections` in the config file is now.
+/// The current `max_connections` in the config file.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
     pub(super) file: Option<NonZeroU32>,
@@ -59,11 +59,11 @@ pub(super) struct Edit {
     pub(super) actor: Actor,
 }
 
-/// A deadline has come, or it is time to look whether an edit that waits can be had.
+/// A deadline has come, or it is time to check whether a waiting edit has become possible.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tick;
 
-/// Nothing more will be asked for.
+/// No more requests will come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End;
 
@@ -82,7 +82,7 @@ impl Decide for LimitRequest {
             Amount::By(amount) => amount.get(),
         };
         let old = now.connections.limit;
-        // What is below zero is as little a limit as zero is.
+        // A number below zero is treated as zero.
         let not_negative = |limit: i64| u64::try_from(limit).unwrap_or(0);
         let (wanted, limit) = match *change {
             Change::Set(limit) => (limit, not_negative(limit)),
@@ -172,7 +172,7 @@ impl Decide for Settings {
 impl Decide for Tick {
     type Answer = ();
 
-    /// An edit that waits is no attempt as long as it cannot be had.
+    /// A waiting edit is no attempt until it becomes possible.
     fn decide(&self, state: &State, now: &Moment) -> Decision<()> {
         let mut decision = state.undecided();
         let ended = decision.state.refusals.end(now.instant);
@@ -207,7 +207,7 @@ impl State {
         Tag { epoch: self.epoch, revision: self.limit_state.revision }
     }
 
-    /// When a [`Tick`] has something to do, unless something is decided before.
+    /// When a [`Tick`] has something to do, unless something is decided earlier.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.refusals.deadline()
     }
@@ -236,7 +236,7 @@ impl State {
     }
 }
 
-/// The reason as it stands behind `refused: ` in `manager status`.
+/// The reason as it follows `refused: ` in `manager status`.
 fn in_few_words(reason: &Refusal) -> String {
     match reason {
         Refusal::BelowActive { active, .. } => format!("{active} connections are active"),

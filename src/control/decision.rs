@@ -1,4 +1,4 @@
-//! What a decision is made of: a new state, and what follows from an attempt that was applied or refused.
+//! The parts of a decision: a new state, and the effects of an attempt that was applied or refused.
 
 use std::num::NonZeroU32;
 
@@ -11,27 +11,27 @@ use super::sentence::Sentence;
 use super::{Actor, Door, LimitChange, LimitRefusal, Outcome, Override, Record, Stored};
 use crate::limiter::Snapshot;
 
-/// What a [request](super::decide::Decide) comes to.
+/// The result of a [request](super::decide::Decide).
 #[derive(Debug)]
 pub(super) struct Decision<T> {
     pub(super) state: State,
     /// The limit from now on, if connections are still as they were; `None` leaves it alone.
     pub(super) limit: Option<NonZeroU32>,
-    /// What follows, in this order.
+    /// The effects, in this order.
     pub(super) effects: Vec<Effect>,
     pub(super) answer: T,
 }
 
-/// What follows from a decision that is in force.
+/// An effect of a decision in force.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// This is the override for the next start.
+    /// Stores this override for the next start.
     Store(Option<Override>),
-    /// One more attempt came through this door.
+    /// Counts one more attempt through this door.
     Count { door: Door, is_applied: bool },
-    /// This is to be in the history, and in its file if it is to be written.
+    /// Adds this to the history, and to its file if it is to be written.
     Record { position: Position, record: Record, shown: Shown, write: bool },
-    /// This is to be in the log.
+    /// Logs this.
     Log(Sentence),
 }
 
@@ -43,11 +43,11 @@ pub(super) enum Shown {
     WhenStored,
 }
 
-/// What one attempt was about, for its record and its log line.
+/// One attempt, for its record and its log line.
 pub(super) struct Attempt<'a> {
     pub(super) door: Door,
     pub(super) actor: &'a Actor,
-    /// The limit asked for, as far as it can be named.
+    /// The limit requested, if there is one.
     pub(super) wanted: Option<i64>,
 }
 
@@ -57,7 +57,7 @@ impl Decision<()> {
         Decision { state, limit, effects, answer }
     }
 
-    /// The limit moves. What the state says of it is said already.
+    /// Records a change of the limit. The state has been updated already.
     pub(super) fn changed(&mut self, attempt: &Attempt<'_>, new: NonZeroU32, now: &Moment) -> LimitChange {
         let Snapshot { limit: old, active } = now.connections;
         self.limit = Some(new);
@@ -65,7 +65,7 @@ impl Decision<()> {
         LimitChange { revision, old, new: new.get(), active, stored: Stored::NOTHING }
     }
 
-    /// All that follows from a limit that is in force. Returns its revision.
+    /// Adds all effects of a limit that is in force. Returns its revision.
     pub(super) fn applied(
         &mut self,
         attempt: &Attempt<'_>,
@@ -110,7 +110,7 @@ impl Decision<()> {
         ]);
     }
 
-    /// The stored override is to be this one.
+    /// Has the current override stored.
     pub(super) fn store(&mut self) {
         let override_ = self.state.limit_state.override_.clone().filter(|_| self.state.settings.persist);
         self.effects.push(Effect::Store(override_));

@@ -1,7 +1,7 @@
 //! The last attempts, in memory.
 //!
-//! Changes that were applied and attempts that were refused have [`KEPT`] places each, so that no number of
-//! refusals pushes out what has changed the limit. The file of all attempts is [`super::history_file`]'s.
+//! [`KEPT`] applied changes and [`KEPT`] refused attempts are kept, so that no number of
+//! refusals pushes out the changes. [`super::history_file`] handles the file of all attempts.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -40,12 +40,12 @@ struct Rooms {
 /// In the order in which they were decided.
 type Room = VecDeque<(Position, Record)>;
 
-/// The place of a record among all others: that of its decision, whenever it is shown.
+/// The place of a record among all others: by its decision, no matter when it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position(u64);
 
 impl Position {
-    /// The one behind it.
+    /// The following position.
     pub(super) fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -76,8 +76,8 @@ impl Default for History {
 }
 
 impl History {
-    /// The last `count` records, newest first. Half of them are for changes that were applied, as long as there
-    /// are so many.
+    /// The last `count` records, newest first. Half of them are applied changes, as long as there
+    /// are enough.
     pub fn latest(&self, count: usize) -> Vec<Record> {
         let rooms = self.lock();
         let mut applied = rooms.applied.iter().rev().peekable();
@@ -90,11 +90,11 @@ impl History {
         newest_first.take(count).map(|(_, record)| record.clone()).collect()
     }
 
-    /// Remembers the records of a file of earlier runs, whatever became of it: lines that are none are
-    /// skipped. Returns how many those were.
+    /// Remembers the records in a file of earlier runs, whatever its state: invalid lines are
+    /// skipped. Returns how many there were.
     ///
     /// # Errors
-    /// What stopped the reading. The records before it are remembered.
+    /// The error that stopped the read. The records before it are remembered.
     pub fn read(&self, file: impl Read) -> io::Result<u64> {
         let mut reader = BufReader::new(file);
         let mut line = Vec::new();
@@ -144,13 +144,13 @@ impl History {
         self.lost.fetch_add(records, Ordering::Relaxed) + records
     }
 
-    /// A position behind those of all records that were read.
+    /// A position after those of all records read.
     pub(super) fn position(&self) -> Position {
         Position(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Remembers a record at its position, and tells whoever follows. If one is there already, this one replaces
-    /// it.
+    /// Remembers a record at its position, and sends it to all followers. Replaces an earlier record at that
+    /// position.
     pub(super) fn show(&self, position: Position, record: Record) {
         {
             let mut rooms = self.lock();
@@ -163,11 +163,11 @@ impl History {
                 room.pop_front();
             }
         }
-        // Remembered first, so that whoever hears of it finds it there. That nobody follows is no error.
+        // Remembered first, so that a notified follower finds it there. Having no followers is no error.
         self.followers.send(record).ok();
     }
 
-    /// Of a refusal that was repeated, the file has a line now and then, of which the last one counts.
+    /// The file has several lines for a repeated refusal, of which the last one counts.
     fn remember_what_was_read(&self, record: Record) {
         let position = self.position();
         let mut rooms = self.lock();
@@ -185,7 +185,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Rooms> {
-        // Nothing under this lock can panic halfway, so poisoned rooms are still whole ones.
+        // Nothing under this lock can panic halfway, so poisoned data is still complete.
         self.rooms.lock().unpoisoned()
     }
 }

@@ -1,6 +1,6 @@
-//! The record of all attempts: `<data-dir>/limit-history.jsonl`, a line of JSON each.
+//! The record of all attempts: `<data-dir>/limit-history.jsonl`, one line of JSON each.
 //!
-//! What was appended is synced before it counts as written, so that neither a crash nor a loss of power takes it.
+//! Appended lines are synced before they count as written, so that they survive a crash and a power loss.
 //! Either can tear only the last line, and a torn line is skipped when the file is read again. At
 //! [`ROTATE_AT`] bytes the file becomes `limit-history.jsonl.1`, replacing an older one.
 
@@ -24,7 +24,7 @@ pub(super) struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// Reads what earlier runs wrote into `history`. What cannot be read is no reason not to start.
+    /// Reads the records of earlier runs into `history`. Unreadable ones do not prevent the start.
     pub(super) fn open(path: PathBuf, history: &History) -> Self {
         for part in [rotated(&path), path.clone()] {
             match private::open(&part, private::options().read(true)).and_then(|file| history.read(file)) {
@@ -93,7 +93,7 @@ impl HistoryFile {
         let mut file = private::open(&self.path, private::options().append(true).read(true).create(true))?;
         self.size = file.metadata()?.len();
         if self.size == 0 {
-            // It may have been made just now, and must have its name after a loss of power, too.
+            // It may have just been created, and its name must survive a power loss, too.
             let directory = self.path.parent().unwrap_or(Path::new("."));
             File::open(directory)?.sync_all()?;
         } else {

@@ -2,11 +2,11 @@
 //!
 //! The rules are those of the contract: the base is what the operator configured; an override is a
 //! limit set through another door and different from the base; only a change of the *value in the
-//! file* acts on the limit; a refused edit stays visible until the next edit, reload or reset. An edit that was
-//! refused for the connections that were active waits until so few are that it can be had, unless the limit is
-//! set by hand before.
-//! Pure bookkeeping: whether a limit can be had is the limiter's to say, and
-//! [`super::decide`] brings the two together.
+//! file* acts on the limit; a refused edit stays visible until the next edit, reload or reset. An edit
+//! refused because too many connections were active waits until few enough are, unless the limit is
+//! set by hand first.
+//! Pure bookkeeping: the limiter decides whether a limit is possible, and
+//! [`super::decide`] combines the two.
 
 use std::num::NonZeroU32;
 
@@ -17,10 +17,10 @@ use serde_json::{Map, Value};
 use super::{Configured, Door, RecordedDoor, Reread};
 use crate::config::DEFAULT_LIMIT;
 
-/// What the limit rests on, as of one revision.
+/// The values behind the limit, as of one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitState {
-    /// Grows by one with every applied change.
+    /// Incremented by every applied change.
     pub revision: u64,
     /// The limit that the operator configured.
     pub base: u32,
@@ -46,7 +46,7 @@ pub enum BaseSource {
     CommandLine,
     /// `max_connections` in the config file.
     File,
-    /// Neither said anything.
+    /// Neither names a value.
     Default,
 }
 
@@ -57,13 +57,13 @@ pub struct Override {
     pub limit: u32,
     /// The base it replaced.
     pub base: u32,
-    /// The way it came in.
+    /// The door it came through.
     pub door: RecordedDoor,
-    /// Who asked, in words.
+    /// Who made the request, in words.
     pub actor: String,
     /// When.
     pub time: Timestamp,
-    /// What another version of the program has written of it, which is kept for that.
+    /// Unknown fields, written by another version of the program and kept for it.
     #[serde(flatten)]
     pub(super) more: Map<String, Value>,
 }
@@ -75,7 +75,7 @@ pub struct RefusedEdit {
     pub wanted: u32,
     /// Why, in a few words that follow "refused: ".
     pub reason: String,
-    /// Whether it is tried again by itself when fewer connections are active.
+    /// Whether it is retried automatically when fewer connections are active.
     pub waits: bool,
 }
 
@@ -106,9 +106,9 @@ impl LimitState {
         }
     }
 
-    /// Whether the file's value asks for something: it changed, or it was refused before. What was set
-    /// since it was refused stays unless somebody asks for the file: saving it without changing the value
-    /// is no such wish.
+    /// Whether the file's value requires a change: it is new, or it was refused before. A limit set
+    /// since the refusal stays unless a reload is requested: saving the file without changing the value
+    /// is no such request.
     pub(super) fn is_news(&self, file: Option<NonZeroU32>, reread: Reread) -> bool {
         let may_try_again = reread == Reread::Asked || !self.set_since_edit;
         self.file != file || self.refused_edit.is_some() && may_try_again
@@ -129,26 +129,26 @@ impl LimitState {
         self.set_since_edit = false;
     }
 
-    /// The limit that is applied by itself as soon as no more connections than that are active.
+    /// The limit that is applied automatically as soon as the active connections fit.
     pub fn waiting(&self) -> Option<u32> {
         self.refused_edit.as_ref().filter(|edit| edit.waits).map(|edit| edit.wanted)
     }
 
-    /// The base is the limit now.
+    /// Makes the base the limit.
     pub(super) fn settle_on_base(&mut self) {
         self.override_ = None;
         self.refused_edit = None;
     }
 
-    /// A door other than config and startup has set the limit.
+    /// Records that a door other than config and startup has set the limit.
     pub(super) fn set_at_run_time(&mut self, limit: u32, door: Door, actor: String, time: Timestamp) {
         self.set_since_edit = true;
         self.override_ = (limit != self.base).then(|| Override::new(limit, self.base, door, actor, time));
         if limit == self.base {
-            // What an edit was refused is what runs now.
+            // The refused value is the limit now.
             self.refused_edit = None;
         } else if let Some(edit) = &mut self.refused_edit {
-            // Whoever set it knew better than the edit.
+            // The explicit setting is newer than the edit.
             edit.waits = false;
         }
     }

@@ -1,13 +1,13 @@
 //! The only way to change the limit.
 //!
-//! Requests from all doors are applied one after the other by one thread, which alone makes the
-//! record, the log line, the override and the revision that belong to a change. Another thread puts them on
-//! the disk, since that may take its time, or for ever. When a reply arrives, the change is in force, and the
-//! reply says what of it is stored. Nothing here knows HTTP, TOML or signals; a door turns
-//! what it hears into a [`LimitRequest`] and hands the answer back in its own language.
+//! One thread applies the requests from all doors one after the other, and it alone makes the
+//! record, the log line, the override and the revision that belong to a change. Another thread writes them to
+//! disk, since that may take long, or for ever. When a reply arrives, the change is in force, and the
+//! reply says which parts of it are stored. Nothing here knows HTTP, TOML or signals; a door translates
+//! its input into a [`LimitRequest`] and the answer back into its own language.
 //!
 //! It is a thread and not a task because the doors must stay open while every worker is busy with clients.
-//! It makes no call that waits for a disk or for anybody else.
+//! It makes no call that waits for a disk or for another party.
 
 mod beginning;
 mod decide;
@@ -62,13 +62,13 @@ pub enum StartError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// No thread could be made.
+    /// The thread could not be created.
     #[error("cannot start the control thread: {0}")]
     Thread(#[source] std::io::Error),
-    /// There are no random numbers to be had.
+    /// The system provides no random numbers.
     #[error("cannot get a random number: {0}")]
     Random(#[source] getrandom::Error),
 }
@@ -90,15 +90,15 @@ enum Command {
     Settings(Settings, Reply<()>),
 }
 
-/// Takes an answer, and with it when it is known what is stored; without that there is nothing to wait for.
+/// Takes an answer, and a receipt for what is to be stored; without one, there is nothing to wait for.
 type Reply<T> = oneshot::Sender<(T, Option<Receipt>)>;
 
 impl Control {
-    /// Decides the limit to begin with, makes the limiter, and starts the control thread.
+    /// Determines the initial limit, makes the limiter, and starts the control thread.
     ///
-    /// The first limit is the configured one, or the override stored in `data_dir` if that was made
-    /// against the same base. A limit beyond the ceiling begins at the ceiling, with a warning, and is kept.
-    /// The thread ends when the last handle is dropped, and sees to it that what is to be stored is, unless
+    /// The initial limit is the configured one, or the override stored in `data_dir` if it was made
+    /// against the same base. A limit beyond the ceiling starts at the ceiling, with a warning, and is kept.
+    /// The thread ends when the last handle is dropped; pending writes are stored first, unless
     /// the disk does not answer.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Control {
         config_file: &Path,
     ) -> Result<(Self, Limiter, thread::JoinHandle<()>), StartError> {
         let (requests, inbox) = mpsc::channel(QUEUE);
-        // A timer is all that it is needed for.
+        // It needs only a timer.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -133,7 +133,7 @@ impl Control {
         Ok((control, limiter, thread))
     }
 
-    /// Applies a change. When this returns, it is in force, or refused. It waits until that is stored and
+    /// Applies a change. When this returns, it is in force, or refused. Waits until the change is stored and
     /// recorded as well, but not for a disk that does not answer: the change says what is stored.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Control {
         result.map(|change| LimitChange { stored, ..change })
     }
 
-    /// Applies a change, and does not wait until it is stored: for those who have nobody to tell.
+    /// Applies a change without waiting until it is stored: for callers that report to no one.
     ///
     /// # Errors
     /// As [`Control::change`].
@@ -154,8 +154,8 @@ impl Control {
         result.map(drop)
     }
 
-    /// Tells what `max_connections` in the config file is now. Acts only if that value has changed,
-    /// or if it was refused before: then always if somebody asked for it, and else only if the limit has
+    /// Passes on the current `max_connections` of the config file. Acts only if that value has changed,
+    /// or if it was refused before: then always on an explicit request, otherwise only if the limit has
     /// not been set since. Waits for the disk as [`Control::change`] does.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Control {
         })
     }
 
-    /// Changes this room's own settings. Waits for the disk as [`Control::change`] does.
+    /// Changes the settings of control itself. Waits for the disk as [`Control::change`] does.
     ///
     /// # Errors
     /// [`LimitRefusal::ShuttingDown`].
@@ -188,7 +188,7 @@ impl Control {
         self.limit_state.borrow().clone()
     }
 
-    /// The revision as it is now. Read it *before* the limit that it is to describe: the limit is
+    /// The current revision. Read it *before* the limit that it is to describe: the limit is
     /// changed first, so the pair may be an old revision with a new limit, never the reverse.
     pub fn revision(&self) -> u64 {
         self.limit_state.borrow().revision
@@ -209,14 +209,14 @@ impl Control {
         &self.history
     }
 
-    /// Hears of every attempt from now on.
+    /// Subscribes to every attempt from now on.
     pub fn follow(&self) -> Subscription {
         let mut limit_state = self.limit_state.clone();
         limit_state.mark_unchanged();
         Subscription { records: self.history.follow(), limit_state }
     }
 
-    /// Asks, and waits until what has come of it is stored.
+    /// Sends a request and waits until its result is stored.
     async fn send<T>(
         &self,
         command: Command,

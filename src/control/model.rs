@@ -1,4 +1,4 @@
-//! Random requests, against a model of the rules as the contract has them.
+//! Random requests, checked against a model of the rules of the contract.
 //!
 //! The model knows numbers only, and nothing of how decisions are made. A restart goes through what was stored.
 
@@ -27,15 +27,15 @@ const STEP: u32 = 100;
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),
-    /// A change by somebody who has not seen the last one.
+    /// A change by a client that has not seen the last one.
     Stale(Change),
     Edit(Option<u32>, Reread),
     Persist(bool),
-    /// So many connections are open, as far as the limit allows.
+    /// This many connections are open, as far as the limit allows.
     Connections(u32),
     /// Time passes, in milliseconds.
     Pass(u64),
-    /// A restart of a process that can hold so many connections.
+    /// A restart of a process that can hold this many connections.
     Restart(u32),
 }
 
@@ -57,7 +57,7 @@ struct Model {
     revision: u64,
 }
 
-/// What becomes of one attempt.
+/// The result of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     None,
@@ -172,11 +172,11 @@ impl Model {
     }
 }
 
-/// What is tried: a state, with what surrounds it.
+/// The state under test, with its surroundings.
 struct Tried {
     state: State,
     connections: Snapshot,
-    /// What the file of the override has, as it is on the disk.
+    /// The content of the override's file on disk.
     stored: Vec<u8>,
     persist: bool,
     instant: Instant,
@@ -274,7 +274,7 @@ impl Tried {
         }
     }
 
-    /// Does with what follows what is done with it, and returns the records of new attempts.
+    /// Carries out effects as the runner does, and returns the records of new attempts.
     fn carry_out(&mut self, effects: Vec<Effect>) -> Vec<Record> {
         let mut records = Vec::new();
         for effect in effects {

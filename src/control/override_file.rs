@@ -1,17 +1,17 @@
 //! The override that outlives the process: `<data-dir>/limit-override.json`.
 //!
 //! Written whole to a temporary file, synced, renamed: at any moment, and after any crash, there is
-//! the old override, the new one, or none. The directory is synced too, so that a change that was
-//! answered is there after a power loss.
+//! the old override, the new one, or none. The directory is synced too, so that an acknowledged
+//! change survives a power loss.
 //!
-//! Room for that is kept from the start, so that a full disk takes no limit: there are two files of the same
-//! size at any time, of which one or none has the override's name and the others are spares. Renaming exchanges
-//! the override and a spare. To write over a file and sync it also takes a third of the time that making
-//! one does, which the file system must enter into its own journal.
+//! Space is reserved from the start, so that a full disk cannot stop an override from being stored: there are always
+//! two files of the same size, of which one or none has the override's name and the others are spares. Renaming
+//! exchanges the override and a spare. Overwriting a file and syncing it also takes a third of the time of creating
+//! one, which the file system must record in its own journal.
 //!
-//! It holds limits by name, as JSON: what is said of the main one at the top, as all versions of the program have it;
-//! those of other names below `limits`; and a `version`. What this version does not know, a newer one may have
-//! written: fields of the main limit are kept as long as this limit is stored, those of other names always.
+//! It holds limits by name, as JSON: the fields of the main one at the top level, as in all versions of the program;
+//! those of other names below `limits`; and a `version`. A newer version may have written fields unknown to this
+//! one: those of the main limit are kept as long as this limit is stored, those of other names always.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -30,10 +30,10 @@ const NAME: &str = "limit-override.json";
 /// The first is written next. The other is there while there is no override.
 const SPARES: [&str; 2] = [".limit-override.spare", ".limit-override.spare2"];
 
-/// Where a file goes that cannot be understood.
+/// The new name of a file that cannot be parsed.
 const ASIDE: &str = "limit-override.json.damaged";
 
-/// What is stored fills a multiple of this, in bytes: a file that keeps its size is synced faster.
+/// Stored content is padded to a multiple of this, in bytes: a file that keeps its size is synced faster.
 const FILLED: usize = 1024;
 
 /// The layout that this version writes. The one before had neither a version nor limits of other names.
@@ -44,7 +44,7 @@ pub(super) struct OverrideFile {
     directory: PathBuf,
     path: PathBuf,
     spares: [PathBuf; 2],
-    /// What is in it beside the override of the main limit.
+    /// The content beside the override of the main limit.
     rest: Rest,
 }
 
@@ -69,8 +69,8 @@ impl OverrideFile {
         &self.path
     }
 
-    /// What an earlier run stored of the main limit; `None` if nothing. The rest is kept. A file that is not ours to
-    /// understand is reported as [`io::ErrorKind::InvalidData`].
+    /// The override of the main limit that an earlier run stored; `None` if there is none. The rest is kept. A file
+    /// that this version cannot parse is reported as [`io::ErrorKind::InvalidData`].
     pub(super) fn read(&mut self) -> io::Result<Option<Override>> {
         match private::read(&self.path) {
             Ok(text) => {
@@ -84,7 +84,7 @@ impl OverrideFile {
         }
     }
 
-    /// Stores an override of the main limit, or forgets the stored one.
+    /// Stores an override of the main limit, or deletes the stored one.
     pub(super) fn write(&self, override_: Option<&Override>) -> io::Result<()> {
         let [spare, other] = &self.spares;
         if override_.is_some() || !self.rest.limits.is_empty() {
@@ -105,8 +105,8 @@ impl OverrideFile {
         synced
     }
 
-    /// Makes the files that an override will be written to, unless they are there. Those that an earlier process
-    /// left behind are used, whatever is in them, and other temporary files of it are removed.
+    /// Creates the files that an override will be written to, unless they exist. Those left by an earlier process
+    /// are used, whatever they contain; its other temporary files are removed.
     pub(super) fn keep_room(&self) -> io::Result<()> {
         if let Err(error) = self.sync_directory() {
             self.remove_spares();
@@ -127,7 +127,7 @@ impl OverrideFile {
         self.sync_directory()
     }
 
-    /// Puts a file that cannot be understood out of the way, and returns where it is since.
+    /// Moves a file that cannot be parsed out of the way, and returns its new path.
     pub(super) fn set_aside(&self) -> io::Result<PathBuf> {
         let aside = self.directory.join(ASIDE);
         fs::rename(&self.path, &aside)?;
@@ -138,7 +138,7 @@ impl OverrideFile {
         File::open(&self.directory)?.sync_all()
     }
 
-    /// To be called when the directory could not be synced: on the disk, one of these may have the override's
+    /// Call this when the directory could not be synced: on disk, one of these may have the override's
     /// name, so they must not be written to.
     fn remove_spares(&self) {
         for spare in &self.spares {
@@ -146,7 +146,7 @@ impl OverrideFile {
         }
     }
 
-    /// Gives the spare the override's name, and its own to what had it.
+    /// Gives the spare the override's name, and the file that had it the spare's.
     fn exchange(&self) -> io::Result<()> {
         let [spare, other] = &self.spares;
         match renameat_with(CWD, spare, CWD, &self.path, RenameFlags::EXCHANGE) {
@@ -178,17 +178,17 @@ pub(super) fn parse(text: &[u8]) -> serde_json::Result<(Option<Override>, Rest)>
     Ok((stored, Rest { version: version.max(VERSION), limits }))
 }
 
-/// What this version would store of a file that it has read. For the fuzzing, which makes up such files.
+/// What this version would store of a file it has read. For fuzzing, which generates such files.
 ///
 /// # Errors
-/// It cannot be understood, and would be set aside.
+/// It cannot be parsed, and would be set aside.
 #[doc(hidden)]
 pub fn stored_again(text: &[u8]) -> serde_json::Result<Value> {
     let (stored, rest) = parse(text)?;
     content(stored.as_ref(), &rest)
 }
 
-/// As [`parse`] reads it.
+/// The inverse of [`parse`].
 fn content(override_: Option<&Override>, rest: &Rest) -> serde_json::Result<Value> {
     let mut content = override_.map_or(Ok(Map::new().into()), serde_json::to_value)?;
     content["version"] = rest.version.into();
@@ -198,7 +198,7 @@ fn content(override_: Option<&Override>, rest: &Rest) -> serde_json::Result<Valu
     Ok(content)
 }
 
-/// Writes over a file, or makes it, and syncs what is in it.
+/// Overwrites or creates a file and syncs its content.
 fn write_whole(path: &Path, content: &impl serde::Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(content)?;
     text.resize((text.len() + 1).next_multiple_of(FILLED) - 1, b' ');
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(file.read().unwrap(), Some(stored));
     }
 
-    /// What a newer version has written comes through an older one, and an older file through a newer version.
+    /// Fields of a newer version survive an older one, and the other way round.
     #[test]
     fn what_another_version_knows_is_kept() {
         let directory = tempfile::tempdir().unwrap();
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((stored.limit, stored.door.to_string()), (2000, "lease".to_owned()));
         file.write(Some(&stored)).unwrap();
         assert_eq!(as_value().unwrap(), serde_json::from_str::<Value>(newer).unwrap());
-        // What was said of the main limit goes with it, what was said of others stays.
+        // Unknown fields of the main limit are dropped with it, those of other limits stay.
         file.write(Some(&to(3000, "somebody"))).unwrap();
         let written = as_value().unwrap();
         assert_eq!((&written["until"], &written["version"]), (&Value::Null, &7.into()));
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Whatever was written, there are two files, none of which has to be made or to grow.
+    /// After every write there are two files, and neither has to be created or to grow.
     #[test]
     fn room_is_kept_for_the_next_override() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is remembered of every attempt to change the limit.
+//! The record of every attempt to change the limit.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,22 +29,22 @@ named_enum! {
     }
 }
 
-/// The door of a record, by the name that it was written down with.
+/// The door of a record, by its stored name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RecordedDoor {
-    /// One of this version's.
+    /// A door of this version.
     Known(Door),
-    /// One that another version of the program has: its name is kept as it is.
+    /// A door of another version of the program: its name is kept as it is.
     Other(Box<str>),
 }
 
-/// Who asked.
+/// Who made a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A client of the management API.
     Peer(SocketAddr),
-    /// The same on this machine, of whose user the kernel knows.
+    /// A client on this machine whose user the kernel knows.
     Local {
         /// Its address.
         peer: SocketAddr,
@@ -64,7 +64,7 @@ pub enum Actor {
     File(PathBuf),
     /// The command line of this process.
     CommandLine,
-    /// Nobody: the built-in default.
+    /// The built-in default.
     Default,
     /// The override that an earlier run stored.
     StoredOverride,
@@ -86,22 +86,22 @@ pub struct Record {
     pub time: Timestamp,
     /// The revision after it: one more than before if applied, the same if refused.
     pub revision: u64,
-    /// The way it came in.
+    /// The door it came through.
     pub door: RecordedDoor,
-    /// Who asked, in words.
+    /// Who made the request, in words.
     pub actor: String,
-    /// The limit before; absent at a start, which has none before it.
+    /// The limit before; absent at a start.
     pub old: Option<u32>,
-    /// The limit wanted, and if applied the limit since. Absent when no limit can be named, as with
-    /// a reset that a revision mismatch refused.
+    /// The limit requested, and if applied the limit since. Absent when there is none, as with a reset
+    /// refused for a revision mismatch.
     pub new: Option<i64>,
     /// Connections active at that instant.
     pub active: u32,
     /// Applied or refused.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How many refusals of one kind, of one actor, this record stands for; absent if it is one. All else here
-    /// is of the first of them.
+    /// How many refusals of one kind and one actor this record stands for; absent if one. All other fields
+    /// are those of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// When the last of them was decided.
@@ -109,7 +109,7 @@ pub struct Record {
     pub last_time: Option<Timestamp>,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Outcome {
@@ -123,7 +123,7 @@ pub enum Outcome {
 }
 
 impl Record {
-    /// Whether both begin with the same attempt, of which later ones may be counted.
+    /// Whether both begin with the same attempt, to which later ones may be added.
     pub(super) fn begins_with(&self, other: &Self) -> bool {
         self.time == other.time
             && self.revision == other.revision
@@ -139,7 +139,7 @@ impl fmt::Display for Door {
 }
 
 impl RecordedDoor {
-    /// The door, if this version has it.
+    /// The door, if this version knows it.
     pub fn known(&self) -> Option<Door> {
         match self {
             Self::Known(door) => Some(*door),

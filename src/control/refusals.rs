@@ -1,9 +1,9 @@
-//! Refusals that are alike become one record with a count, so that a program that asks again and again does not
+//! Similar refusals become one record with a count, so that a program that retries again and again does not
 //! fill the history.
 //!
-//! Alike are those of one actor, through one door, for one kind of reason, while the limit has the same
-//! revision, each within [`TOGETHER`] of the one before. An actor is an address, whatever its port, or a
-//! user, whatever the process. The limits that were wanted are told apart, as long as they are few.
+//! Similar are those of one actor, through one door, for one kind of reason, at the same revision of the
+//! limit, each within [`TOGETHER`] of the one before. An actor is an address, whatever its port, or a
+//! user, whatever the process. The limits requested are told apart, as long as they are few.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,19 +13,19 @@ use super::history::Position;
 use super::{Actor, Door, LimitRefusal, Record};
 use crate::limiter::Refusal;
 
-/// How far apart two may be that are counted together.
+/// The largest distance between two refusals that are counted together.
 const TOGETHER: Duration = Duration::from_secs(60);
 
-/// How many kinds are counted at a time. The oldest gives way.
+/// How many kinds are counted at a time. The oldest one is dropped first.
 const MOST: usize = 64;
 
-/// So many limits that one actor wanted are told apart. With more, the rest counts as the last of them.
+/// How many limits requested by one actor are told apart. Further ones count as the last of them.
 const MOST_WANTED: usize = 8;
 
-/// So many are written to the file one by one; of more, each time that their number has doubled.
+/// How many are written to the file one by one; beyond that, each time their number has doubled.
 const WRITTEN_EACH: u64 = 16;
 
-/// What makes refusals alike.
+/// What makes refusals similar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Like {
     door: Door,
@@ -55,7 +55,7 @@ enum Kind {
 pub(super) struct Counted {
     pub(super) position: Position,
     pub(super) record: Record,
-    /// Whether it is to be written to the file.
+    /// Whether to write it to the file.
     pub(super) write: bool,
 }
 
@@ -71,7 +71,7 @@ struct Open {
     position: Position,
     record: Record,
     last: Instant,
-    /// Whether the file has another count.
+    /// Whether the count in the file is out of date.
     is_behind: bool,
 }
 
@@ -94,7 +94,7 @@ impl Like {
 }
 
 impl Refusals {
-    /// Counts a refusal. `record` is what stands for it alone, `position` that of one that is the first.
+    /// Counts a refusal. `record` describes it alone, `position` is used if it is the first of its kind.
     pub(super) fn count(&mut self, like: Like, record: Record, now: Instant, position: Position) -> Counted {
         let mut alike: Vec<_> =
             self.open.iter_mut().filter(|open| open.like == like && now < open.last + TOGETHER).collect();
@@ -114,7 +114,7 @@ impl Refusals {
         Counted { position, record, write: true }
     }
 
-    /// Ends what is not counted any further by now, and returns what the file is to have of it.
+    /// Ends the counts that are over by now, and returns what to write to the file.
     pub(super) fn end(&mut self, now: Instant) -> Vec<Counted> {
         let mut excess = self.open.len().saturating_sub(MOST);
         let mut ended = Vec::new();
@@ -129,7 +129,7 @@ impl Refusals {
         ended
     }
 
-    /// Ends all of it.
+    /// Ends all counts.
     pub(super) fn end_all(&mut self) -> Vec<Counted> {
         let behind = self.open.drain(..).filter(|open| open.is_behind);
         behind.map(|open| Counted { position: open.position, record: open.record, write: true }).collect()

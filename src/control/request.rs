@@ -1,16 +1,16 @@
-//! What doors ask for, and what they are answered.
+//! What doors request, and the answers they get.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{Actor, Door, Stored, Tag};
 use crate::limiter::Refusal;
 
-/// What a door asks for.
+/// A door's request.
 #[derive(Debug, Clone)]
 pub struct LimitRequest {
     /// The change wanted.
     pub change: Change,
-    /// The way it came in.
+    /// The door it came through.
     pub door: Door,
     /// Who asked.
     pub actor: Actor,
@@ -21,13 +21,13 @@ pub struct LimitRequest {
 /// A change of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Make it this many. Zero and less are refused, and recorded, like any other bad wish.
+    /// Set it to this number. Zero and less are refused and recorded, like any other invalid request.
     Set(i64),
     /// Raise it.
     Increase(Amount),
     /// Lower it.
     Decrease(Amount),
-    /// Back to the base; the override is forgotten.
+    /// Back to the base; the override is deleted.
     Reset,
 }
 
@@ -51,14 +51,14 @@ pub struct LimitChange {
     pub new: u32,
     /// Connections active at that instant.
     pub active: u32,
-    /// What of it is on the disk.
+    /// Which parts of it are on disk.
     pub stored: Stored,
 }
 
 /// Why a request was refused. Nothing has changed but the history.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
-    /// The limiter said no.
+    /// The limiter refused it.
     #[error("{reason}{}", open_files_remark(reason, *open_files))]
     Limiter {
         /// Its reason.
@@ -66,12 +66,12 @@ pub enum LimitRefusal {
         /// The open-file limit that the ceiling comes from.
         open_files: u64,
     },
-    /// Somebody else changed the limit since the asker looked.
+    /// The limit has changed since the caller read it.
     #[error("the limit has changed meanwhile: its revision is {current}, not {expected}")]
     RevisionMismatch {
-        /// What the asker had seen.
+        /// The revision the caller had seen.
         expected: String,
-        /// What it is.
+        /// The current revision.
         current: Tag,
     },
     /// The server is ending.
@@ -95,7 +95,7 @@ pub struct Ceiling {
     pub open_files: u64,
 }
 
-/// The settings of this room that can change while it runs.
+/// The settings of control that can change while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The step of the signals, and of an increase or decrease without an amount.
@@ -116,16 +116,16 @@ pub struct Configured {
 /// Why the config file was read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reread {
-    /// It was found to have changed.
+    /// A change was detected.
     Found,
-    /// Somebody asked for it.
+    /// A reload was requested.
     Asked,
 }
 
-/// What became of `max_connections` in a config file that was read again.
+/// The result for `max_connections` in a config file that was read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigureOutcome {
-    /// The file says what it said before; the limit was left alone.
+    /// The file has the same value as before; the limit was left alone.
     Unchanged,
     /// The new value is the limit and the base.
     Applied(LimitChange),
@@ -133,12 +133,12 @@ pub enum ConfigureOutcome {
     Refused {
         /// The value.
         wanted: u32,
-        /// Why it cannot be had.
+        /// Why it was refused.
         refusal: LimitRefusal,
     },
 }
 
-/// Where the ceiling comes from, since the limiter itself cannot know.
+/// The source of the ceiling, which the limiter itself cannot know.
 fn open_files_remark(reason: &Refusal, open_files: u64) -> String {
     match reason {
         Refusal::AboveCeiling { .. } => format!(" (open-file limit {open_files})"),

@@ -1,5 +1,5 @@
-//! The control thread: one request after the other, each [decided](super::decide), in force, handed over to be
-//! stored and logged before the next is looked at. It waits for nobody.
+//! The control thread: handles one request after the other, each [decided](super::decide), in force, and queued to be
+//! stored and logged before the next one. It never waits for another party.
 //!
 //! The order within a change is limit, revision, override and record to [`super::storage`], log, reply; and
 //! there override, record, history. A crash in between leaves the old or the new limit for the next start, and
@@ -24,8 +24,8 @@ use super::storage::{MAX_WAIT, Receipt, Storage};
 use super::{Actor, Ceiling, Command, Configured, History, Override, Reply, Settings, StartError};
 use crate::limiter::Limiter;
 
-/// How often it looks whether a refused edit can be had, while one waits, and how the disk is doing, while
-/// something waits for that.
+/// How often it checks whether a waiting edit has become possible, and the state of the disk while
+/// a write is pending.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) struct Runner {
@@ -34,9 +34,9 @@ pub(super) struct Runner {
     limit_state: watch::Sender<LimitState>,
     history: Arc<History>,
     storage: Storage,
-    /// When it looks next; `None` as long as there is nothing to look at.
+    /// The time of the next check; `None` as long as there is nothing to check.
     look: Option<Instant>,
-    /// Whether it was told that the disk does not answer.
+    /// Whether it was notified that the disk does not answer.
     is_stuck: bool,
 }
 
@@ -113,7 +113,7 @@ impl Runner {
         }
     }
 
-    /// Has everything stored, unless the disk does not answer.
+    /// Waits until everything is stored, unless the disk does not answer.
     pub(super) fn end(&mut self) {
         self.run(&End);
         self.storage.end();
@@ -134,14 +134,14 @@ impl Runner {
         }
     }
 
-    /// Replies, unless the asker has gone away meanwhile: what it asked for has happened all the same.
+    /// Replies, unless the caller has gone away meanwhile: its request is done all the same.
     fn reply<R: Decide>(&mut self, request: &R, reply: Reply<R::Answer>) {
         if reply.send(self.run(request)).is_err() {
             tracing::debug!("the caller of a limit change did not wait for the answer");
         }
     }
 
-    /// Decides, and carries out what was decided. Connections that come and go meanwhile have it decided anew.
+    /// Decides, and carries out the decision. Decides again if connections have come or gone meanwhile.
     fn run<R: Decide>(&mut self, request: &R) -> (R::Answer, Option<Receipt>) {
         let mut connections = self.limiter.snapshot();
         let Decision { state, effects, answer, .. } = loop {
@@ -165,7 +165,7 @@ impl Runner {
         (answer, self.carry_out(effects))
     }
 
-    /// Returns when it is known what of the last effect is stored, if that is to be.
+    /// Returns the receipt of the last effect, if that is to be stored.
     fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Receipt> {
         let mut receipt = None;
         for effect in effects {
@@ -186,7 +186,7 @@ impl Runner {
         receipt
     }
 
-    /// When there is something to do without being asked.
+    /// When there is something to do without a request.
     fn wake(&mut self) -> Option<Instant> {
         if self.state.is_waiting() || self.is_stuck || self.storage.is_waiting() {
             self.look.get_or_insert_with(|| Instant::now() + LOOK);
@@ -196,7 +196,7 @@ impl Runner {
         [self.look, self.state.deadline()].into_iter().flatten().min()
     }
 
-    /// Sees to what has changed by itself.
+    /// Handles what has changed by itself.
     fn look(&mut self) {
         self.look = None;
         self.run(&Tick);
@@ -212,7 +212,7 @@ impl Runner {
     }
 }
 
-/// What an earlier run has stored; `None` also if it cannot be understood, which is logged.
+/// The override stored by an earlier run; `None` also if it cannot be parsed, which is logged.
 fn read(file: &mut OverrideFile) -> Result<Option<Override>, StartError> {
     let error = match file.read() {
         Ok(stored) => return Ok(stored),
@@ -231,7 +231,7 @@ fn read(file: &mut OverrideFile) -> Result<Option<Override>, StartError> {
     Ok(None)
 }
 
-/// Never 0, which is no process' number.
+/// Never 0, which is not a process' number.
 fn random() -> Result<u64, StartError> {
     getrandom::u64().map(|number| number.max(1)).map_err(StartError::Random)
 }

@@ -1,11 +1,11 @@
-//! What the log says of decisions.
+//! The log lines of decisions.
 
 use std::num::NonZeroU32;
 
 use super::record::RecordedDoor;
 use super::{Actor, Door};
 
-/// A line of the log, each fact of it in a field of its own.
+/// A line of the log, with each fact in a field of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sentence {
     /// An attempt was applied; `old` is absent at a start.
@@ -20,22 +20,22 @@ pub(super) enum Sentence {
         revision: u64,
         reason: String,
     },
-    /// An edit that was refused can be had by now.
+    /// An edit that was refused has become possible and was applied.
     EditApplied { limit: u32, active: u32 },
-    /// A start drops the stored override, since none is to survive.
+    /// A start drops the stored override, since overrides are not to survive a restart.
     OverrideNotPersisted { limit: u32, base: u32 },
-    /// A start drops the stored override, since the operator has configured something else meanwhile.
+    /// A start drops the stored override, since the configured limit has changed meanwhile.
     OverrideOfOtherBase { limit: u32, base: u32, was: u32 },
-    /// A start takes over the stored override.
+    /// A start applies the stored override.
     OverrideUsed { limit: u32, base: u32, door: RecordedDoor, actor: String },
-    /// A start cannot have the stored override.
+    /// The stored override is beyond the ceiling at a start.
     OverrideBeyondCeiling { limit: u32, base: u32, most: NonZeroU32, open_files: u64 },
-    /// A start cannot have the configured limit.
+    /// The configured limit is beyond the ceiling at a start.
     BaseBeyondCeiling { base: u32, first: NonZeroU32, most: NonZeroU32, open_files: u64 },
 }
 
 impl Sentence {
-    /// Puts it into the log.
+    /// Logs it.
     pub(super) fn log(self) {
         match self {
             Self::Changed { door, actor, old, new, active, revision } => {

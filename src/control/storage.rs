@@ -1,13 +1,13 @@
-//! Puts on the disk what control has decided: the override, and the records of all attempts.
+//! Writes to disk what control has decided: the override, and the records of all attempts.
 //!
 //! A thread of its own waits for the disk, so that the control thread never does: a data directory whose file
-//! system does not answer stops no change of the limit. Of overrides only the newest counts, and one that
-//! could not be stored is tried again every [`RETRY`] and with every change. Of records at most
-//! [`MOST_WAITING`] wait.
+//! system does not answer stops no change of the limit. Only the newest override counts; one that
+//! could not be stored is retried every [`RETRY`] and with every change. At most [`MOST_WAITING`] records
+//! wait.
 //!
-//! Who asked for a change is told once it is stored, or after [`MAX_WAIT`] that it is not. The override is
-//! stored before the record of its change, and until both are on the disk the history does not show a change:
-//! what it shows is there after a crash. Only when the disk takes longer than [`MAX_WAIT`] is it shown before.
+//! The caller of a change gets its answer once the change is stored, or after [`MAX_WAIT`] that it is not. The
+//! override is stored before the record of its change, and the history does not show a change until both are on
+//! disk: what it shows survives a crash. Only when the disk takes longer than [`MAX_WAIT`] is it shown earlier.
 //!
 //! The file is long because one lock protects the queue of both files, and their order is the promise.
 
@@ -27,13 +27,13 @@ use crate::unpoisoned::Unpoisoned as _;
 /// How long the answer to a change waits for the disk.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// How often an override is tried again that could not be stored.
+/// How often a failed write of an override is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How many records may wait for the disk.
 const MOST_WAITING: usize = 4096;
 
-/// What of a change is on the disk.
+/// Which parts of a change are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// The limit, as far as it is to survive a restart: the next start begins with it.
@@ -42,11 +42,11 @@ pub struct Stored {
     pub record: bool,
 }
 
-/// When it is known what of a change is stored.
+/// Tells when a change is stored.
 #[derive(Debug)]
 pub(super) struct Receipt(Option<oneshot::Receiver<Stored>>);
 
-/// Hands over what is to be stored; owned by the control thread and its handles.
+/// Queues writes; owned by the control thread and its handles.
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
     shared: Arc<Shared>,
@@ -64,19 +64,19 @@ struct Shared {
 
 #[derive(Debug)]
 struct Queue {
-    /// What the override's file is to hold.
+    /// The intended content of the override's file.
     override_: Option<Override>,
-    /// Counts the changes of that: the newest, the one that is in the file, the last one that was tried.
+    /// Version numbers of the override: the newest, the one in the file, the last one tried.
     newest: u64,
     stored: u64,
     tried: u64,
     failure: Option<Failure>,
     records: VecDeque<Waiting>,
-    /// Who waits for an override alone.
+    /// Callers that wait for an override alone.
     askers: Vec<(u64, oneshot::Sender<Stored>)>,
     /// Since when the thread has been waiting for the disk.
     busy: Option<Instant>,
-    /// Nothing more will be handed over.
+    /// Nothing more will be queued.
     ended: bool,
 }
 
@@ -100,7 +100,7 @@ struct Waiting {
     reply: oneshot::Sender<Stored>,
 }
 
-/// What is put on the disk in one go.
+/// What is written to disk in one go.
 struct Batch {
     override_: Option<(u64, Option<Override>)>,
     records: Vec<Record>,
@@ -130,7 +130,7 @@ impl Storage {
             failure: None,
             records: VecDeque::new(),
             askers: Vec::new(),
-            // Making room is the first thing to wait for.
+            // Making room is the first wait.
             busy: Some(Instant::now()),
             ended: false,
         };
@@ -144,7 +144,7 @@ impl Storage {
         Ok(storage)
     }
 
-    /// From now on, the file is to hold this override.
+    /// Makes this override the intended content of the file.
     pub(super) fn store(&self, override_: Option<Override>) -> Receipt {
         let mut queue = self.shared.lock();
         queue.want(override_);
@@ -158,12 +158,12 @@ impl Storage {
         Receipt((!is_stuck).then_some(receipt))
     }
 
-    /// Stores a record after the override that was handed over last. The history shows it then, unless it does
+    /// Stores a record after the last queued override. The history shows it then, unless it does
     /// already.
     pub(super) fn record(&self, position: Position, record: Record, is_shown: bool) -> Receipt {
         let mut queue = self.shared.lock();
         let now = Instant::now();
-        // Whoever asks while the disk does not answer need not find out anew.
+        // A caller that arrives while the disk does not answer need not wait to find that out again.
         let is_stuck = queue.is_stuck(now);
         let show_now = !is_shown && is_stuck;
         if show_now {
@@ -189,7 +189,7 @@ impl Storage {
         Receipt((!is_stuck).then_some(receipt))
     }
 
-    /// Waits until what was handed over is stored, but no longer than it is worth.
+    /// Waits until the queued write is stored, but at most [`MAX_WAIT`].
     pub(super) async fn wait(&self, receipt: Receipt) -> Stored {
         let Receipt(Some(receipt)) = receipt else { return Stored::NOTHING };
         if let Ok(Ok(stored)) = tokio::time::timeout(MAX_WAIT, receipt).await {
@@ -199,7 +199,7 @@ impl Storage {
         Stored::NOTHING
     }
 
-    /// Has the history show what has waited for the disk for too long.
+    /// Makes the history show the records that have waited too long for the disk.
     pub(super) fn show_overdue(&self) {
         let mut queue = self.shared.lock();
         let now = Instant::now();
@@ -217,7 +217,7 @@ impl Storage {
         queue.busy.is_some() || !queue.records.is_empty()
     }
 
-    /// For how long the disk has not answered, if that is longer than is usual.
+    /// How long the disk has not answered, if that is longer than usual.
     pub(super) fn stuck(&self) -> Option<Duration> {
         let now = Instant::now();
         let queue = self.shared.lock();
@@ -239,7 +239,7 @@ impl Storage {
         }
     }
 
-    /// Waits until everything has been stored, or tried. Returns whether that is so in the end.
+    /// Waits until everything has been stored or tried. Returns whether that was achieved.
     pub(super) fn flush(&self, max_wait: Duration) -> bool {
         let queue = self.shared.lock();
         let (queue, _) =
@@ -247,7 +247,7 @@ impl Storage {
         queue.is_idle()
     }
 
-    /// Nothing more will be handed over: the thread ends when it has done what there is.
+    /// Nothing more will be queued: the thread ends when its work is done.
     pub(super) fn end(&self) {
         self.shared.lock().ended = true;
         self.shared.work.notify_one();
@@ -308,8 +308,8 @@ impl Shared {
         }
     }
 
-    /// Tells everybody what became of a batch. Returns what is worth a line in the log: that the override could
-    /// not be stored, or that it could again.
+    /// Sends the result of a batch to all callers that wait for it. Returns what is worth logging: that the override
+    /// could not be stored, or that it could again.
     fn finish(
         &self,
         records: usize,
@@ -336,7 +336,7 @@ impl Shared {
             if !waiting.is_shown {
                 self.history.show(waiting.position, waiting.record);
             }
-            // Whoever asked may not have waited.
+            // The caller may not have waited.
             waiting.reply.send(Stored { limit: stored >= waiting.version, record: number < written }).ok();
         }
         queue.answer_askers();
@@ -344,7 +344,7 @@ impl Shared {
         told
     }
 
-    /// The thread does not wait for the disk any more.
+    /// The thread no longer waits for the disk.
     fn rest(&self, queue: &mut Queue) {
         queue.busy = None;
         if queue.is_idle() {
@@ -366,7 +366,7 @@ impl Queue {
         }
     }
 
-    /// Whether there is nothing to do but to try again what has failed.
+    /// Whether there is nothing to do except to retry failed writes.
     fn is_idle(&self) -> bool {
         self.busy.is_none() && self.records.is_empty() && self.tried == self.newest
     }
@@ -375,7 +375,7 @@ impl Queue {
         let (stored, tried) = (self.stored, self.tried);
         let known = self.askers.extract_if(.., |(version, _)| stored >= *version || tried >= *version);
         for (version, reply) in known {
-            // Whoever asked may not have waited.
+            // The caller may not have waited.
             reply.send(Stored { limit: stored >= version, record: true }).ok();
         }
     }

@@ -1,20 +1,20 @@
-//! Hearing of attempts to change the limit as they are recorded.
+//! Notifies of attempts to change the limit as they are recorded.
 
 use tokio::sync::{broadcast, watch};
 
 use super::{LimitState, Record};
 
-/// How many records wait for a follower. One that is slower misses some, and is told.
+/// How many records wait for a follower. A slower one misses some, and is notified of that.
 pub(super) const WAITING: usize = 64;
 
-/// What a follower hears, in the order in which it happened.
+/// What a follower receives, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An attempt was recorded.
     Attempt(Record),
-    /// So many were recorded that this follower was too slow to hear of; they are in the history.
+    /// How many records this follower was too slow to receive; they are in the history.
     Missed(u64),
-    /// Base, override, revision or a refused edit may be others.
+    /// Base, override, revision or a refused edit may have changed.
     LimitState,
 }
 
@@ -26,7 +26,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next news; `None` when control has ended. Cancel safe.
+    /// The next event; `None` when control has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Event> {
         tokio::select! {
             record = self.records.recv() => match record {

@@ -2,30 +2,30 @@
 
 use std::fmt;
 
-/// Names a state of the limit, and is never given out for another one.
+/// Names a state of the limit, and is never reused for another one.
 ///
-/// A revision alone could be: a change that was in force and not yet on the disk when the power failed, or a
-/// data directory that was restored from a copy, has its number given to another change. So a tag has a
-/// random number of the process beside the revision. Nothing is lost by that: each start makes a
+/// A revision alone could be: after a power failure before a change was on disk, or after a
+/// data directory was restored from a copy, another change gets its number. So a tag has a
+/// random number of the process beside the revision. This costs nothing: each start makes a
 /// revision of its own, so that no tag of an earlier process can be up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag {
-    /// The random number of the process that gave it out; 0 in a tag that is a bare revision, which no process
-    /// gives out.
+    /// The random number of the process that issued it; 0 in a tag that is a bare revision, which no process
+    /// issues.
     pub epoch: u64,
     /// The revision.
     pub revision: u64,
 }
 
 impl Tag {
-    /// Reads a tag, character by character as it is given out. A bare revision is one, too, that of no process.
+    /// Reads a tag, exactly as issued. A bare revision is one, too, that of no process.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, revision) = match text.split_once('-') {
             Some((epoch, revision)) => (u64::from_str_radix(epoch, 16).ok()?, revision.parse().ok()?),
             None => (0, text.parse().ok()?),
         };
         let tag = Self { epoch, revision };
-        // The comparison is one of characters: "07" and "+7" are not what was given out.
+        // The comparison is by characters: "07" and "+7" were never issued.
         (tag.to_string() == text).then_some(tag)
     }
 }

@@ -10,7 +10,7 @@ use crate::store::OpenError;
 
 /// Advice for a file or directory that cannot be created or written.
 pub(super) fn of_file(path: &Path, error: &io::Error) -> &'static str {
-    // What `ProtectHome=` makes inaccessible.
+    // `ProtectHome=` makes these inaccessible.
     let hidden = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
     match error.kind() {
         _ if !is_service() => "",
@@ -53,7 +53,7 @@ pub(super) fn of_port(port: u16, error: &io::Error) -> String {
     format!("; a port below {first} needs the capability CAP_NET_BIND_SERVICE{how}")
 }
 
-/// Whether systemd has started this very process, so that a unit and its sandbox are around it.
+/// Whether systemd has started this very process, so that a unit and its sandbox apply.
 fn is_service() -> bool {
     let started = std::env::var("SYSTEMD_EXEC_PID").ok();
     started.and_then(|pid| pid.parse().ok()) == Some(std::process::id())

@@ -1,6 +1,6 @@
 //! The two ports: clients and management, bound before anything is served.
 //!
-//! A socket may have been handed over ([`handed`]); the rest is bound here.
+//! Sockets that were handed over ([`handed`]) are used; the rest is bound here.
 
 mod handed;
 
@@ -23,7 +23,7 @@ const CLIENTS: Purpose = Purpose { what: "clients", kept_as: "clients", unit: "s
 const MANAGEMENT: Purpose =
     Purpose { what: "management", kept_as: "management", unit: "shibudb-management.socket" };
 
-/// How often a free pair of ports is looked for when any port will do.
+/// How many pairs of ports are tried when any port will do.
 const ATTEMPTS: usize = 64;
 
 /// The bound sockets.
@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 64;
 pub(crate) struct Listeners {
     pub(crate) clients: TcpListener,
     pub(crate) management: TcpListener,
-    /// A supervisor has the clients' listener open as well, and the next server takes it over.
+    /// A supervisor holds the clients' listener open as well, and the next server takes it over.
     pub(crate) is_shared: bool,
 }
 
@@ -45,10 +45,10 @@ struct Purpose {
     unit: &'static str,
 }
 
-/// An address that could not be had.
+/// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error(
         "port {} is already in use on {}, needed for {what}; is shibudb already running? Stop the other process, or \
          choose another port", address.port(), address.ip()
@@ -59,7 +59,7 @@ pub enum BindError {
         /// What it was for.
         what: &'static str,
     },
-    /// A socket that was handed over is in the way, since whoever did that holds it, too.
+    /// A socket that was handed over is in the way; the process that handed it over holds it, too.
     #[error(
         "cannot listen on {address} for {what}: {handed}, which holds that port; the config file has {address}, \
          expected under the name {} or {}. Make the socket unit (ListenStream=, FileDescriptorName=) match the \
@@ -93,16 +93,16 @@ pub enum BindError {
         address: SocketAddr,
         /// What it was for.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Somebody listens on the Unix socket.
+    /// A process listens on the Unix socket.
     #[error(
         "another process already listens on {}, needed for management; is shibudb already running? Stop the other \
          process, or configure another socket in [management]", .0.display()
     )]
     SocketInUse(PathBuf),
-    /// Something else stands where the Unix socket is to be.
+    /// Another kind of file is at the path of the Unix socket.
     #[error("{} exists and is not a socket; configure another socket in [management]", .0.display())]
     NotASocket(PathBuf),
     /// Anything else about the Unix socket.
@@ -112,7 +112,7 @@ pub enum BindError {
     Socket {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -130,8 +130,8 @@ impl BindError {
     }
 }
 
-/// Takes what was handed over and binds the rest, as configured. Port 0 takes any free port, and the
-/// management port is 1000 above it all the same, unless it has one of its own.
+/// Takes over the sockets handed over and binds the rest, as configured. Port 0 takes any free port; the
+/// management port is then 1000 above it too, unless it is configured.
 pub(crate) fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Listeners, BindError> {
     let mut inherited = Handed::sort(inherited);
     let clients = inherited.take(CLIENTS, SocketAddr::new(config.bind, config.port));
@@ -212,7 +212,7 @@ fn listen(ip: IpAddr, port: u16, Purpose { what, .. }: Purpose) -> Result<TcpLis
 
 fn try_listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of an earlier run that are still winding down are no reason to wait.
+    // Do not wait for connections of an earlier run that are still closing.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -1,18 +1,18 @@
-//! Work that may wait for a disk or for another thread, and is not waited for longer than it is worth.
+//! Work that may wait for a disk or for another thread, with a bound on the wait.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Does `work` on a thread of its own. `None` if it was not done within `max_wait`, or there is no thread for it: then
-/// nobody waits for it any more, and it ends with the process.
+/// Does `work` on a thread of its own. `None` if it was not done within `max_wait`, or the thread cannot be started:
+/// the work is then abandoned, and ends with the process.
 pub(super) fn within<T: Send + 'static>(
     max_wait: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (done, result) = mpsc::channel();
     let work = move || {
-        // Nobody waits for what was given up.
+        // Abandoned work has no receiver.
         done.send(work()).ok();
     };
     thread::Builder::new().name("bounded".into()).spawn(work).ok()?;

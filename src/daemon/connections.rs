@@ -1,4 +1,4 @@
-//! What the management API shows of the server's connections.
+//! The server's connections as the management API shows them.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -50,7 +50,7 @@ fn entry(connection: &ConnectionInfo, now: Timestamp) -> wire::Connection {
         peer: connection.peer.to_string(),
         user: connection.user().map(str::to_owned),
         space: connection.space().map(str::to_owned),
-        // A clock that was set back to before 1970 meanwhile makes no difference worth an error.
+        // A clock set back to before 1970 meanwhile is not worth an error.
         connected_at: now.checked_sub(connection.age).unwrap_or(now),
         idle_seconds: connection.idle.as_secs_f64(),
         requests: connection.requests,

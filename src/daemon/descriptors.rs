@@ -1,5 +1,5 @@
-//! How many files the process may have open, and so how many connections it can hold: clients' and
-//! operators'.
+//! How many files the process may have open, and so how many connections it can hold: from clients and from
+//! operators.
 
 use std::num::NonZeroU32;
 
@@ -16,24 +16,24 @@ use crate::store;
 /// what a supervisor has left open (5).
 const PROCESS: usize = 25;
 
-/// Files that are opened, used and closed again: settings, the token, the override, a look at `/proc`, word to
-/// systemd; and clients that are being turned away.
+/// Files that are opened, used and closed again: settings, the token, the override, `/proc`, messages to
+/// systemd; and clients that are being rejected.
 const PASSING: usize = 6 + KEPT_FOR_REJECTIONS;
 
-/// More than this is never asked for: some systems allow a thousand million, and the kernel's
+/// The most descriptors requested: some systems allow a thousand million, and the kernel's
 /// tables for them cost memory.
 const HIGHEST: u64 = 1 << 20;
 
-/// Who may have how many.
+/// How the descriptors are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shares {
-    /// Of clients.
+    /// For clients.
     pub(crate) ceiling: Ceiling,
-    /// Of connections to the management API.
+    /// For connections to the management API.
     pub(crate) management: ConnectionSlots,
 }
 
-/// Raises the soft limit to the hard one, which stays as it is, and says what that makes possible.
+/// Raises the soft limit to the hard one, which stays as it is, and returns the resulting shares.
 pub(crate) fn shares() -> Shares {
     let limit = getrlimit(Resource::Nofile);
     // No number means no limit.
@@ -54,9 +54,9 @@ pub(crate) fn shares() -> Shares {
     share_out(open_files, own())
 }
 
-/// A reserve is not for clients: what the process needs, and the usual places of management. Of a small limit at
-/// most half is kept, so that there is room for clients at all; tables that stay open are few then, and what
-/// the process itself has open is counted before management.
+/// Clients do not get the reserve: the descriptors of the process and the usual ones of management. At most half of
+/// a small limit is reserved, so that there is room for clients at all; few tables stay open in that case, and
+/// the descriptors of the process itself take precedence over management.
 fn share_out(open_files: u64, own: usize) -> Shares {
     let usable = usize::try_from(open_files.min(HIGHEST)).unwrap_or(usize::MAX);
     let reserve = (own + store::MOST_FILES + ConnectionSlots::default().all()).min(usable / 2);
@@ -67,7 +67,7 @@ fn share_out(open_files: u64, own: usize) -> Shares {
     }
 }
 
-/// What the process has open while nobody is connected and the store is small.
+/// How many descriptors the process has open without connections and with a small store.
 fn own() -> usize {
     PROCESS + PASSING + server::own_files()
 }
@@ -85,7 +85,7 @@ mod tests {
             for open_files in [1, 2, 20, 64, 100, 128, 199, 200, 256, 1024, 20_000, u64::MAX] {
                 let Shares { ceiling, management } = share_out(open_files, own);
                 let all = u64::from(ceiling.connections.get()) + (management.all() + own) as u64;
-                // Of less than this there is no sharing out.
+                // A limit below this cannot be shared out.
                 assert!(all <= open_files || open_files < 200, "{open_files}: {ceiling:?} {management:?}");
             }
         }

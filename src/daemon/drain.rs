@@ -1,6 +1,6 @@
-//! The end in good order: connections may finish, for as long as `drain_timeout` lets them.
+//! The orderly end: connections may finish within `drain_timeout`.
 //!
-//! Operators are heard until it is over: signals are applied, and the config file is followed.
+//! Operators keep control until it is over: signals are applied, and the config file is followed.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::awake::LAP;
 use crate::server::Server;
 use crate::systemd::{self, ASK_FOR_TIME, MORE_TIME};
 
-/// How a drain came to its end.
+/// How a drain ended.
 pub(super) struct Ended {
     /// By a second signal to stop.
     pub(super) at_once: bool,
@@ -53,7 +53,7 @@ pub(super) async fn drain(
     }
 }
 
-/// Returns when the drain has taken `drain_timeout`, as that setting is by then. A pause of the process is not
+/// Returns when the drain has taken `drain_timeout`, following changes of that setting. A pause of the process is not
 /// counted, as in [`crate::awake`].
 async fn time_is_up(mut settings: watch::Receiver<Loaded>) {
     let mut taken = Duration::ZERO;

@@ -1,5 +1,5 @@
-//! The files that a running server follows: the config file, and that with the token of the management API. Each is
-//! looked at, read and parsed on a thread of its own, so that one on a file system that hangs stops nobody.
+//! The files that a running server follows: the config file, and the token file of the management API. Each is
+//! checked, read and parsed on a thread of its own, so that a hanging file system blocks nothing else.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::config::{self, LoadError, Parsed};
 use crate::management::{Token, TokenError};
 use crate::watch::{Follower, NotRead, Reading, Unfinished};
 
-/// How long a config file is left alone whose last line does not end: it may be in the middle of being written.
+/// How long to wait for a config file whose last line does not end: a writer may be in the middle of it.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The same for a token, which people write without a line break, too.
+/// The same for a token, which people often write without a line break.
 const TOKEN_MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// The same for the config file at the start, which whoever starts the server waits for.
+/// The same for the config file at the start, while the operator waits.
 const MAX_WAIT_AT_START: Duration = Duration::from_secs(2);
 
-/// How often it is looked at meanwhile.
+/// How often it is checked meanwhile.
 const LOOK_AT_START: Duration = Duration::from_millis(50);
 
 /// The files that are followed.
@@ -28,13 +28,13 @@ pub(super) struct Files {
     token: Option<Follower<TokenReading>>,
 }
 
-/// What a file says after it may have changed.
+/// The contents of a file that may have changed.
 pub(super) enum Found {
     Config(Box<ConfigReading>),
     Token(TokenReading),
 }
 
-/// What the config file says, or why it cannot be read.
+/// The contents of the config file, or why it cannot be read.
 pub(super) type ConfigReading = Result<ConfigText, LoadError>;
 
 /// The text of a config file, and what it means.
@@ -42,22 +42,22 @@ pub(super) type ConfigReading = Result<ConfigText, LoadError>;
 pub(super) struct ConfigText {
     pub(super) bytes: Vec<u8>,
     pub(super) parsed: Result<Parsed, LoadError>,
-    /// What is wrong with the token file that it names, if that is another one than the one in use: the next start
+    /// The problem with the token file that it names, if that is not the one in use: the next start
     /// could not use it.
     pub(super) other_token: Option<TokenError>,
 }
 
-/// What the token file says.
+/// The contents of the token file.
 pub(super) type TokenReading = Result<Token, TokenError>;
 
 impl Files {
-    /// Begins to follow the files of these settings.
+    /// Starts following the files of these settings.
     pub(super) fn follow(loaded: &Loaded) -> io::Result<Self> {
         let token_file = loaded.running.management.token_file.clone();
         let token = token_file.clone().map(|path| {
             Follower::start("token file", path, TOKEN_MAX_WAIT, |path| match Token::read_whole(path) {
                 Ok((token, complete)) => Reading { value: Ok(token), complete },
-                // Nothing of it is taken over.
+                // Nothing of it is used.
                 Err(error) => Reading { value: Err(error), complete: true },
             })
         });
@@ -66,7 +66,7 @@ impl Files {
         Ok(Self { config, token: token.transpose()? })
     }
 
-    /// What one of them says, after it may have changed; `None` if a thread has ended. Cancel safe.
+    /// The contents of a file that may have changed; `None` if a thread has ended. Cancel safe.
     pub(super) async fn changed(&mut self) -> Option<Found> {
         let Self { config, token } = self;
         let token = async {
@@ -81,7 +81,7 @@ impl Files {
         }
     }
 
-    /// What the config file says now.
+    /// The current contents of the config file.
     pub(super) async fn read_config(&mut self, path: &Path) -> Result<ConfigReading, ReloadError> {
         self.config
             .read()
@@ -89,7 +89,7 @@ impl Files {
             .map_err(|why| not_read("config", "the settings in force stay", path.to_owned(), why))
     }
 
-    /// What the token file says now; `None` if there is none.
+    /// The current contents of the token file; `None` if there is none.
     pub(super) async fn read_token(&mut self, path: PathBuf) -> Option<Result<TokenReading, ReloadError>> {
         let token = self.token.as_mut()?;
         let mut result = token.read().await;
@@ -100,7 +100,7 @@ impl Files {
         Some(result.map_err(|why| not_read("token", "the token in force stays", path, why)))
     }
 
-    /// Since when the file system of the config file, and that of the token file, has been silent.
+    /// Since when the file systems of the config file and of the token file have not answered.
     pub(super) fn silent_since(&mut self) -> [Option<jiff::Timestamp>; 2] {
         [self.config.silent_since(), self.token.as_mut().and_then(Follower::silent_since)]
     }
@@ -126,12 +126,12 @@ fn read_config(path: &Path, token_file: Option<&Path>) -> Reading<ConfigReading>
     Reading { value, complete }
 }
 
-/// Whether nothing says that there is more to come.
+/// Whether the last line ends, so that no more is expected.
 fn is_complete(text: &[u8]) -> bool {
     text.ends_with(b"\n")
 }
 
-/// Reads the config file for the first time, when nobody has watched it being written.
+/// Reads the config file for the first time, when no watcher has seen it being written.
 ///
 /// # Errors
 /// [`LoadError`]

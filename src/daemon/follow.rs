@@ -1,4 +1,4 @@
-//! The task that owns the settings: one reload after the other, whoever asks.
+//! The task that owns the settings: one reload after the other, whatever requests it.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::reload::{Asked, Reloader};
 use super::report;
 use crate::management::ReloadRequest;
 
-/// How often it is looked at whether the files can be read at all.
+/// How often to check whether the files can be read at all.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Follows the files and has them read again when asked to, until a thread that reads them ends, which none should.
+/// Follows the files and has them read again on request, until a thread that reads them ends, which none should.
 pub(super) async fn follow(
     reloader: Reloader,
     mut files: Files,
@@ -31,11 +31,11 @@ pub(super) async fn follow(
             Some(ReloadRequest { door, actor, reply }) = requests.recv() => {
                 let result = reloader.reload(&mut files, Asked { door, actor }).await;
                 publish();
-                // An asker that did not wait is no concern of ours: the reload has happened.
+                // The caller may not have waited: the reload has happened anyway.
                 reply.send(report::reload(&loaded.borrow(), result)).ok();
             }
             Some(asked) = signals.recv() => {
-                // Told by the reload itself; a signal has nobody else to tell.
+                // The reload itself logs the result; a signal has no other recipient.
                 reloader.reload(&mut files, asked).await.ok();
                 publish();
             }

@@ -1,11 +1,11 @@
-//! Builds everything, binds, tells systemd, owns the tasks, reloads, drains.
+//! Builds everything, binds, notifies systemd, owns the tasks, reloads, drains.
 //!
-//! There are two runtimes. Sessions have threads of their own and need neither; what takes its time for clients
-//! (logins, administration) has one with a single worker. Whatever an operator needs (management, signals, the
-//! config file, status) has this thread for itself, so that no number of busy clients can lock the operator out.
+//! There are two runtimes. Sessions have threads of their own and need neither; slow work for clients
+//! (logins, administration) has one with a single worker. Everything an operator needs (management, signals, the
+//! config file, status) runs on this thread alone, so that no number of busy clients can lock the operator out.
 //!
-//! Every task is kept. One that ends before it was told to ends the daemon with an error, and
-//! systemd starts it again.
+//! Every task is kept. One that ends before it was told to makes the daemon exit with an error, and
+//! systemd restarts it.
 
 mod advice;
 mod bind;
@@ -62,7 +62,7 @@ pub use start::data_dir_for;
 pub struct Options {
     /// The port for clients; 0 takes any free one.
     pub port: Option<u16>,
-    /// The limit to begin with.
+    /// The initial limit.
     pub max_connections: Option<NonZeroU32>,
     /// The config file; [`DEFAULT_CONFIG`] is used if it exists.
     pub config: Option<PathBuf>,
@@ -70,13 +70,13 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Where to leave the process id; also the sign that `start` began this process.
     pub pid_file: Option<PathBuf>,
-    /// The log file that standard error is, which is this process' to keep short.
+    /// The log file to which standard error goes; this process keeps it short.
     pub log_file: Option<PathBuf>,
     /// The first password of the account `admin`, from the environment.
     pub admin_password: Option<AdminPassword>,
 }
 
-/// The first password of the account `admin`. Cannot be shown by accident.
+/// The first password of the account `admin`. Its `Debug` output never shows it.
 #[derive(Clone)]
 pub struct AdminPassword(String);
 
@@ -92,7 +92,7 @@ impl fmt::Debug for AdminPassword {
     }
 }
 
-/// Why the daemon ended, other than that it was told to.
+/// Why the daemon ended, other than by request.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The configuration is invalid.
@@ -101,32 +101,32 @@ pub enum RunError {
     /// A configuration file cannot be read, for a reason that may be temporary.
     #[error("{0}")]
     Unreadable(String),
-    /// The command line is.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
-    /// There is no place for files.
+    /// No directory is available for files.
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
-    /// A directory or file that is needed cannot be had.
+    /// A required directory or file cannot be created or used.
     #[error("cannot {action} {}: {source}{}", path.display(), advice::of_file(path, source))]
     File {
         /// What was tried: "create", "write".
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The data directory is another user's, and this is root, who would leave files there that the other user's
-    /// server cannot read.
+    /// The data directory belongs to another user, and this process runs as root: it would leave files there that
+    /// the other user's server cannot read.
     #[error(
         "{} belongs to user {user}, whose server could not read files created there by root; run as that user: \
          {command}", path.display()
     )]
     OfAnotherUser {
-        /// The data directory, or the one above it that is there.
+        /// The data directory, or its nearest existing parent.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         user: String,
         /// What to type instead.
         command: String,
@@ -141,9 +141,9 @@ pub enum RunError {
         error: Box<RunError>,
         /// What belongs to another user.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: String,
-        /// As whom this process runs.
+        /// The user that this process runs as.
         us: String,
         /// What gives the data directory to that user.
         command: String,
@@ -151,7 +151,7 @@ pub enum RunError {
     /// Another daemon holds the PID file.
     #[error("shibudb is already running on this port: {0} is locked")]
     AlreadyRunning(PathBuf),
-    /// What was handed over is not there.
+    /// An inherited socket is missing.
     #[error(transparent)]
     Inherit(#[from] InheritError),
     /// A socket cannot be bound.
@@ -169,10 +169,10 @@ pub enum RunError {
     /// The limit's own files cannot be read.
     #[error(transparent)]
     Control(#[from] control::StartError),
-    /// There is no log.
+    /// No log can be opened.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The system refuses something that every process may have.
+    /// The system refuses something that every process is entitled to.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
     /// A task that should run for as long as the daemon has ended.
@@ -185,7 +185,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] if it cannot start, or cannot go on.
 pub fn run(options: Options, held: Held) -> Result<(), RunError> {
-    // First of all: whatever is opened before could be mistaken for what was handed over.
+    // First of all: a descriptor opened earlier could be mistaken for an inherited one.
     let inherited = systemd::inherited();
     memory::give_back();
     let log = logging::init(settings::level(&Config::default()), options.log_file.as_deref());
@@ -198,8 +198,8 @@ pub fn run(options: Options, held: Held) -> Result<(), RunError> {
     result
 }
 
-/// Sends and writes what is still to be told when the daemon ends, also in a panic, for as long as somebody
-/// listens, and for [`Self::MAX_WAIT`] if nobody does.
+/// Sends and writes the pending messages when the daemon ends, also in a panic, for as long as there is
+/// a reader, and for at most [`Self::MAX_WAIT`] otherwise.
 struct LastWords(Option<Log>);
 
 impl LastWords {
@@ -241,7 +241,7 @@ fn may_pass(error: &io::Error) -> bool {
     ) && rustix::io::Errno::from_io_error(error) != Some(rustix::io::Errno::LOOP)
 }
 
-/// Whether a missing permission is at the bottom of it.
+/// Whether a missing permission is the root cause.
 fn is_denied(error: &RunError) -> bool {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain
@@ -250,7 +250,7 @@ fn is_denied(error: &RunError) -> bool {
 }
 
 impl RunError {
-    /// A directory or file cannot be had.
+    /// An error for a directory or file that cannot be created or used.
     pub(crate) fn cannot(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File { action, path: path.into(), source }
     }
@@ -260,7 +260,7 @@ impl RunError {
         move |source| Self::cannot(action, path, source)
     }
 
-    /// If this user has no right to something in the data directory, since it is another user's, says so.
+    /// Names the owner in the error if this user lacks a permission on another user's file in the data directory.
     pub(crate) fn blame_owner(self, data_dir: &Path) -> Self {
         if !is_denied(&self) {
             return self;

@@ -1,7 +1,7 @@
-//! Who else may get at the files in the data directory: nobody.
+//! Keeps other users out of the files in the data directory.
 //!
-//! New files are made for their owner alone. What an earlier version made, or a restored backup holds, is mended at
-//! each start. Only files of ours are touched, since a data directory may hold others' as well.
+//! New files are made for their owner alone. Files from an earlier version or a restored backup are corrected at
+//! each start. Only our own files are touched, since a data directory may hold other files as well.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
@@ -10,25 +10,25 @@ use std::path::Path;
 
 use crate::private::{self, Mended};
 
-/// What our files are called.
+/// The names of our files.
 const NAMES: [&str; 5] = ["lock", "store", "initial-admin-password", "series", "series.new"];
 
-/// How the names of the others begin.
+/// The prefixes of further names.
 const BEGINNINGS: [&str; 6] =
     ["store.", "limit-history.", "limit-override.", ".limit-override.", "limit-revision", "shibudb.log"];
 
-/// What may stand beside them in a directory that is ours alone: the root of a file system has it.
+/// May exist beside them in a directory that is ours alone: the root of a file system has it.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// Others may not list or change the directory. They may pass through it: a management socket may be in it.
 const PASS_ONLY: u32 = 0o066;
 
-/// Others may put files of their own in the place of ours.
+/// Others could replace our files with their own.
 const WRITABLE: u32 = 0o022;
 
 const STICKY: u32 = 0o1000;
 
-/// Closes what is open to others, and warns of what cannot be closed.
+/// Removes the access of others, and warns of failures.
 pub(super) fn mend(data_dir: &Path) {
     let names: Vec<_> = fs::read_dir(data_dir).map(|entries| entries.flatten().collect()).unwrap_or_default();
     let (ours, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|entry| is_ours(&entry.file_name()));
@@ -50,13 +50,13 @@ pub(super) fn mend(data_dir: &Path) {
     mend_directory(data_dir, others.iter().any(is_strange));
 }
 
-/// The directory itself is closed if nobody else has files in it.
+/// Restricts the directory itself if only we have files in it.
 fn mend_directory(data_dir: &Path, is_shared: bool) {
     let Ok(mode) = fs::metadata(data_dir).map(|found| found.mode()) else { return };
     let why = if is_shared || mode & STICKY != 0 {
         "it also holds files of other users".to_owned()
     } else {
-        // Through a link if it is one: the administrator has named it.
+        // Through a link if it is one: the administrator has configured it.
         match private::take_away(&data_dir.join("."), PASS_ONLY) {
             Ok(_) => return,
             Err(error) => error.to_string(),
@@ -70,7 +70,7 @@ fn mend_directory(data_dir: &Path, is_shared: bool) {
     }
 }
 
-/// Whether we give such a name to something in the data directory.
+/// Whether it is a name that we use in the data directory.
 pub(super) fn is_ours(name: &OsStr) -> bool {
     let begins = |beginning: &&str| name.as_encoded_bytes().starts_with(beginning.as_bytes());
     NAMES.iter().any(|known| name == *known) || BEGINNINGS.iter().any(begins)

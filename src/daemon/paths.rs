@@ -1,8 +1,8 @@
 //! Where files are: config, data, run-time state.
 //!
-//! Data goes where the command line says, else the config file, else to what systemd prepared
-//! (`StateDirectory=`), else to the place of the user: the system's for root, the XDG directories for anyone
-//! else. Run-time state always goes to the place of the user: only `start` leaves any.
+//! Data goes to the directory on the command line, else in the config file, else prepared by systemd
+//! (`StateDirectory=`), else to the user's default: the system's for root, the XDG directories for other
+//! users. Run-time state always goes to the user's default; only `start` leaves any.
 
 use std::fs;
 use std::io;
@@ -28,13 +28,13 @@ const USERS_RUNTIME_DIR: &str = "/run/shibudb/users";
 /// The config file that is read when none is named, if it exists.
 pub const DEFAULT_CONFIG: &str = "/etc/shibudb/shibudb.toml";
 
-/// This user has no directory for it.
+/// The user has no suitable directory.
 #[derive(Debug, thiserror::Error)]
 pub enum NoPlace {
-    /// Neither a data directory was named nor is there a home to put one into.
+    /// No data directory was named, and there is no home directory for a default.
     #[error("no default data directory: this user has no home directory; set one with --data-dir")]
     Data,
-    /// Nor is there one for the PID file.
+    /// The same for the PID file.
     #[error(
         "no directory for the PID file: this user owns neither a home directory nor a runtime directory; `shibudb \
          run` needs none"
@@ -42,8 +42,8 @@ pub enum NoPlace {
     PidFile,
 }
 
-/// Makes a directory, and those above it, for nobody but this user: stored data is not the whole
-/// machine's to read.
+/// Makes a directory and its parents, accessible to this user alone: stored data must not be readable by
+/// the whole machine.
 ///
 /// # Errors
 /// [`RunError::File`]
@@ -51,7 +51,7 @@ pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
     private::make_dir(path).map_err(RunError::file("create", path))
 }
 
-/// Where data is kept: as named, else as the system has it.
+/// The data directory: the named one, else the default.
 ///
 /// # Errors
 /// [`NoPlace`] for a user without a home directory.
@@ -68,16 +68,16 @@ pub(super) fn data_dir(named: Option<&Path>) -> Result<PathBuf, NoPlace> {
     state_home().ok_or(NoPlace::Data)
 }
 
-/// Where the management socket is unless it is configured: in the first `RuntimeDirectory=` of the unit, if there is one.
+/// The default path of the management socket: in the first `RuntimeDirectory=` of the unit, if there is one.
 pub(super) fn management_socket() -> Option<PathBuf> {
     prepared("RUNTIME_DIRECTORY").map(|directory| directory.join(MANAGEMENT_SOCKET))
 }
 
-/// The directories in which `start` may create the PID file of its server, the best one first. [`look_dirs`] has those
-/// in which `stop` looks.
+/// The directories in which `start` may create the PID file of its server, the best one first. [`look_dirs`] lists
+/// those that `stop` searches.
 ///
-/// What the environment names is not trusted: `XDG_RUNTIME_DIR` goes when its user logs out, and after `su` it is
-/// somebody else's. So the place is in the user's home if there is one, and a directory of another user does not count.
+/// The environment is not trusted: `XDG_RUNTIME_DIR` is removed when its user logs out, and after `su` it is
+/// another user's. So the directory is in the user's home if there is one; another user's directory does not count.
 ///
 /// # Errors
 /// [`NoPlace`] for a user who has no directory at all.
@@ -101,8 +101,8 @@ pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
     if dirs.is_empty() { Err(NoPlace::PidFile) } else { Ok(dirs) }
 }
 
-/// Where this user finds the PID files of servers: in [`runtime_dirs`], and root in those of the users that servers of
-/// root's have become as well.
+/// Where this user finds the PID files of servers: in [`runtime_dirs`]; for root, also in the directories of users to
+/// which servers started by root have switched.
 ///
 /// # Errors
 /// As [`runtime_dirs`].
@@ -115,10 +115,10 @@ pub fn look_dirs() -> Result<Vec<PathBuf>, NoPlace> {
     Ok(dirs)
 }
 
-/// Makes the directory in which a server that root starts as this user may leave its PID file.
+/// Makes the directory for the PID file of a server that root starts as this user.
 ///
 /// # Errors
-/// What the system says, or that others may put files there.
+/// The system's error, or that other users may write to it.
 pub(crate) fn make_users_runtime_dir(uid: u32) -> io::Result<()> {
     for dir in [Path::new(ROOT_RUNTIME_DIR), Path::new(USERS_RUNTIME_DIR)] {
         make_dir_of_root(dir)?;
@@ -127,7 +127,7 @@ pub(crate) fn make_users_runtime_dir(uid: u32) -> io::Result<()> {
     }
     let dir = users_runtime_dir(uid);
     private::make_dir(&dir)?;
-    // Only root can have put something there.
+    // Only root can have created an entry there.
     std::os::unix::fs::lchown(&dir, Some(uid), None)
 }
 
@@ -148,7 +148,7 @@ fn runtime_dirs_of(
     may_be_ours: impl Fn(&Path) -> bool,
 ) -> Vec<PathBuf> {
     let in_state = states.into_iter().map(|dir| dir.join("run"));
-    // Where a login has it, on a system with systemd; and where earlier versions left the file.
+    // The directory of a login session, on a system with systemd; earlier versions left the file there.
     let of_logins = runtime.into_iter().chain([format!("/run/user/{user}").into()]);
     let mut dirs = Vec::new();
     for dir in in_state.chain(of_logins.map(|dir: PathBuf| dir.join("shibudb"))) {
@@ -159,10 +159,10 @@ fn runtime_dirs_of(
     dirs
 }
 
-/// Makes the directory for PID files ready, and a directory in it for the sockets of one start.
+/// Prepares the directory for PID files, and a directory in it for the sockets of one start.
 ///
 /// # Errors
-/// What the system says, or that others may put files there.
+/// The system's error, or that other users may write to it.
 pub fn make_runtime_dir(dir: &Path) -> io::Result<TempDir> {
     let is_new = !dir.try_exists()?;
     private::make_dir(dir)?;
@@ -174,7 +174,7 @@ pub fn make_runtime_dir(dir: &Path) -> io::Result<TempDir> {
     if found.uid() != rustix::process::geteuid().as_raw() {
         return Err(owner::belongs_to(found.uid()));
     }
-    // Where others could put files of their own in the place of ours.
+    // Other users could replace our files there.
     private::take_away(&dir.join("."), 0o022)?;
     tempfile::Builder::new().prefix(".start-").tempdir_in(dir)
 }
@@ -183,7 +183,7 @@ fn state_home() -> Option<PathBuf> {
     BaseDirs::new().and_then(|base| base.state_dir().map(|dir| dir.join("shibudb")))
 }
 
-/// A directory that systemd prepared. It lists several separated by colons; ours is the first.
+/// A directory prepared by systemd. The variable lists several separated by colons; ours is the first.
 fn prepared(variable: &str) -> Option<PathBuf> {
     let list = std::env::var_os(variable)?;
     std::env::split_paths(&list).next().filter(|path| path.is_absolute())

@@ -1,13 +1,13 @@
-//! The PID file of what `start` has begun: `<port>.pid` in a [directory of the user's own](super::paths::runtime_dirs).
+//! The PID file of a daemon from `start`: `<port>.pid` in a [directory of the user's own](super::paths::runtime_dirs).
 //!
 //! The daemon holds a record lock on it for as long as it lives; the kernel drops the lock when the daemon ends,
-//! however it ends. Who holds the lock is asked of the kernel, in this process' own PID namespace. The number in the
+//! however it ends. The kernel names the holder of the lock, in this process' own PID namespace. The number in the
 //! file is never trusted: it only has to agree.
 //!
-//! A write lock can only be had by who may write to the file, and that is its owner alone (0600). Finding out about
-//! it takes no lock, so that looking is never in the way of a start.
+//! Only a process that may write to the file can take a write lock, and only its owner may (0600). Queries take
+//! no lock, so they never get in the way of a start.
 //!
-//! The file is a little long because it has all that must be true before a process is signalled.
+//! The file is a little long because it holds every check that must pass before a process is signalled.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -26,10 +26,10 @@ use rustix::process::{
 
 use crate::{owner, private};
 
-/// What the group and others may have of the file: nothing.
+/// The permission bits of group and others, all of which must be clear.
 const OTHERS: u32 = 0o077;
 
-/// How long a daemon may take from the lock to the number, and how often that is looked for.
+/// How long a daemon may take from the lock to the number, and how often the reader polls for it.
 const WRITING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -45,11 +45,11 @@ pub(crate) struct PidFile {
 pub struct Running {
     /// Its process id.
     pub pid: i32,
-    /// A handle that means this process and no later one of the same number.
+    /// A handle to this process, never to a later one with the same number.
     process: OwnedFd,
 }
 
-/// Why it cannot be told whether a daemon runs, or which process it is.
+/// Why the state or the process id of a daemon is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The file, or `/proc`, cannot be read.
@@ -57,10 +57,10 @@ pub enum FindError {
     Read {
         /// The PID file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is locked from where processes have no number that counts here.
+    /// The holder runs in a namespace whose process numbers mean nothing here.
     #[error(
         "{} is locked by a process that is not visible here, in another PID namespace (a container?) or on another \
          host; no signal was sent; stop it where it was started", .0.display()
@@ -74,12 +74,12 @@ pub enum FindError {
     NotTheServer {
         /// The PID file.
         path: PathBuf,
-        /// Who holds it.
+        /// The process that holds it.
         holder: i32,
     },
 }
 
-/// Where the PID file of a port is.
+/// The path of the PID file of a port.
 pub fn path(runtime_dir: &Path, port: u16) -> PathBuf {
     runtime_dir.join(format!("{port}.pid"))
 }
@@ -88,7 +88,7 @@ impl PidFile {
     /// Takes the file for this process.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] if a living daemon holds it; else what the system says.
+    /// [`io::ErrorKind::WouldBlock`] if a living daemon holds it; else the system's error.
     pub(crate) fn take(path: &Path) -> io::Result<Self> {
         loop {
             let create = private::options().read(true).write(true).create(true).truncate(false).clone();
@@ -98,7 +98,7 @@ impl PidFile {
                 return Err(owner::belongs_to(found.uid()));
             }
             if found.permissions().mode() & OTHERS != 0 {
-                // An earlier version made it. Others may have it open, and lock it for as long as they like.
+                // An earlier version made it. Other users may have it open and lock it for as long as they like.
                 match find(path) {
                     Ok(None) => set_aside(path, &file)?,
                     _ => return Err(io::ErrorKind::WouldBlock.into()),
@@ -122,7 +122,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // While it is still locked, so that no later daemon's file can be meant.
+        // While the lock is held, so that this cannot remove the file of a later daemon.
         let removed = private::is_at(&self.lock, &self.path)
             .and_then(|ours| if ours { fs::remove_file(&self.path) } else { Ok(()) });
         if let Err(error) = removed {
@@ -133,10 +133,10 @@ impl Drop for PidFile {
 }
 
 impl Running {
-    /// The daemon that holds the file, if any does.
+    /// The daemon that holds the file, if there is one.
     ///
     /// # Errors
-    /// [`FindError`] if that cannot be told; then nobody must be signalled.
+    /// [`FindError`] if the holder is unknown; then the caller must not signal any process.
     pub fn find(path: &Path) -> Result<Option<Self>, FindError> {
         find(path)
     }
@@ -144,7 +144,7 @@ impl Running {
     /// Asks it to drain and end.
     ///
     /// # Errors
-    /// If it belongs to somebody else.
+    /// If it belongs to another user.
     pub fn terminate(&self) -> io::Result<()> {
         self.signal(Signal::TERM)
     }
@@ -152,7 +152,7 @@ impl Running {
     /// Kills the process at once, whatever it is doing.
     ///
     /// # Errors
-    /// If it belongs to somebody else.
+    /// If it belongs to another user.
     pub fn kill(&self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
@@ -173,10 +173,10 @@ impl Running {
         stat.rsplit_once(") ")?.1.chars().next()
     }
 
-    /// Waits for so long until it has ended, and says whether it has.
+    /// Waits at most `time` for the process to end. Returns whether it has.
     ///
     /// # Errors
-    /// What the system says; it has no reason to.
+    /// The system's error; none is expected.
     pub fn has_ended_within(&self, time: Duration) -> io::Result<bool> {
         let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
         let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
@@ -218,17 +218,17 @@ fn find(path: &Path) -> Result<Option<Running>, FindError> {
     if number.is_none() || number != own_number(pid) {
         return Err(stranger());
     }
-    // The kernel's number of the holder may be a stale one, which a process of another user has got since: whoever
-    // owns the file can only have processes of their own signalled.
+    // The kernel's number of the holder may be stale, and reused by a process of another user since: the owner of
+    // the file can only have their own processes signalled.
     if !runs_as(pid, file.metadata().map_err(failed)?.uid()) {
         return Err(stranger());
     }
     Ok(Some(Running { pid: pid.as_raw_pid(), process }))
 }
 
-/// Who has a write lock on the file: nobody, a process without a number here, or this one.
+/// The holder of a write lock on the file: none, a process without a number here, or this process.
 fn holder(file: &File) -> io::Result<Option<Option<Pid>>> {
-    // What would be in the way of a read lock is a write lock, which takes the right to write.
+    // Only a write lock conflicts with a read lock, and taking one requires the right to write.
     Ok(fcntl_getlk(file, &Flock::from(FlockType::ReadLock))?.map(|lock| lock.pid))
 }
 
@@ -247,26 +247,26 @@ fn number(file: &mut File) -> io::Result<Option<i32>> {
     }
 }
 
-/// The number that a process has in its own PID namespace, which is what it calls itself.
+/// The number of a process in its own PID namespace, which is the one it calls itself.
 fn own_number(pid: Pid) -> Option<i32> {
     status(pid, "NSpid:")?.pop()?.try_into().ok()
 }
 
-/// Whether a process is this user's in every respect. One of root's that has put on the user's id for a while has kept
+/// Whether all ids of a process are this user's. A root process that has temporarily taken the user's id keeps
 /// its own as the real or the saved one.
 fn runs_as(pid: Pid, uid: u32) -> bool {
     status(pid, "Uid:").is_some_and(|ids| ids.len() == 4 && ids.iter().all(|&id| id == uid))
 }
 
-/// The numbers in a line of a process' status, as proc(5) has it.
+/// The numbers in a line of a process' status file, see proc(5).
 fn status(pid: Pid, line: &str) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).ok()?;
     let numbers = status.lines().find_map(|each| each.strip_prefix(line))?;
     numbers.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
 }
 
-/// A daemon of an earlier version, which has a lock of another kind: one that anybody could have who may read the
-/// file. The kernel names who has it beside the descriptors of each process.
+/// A daemon of an earlier version, whose lock is of another kind: any user who may read the file can take
+/// it. The kernel lists its holder beside the descriptors of each process.
 fn of_an_earlier_version(path: &Path, file: &mut File) -> Result<Option<Running>, FindError> {
     let failed = |source| FindError::Read { path: path.to_owned(), source };
     let found = file.metadata().map_err(failed)?;
@@ -277,7 +277,7 @@ fn of_an_earlier_version(path: &Path, file: &mut File) -> Result<Option<Running>
     };
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(None) };
     let folder = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
-    // After the handle was taken, as above. What cannot be looked into is not this user's.
+    // After the handle was taken, as above. A process that cannot be inspected is not this user's.
     let is_owners = fs::metadata(&folder).is_ok_and(|its| its.uid() == found.uid());
     let holds = is_owners && has_locked(&folder, &found);
     Ok(holds.then_some(Running { pid: pid.as_raw_pid(), process }))
@@ -319,7 +319,7 @@ mod tests {
 
     use super::*;
 
-    /// A process of another program that holds a lock on the file and says so, until it is killed.
+    /// A process of another program that locks the file and reports it, until it is killed.
     struct Holder(Child);
 
     impl Holder {
@@ -380,7 +380,7 @@ mod tests {
         fs::write(&path, format!("{}\n", holder.0.id())).unwrap();
         assert_eq!(find(&path).unwrap().unwrap().pid, i32::try_from(holder.0.id()).unwrap());
         assert_eq!(PidFile::take(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        // It is not this process that has it, whatever the file says.
+        // Another process holds the lock, whatever the file says.
         fs::write(&path, format!("{}\n", std::process::id())).unwrap();
         assert!(find(&path).unwrap().is_none());
     }

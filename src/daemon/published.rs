@@ -1,4 +1,4 @@
-//! What other rooms are told of the settings: each the little that it needs, whenever they change.
+//! Publishes settings to other modules: to each the few that it needs, whenever they change.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::management::{Token, wire};
 use crate::metrics::ConfigState;
 use crate::server::ClientSettings;
 
-/// Whoever subscribes to one of these has what is in force, and hears of what replaces it.
+/// A subscriber to one of these has the value in force, and is notified of every new one.
 pub(super) struct Published {
     pub(super) client_settings: watch::Sender<ClientSettings>,
     pub(super) token: watch::Sender<Option<Token>>,

@@ -1,8 +1,8 @@
 //! Reading the config file again: load, validate, difference, apply.
 //!
 //! All or nothing: a file that does not parse or validate changes nothing. One reload at a time,
-//! whichever door it came through, because one task owns the [`Reloader`]. It reads nothing itself: what the files say
-//! comes from [`Files`], and when that does not come, what is known stays in force.
+//! through whichever door it came, because one task owns the [`Reloader`]. It reads no file itself: [`Files`]
+//! delivers the contents, and when it does not, the known settings stay in force.
 //!
 //! The file is a little long because a reload is one transaction: what it decides on, and what it may leave behind.
 
@@ -22,23 +22,23 @@ use crate::logging::Log;
 use crate::management::{Token, TokenError};
 use crate::systemd;
 
-/// Who wants the files read again.
+/// What caused the files to be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) door: Door,
     pub(crate) actor: Actor,
 }
 
-/// What a good reload has done.
+/// What a successful reload did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reloaded {
     /// Settings in force since, `max_connections` aside.
     pub(crate) changed: Vec<Change>,
     /// Every setting that waits for a restart, from this edit or an earlier one.
     pub(crate) waiting: Vec<Change>,
-    /// Whether those are others than before.
+    /// Whether they differ from the previous ones.
     pub(crate) waiting_is_news: bool,
-    /// What became of `max_connections`.
+    /// The result for `max_connections`.
     pub(crate) limit: ConfigureOutcome,
 }
 
@@ -48,13 +48,13 @@ pub(crate) enum ReloadError {
     /// The file cannot be read or has problems.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It does not go together with the command line of this process.
+    /// It conflicts with the command line of this process.
     #[error("{path}: {problem}")]
     Conflict { path: PathBuf, problem: String },
-    /// A writer is in the middle of it. The watcher waits for the end of that.
+    /// A writer has it open. The watcher waits until the writer closes it.
     #[error("{0}: is open for writing; it is read once the writer closes it")]
     BeingWritten(PathBuf),
-    /// It may be in the middle of being written. The watcher waits for the end of that.
+    /// A writer may be in the middle of it. The watcher waits for the end of that.
     #[error(
         "{0}: may be incomplete, since its last line has no line break; it is read once it ends with one, or has not \
          changed for {max_wait} seconds", max_wait = files::MAX_WAIT.as_secs()
@@ -85,29 +85,29 @@ pub(crate) struct LastReload {
     pub(crate) token_failed: bool,
 }
 
-/// The settings that run, and where they come from.
+/// The running settings, and where they come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     /// What runs: for a setting that needs a restart, what the process was started with.
     pub(crate) running: Config,
     /// What the file and the command line ask for together.
     pub(crate) wanted: Config,
-    /// What the file said.
+    /// The contents of the file.
     pub(crate) file: Parsed,
-    /// Which settings the file named at the start: those that need a restart come from there.
+    /// Which settings the file named at the start: the source of those that need a restart.
     pub(crate) set_at_start: BTreeSet<Key>,
-    /// What management clients have to send, if anything.
+    /// The token that management clients must send, if any.
     pub(crate) token: Option<Token>,
     pub(crate) command_line: CommandLine,
-    /// Where data is kept if neither file nor command line says so; nothing if there is no such place.
+    /// The data directory if neither file nor command line names one; `None` if there is no default.
     pub(crate) default_data_dir: Option<PathBuf>,
     /// The file, whether or not it is there.
     pub(crate) path: PathBuf,
-    /// What was read last, good or bad: what a hint is compared with.
+    /// The text read last, valid or not: hints are compared with it.
     pub(crate) text: Text,
     pub(crate) last_reload: Option<LastReload>,
     pub(crate) problems: Problems,
-    /// When the file was last read and put in force: at the start, if not since.
+    /// When the file was last read and applied: at the start, if not since.
     pub(crate) in_force_since: Timestamp,
 }
 
@@ -127,12 +127,12 @@ impl Reloader {
         Self { loaded: watch::Sender::new(loaded), control, log }
     }
 
-    /// The settings, and word of every change.
+    /// The settings, and a notification of every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Loaded> {
         self.loaded.subscribe()
     }
 
-    /// Has the files read and applies what they say. The outcome is logged here, once.
+    /// Has the files read and applies them. Logs the outcome, once.
     pub(super) async fn reload(&self, files: &mut Files, asked: Asked) -> Result<Reloaded, ReloadError> {
         let (path, token_file) = {
             let loaded = self.loaded.borrow();
@@ -140,7 +140,7 @@ impl Reloader {
         };
         let reading = files.read_token(token_file.unwrap_or_default()).await;
         if let Some(reading) = reading {
-            // The config file is left for later then: an edit of it is found all the same.
+            // An edit of the config file is left for later: the watcher finds it anyway.
             let result = reading.and_then(|reading| {
                 self.take_token(&reading);
                 reading.map_err(|error| ReloadError::Token { path: path.clone(), error })
@@ -154,7 +154,7 @@ impl Reloader {
         self.take(reading, Reread::Asked, asked).await
     }
 
-    /// Applies what the config file says after it may have changed; `None` if it says what it said before.
+    /// Applies a config file that may have changed; `None` if its text is the same as before.
     pub(super) async fn found(&self, reading: ConfigReading) -> Option<Result<Reloaded, ReloadError>> {
         let asked = {
             let loaded = self.loaded.borrow();
@@ -183,7 +183,7 @@ impl Reloader {
         self.over(result, asked)
     }
 
-    /// Tells of a reload that is over, and returns what became of it.
+    /// Announces the end of a reload and returns its result.
     fn over(
         &self,
         result: Result<Reloaded, ReloadError>,
@@ -207,7 +207,7 @@ impl Reloader {
                 "the config file was not applied, and the settings are unchanged ({}): {error}",
                 occasion(door, &actor)),
         }
-        // Also after a failure: systemd would wait for it otherwise.
+        // Also after a failure: otherwise systemd would keep waiting.
         let told = match &result {
             Err(error) => Some(usage::problem(error)),
             Ok(_) => self.control.limit_state().refused_edit.as_ref().map(usage::refused),
@@ -226,7 +226,7 @@ impl Reloader {
             Err(error) if error.is_missing() && loaded.may_be_absent() => loaded.file.clone(),
             Err(error) => return Err(error.into()),
             Ok(ConfigText { parsed, other_token: None, .. }) => parsed?,
-            // Of another token file it is only worth knowing that the next start can use it.
+            // All that matters about another token file is that the next start can use it.
             Ok(ConfigText { other_token: Some(error), .. }) => {
                 return Err(ReloadError::Token { path: loaded.path.clone(), error });
             }
@@ -248,15 +248,15 @@ impl Reloader {
             loaded.wanted = wanted;
             loaded.file = file;
         });
-        // The record names the file, whoever had it read: the file is what asks for the limit.
+        // The record names the file, whatever caused the reading: the file is what requests the limit.
         let limit = self.control.configure(limit, reread, Actor::File(loaded.path.clone())).await?;
         let waiting_is_news = waiting != waited;
         Ok(Reloaded { changed, waiting, waiting_is_news, limit })
     }
 }
 
-/// What a reading is compared with and as. Where nobody named a file and the default one was never there, no text is as
-/// good as one that says nothing.
+/// The text that a reading is compared with and as. If no file was named and the default one never existed, a missing
+/// file is equal to an empty one.
 fn comparable(loaded: &Loaded, reading: &ConfigReading) -> Text {
     match reading {
         Ok(text) => Ok(text.bytes.clone()),
@@ -266,7 +266,7 @@ fn comparable(loaded: &Loaded, reading: &ConfigReading) -> Text {
 }
 
 impl Loaded {
-    /// Says which port "any free one" has turned out to be.
+    /// Records the port that "any free one" has become.
     pub(crate) fn settle_on_port(&mut self, port: u16) {
         self.running.port = port;
         self.wanted.port = port;
@@ -283,7 +283,7 @@ impl Loaded {
     }
 }
 
-/// What waits for a restart is told when it is news; `GET /config` shows it always.
+/// Logs the settings that wait for a restart when they are new; `GET /config` always shows them.
 fn tell(reloaded: &Reloaded, door: Door, actor: &Actor) {
     let list = |changes: &[Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let occasion = occasion(door, actor);

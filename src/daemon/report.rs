@@ -11,7 +11,7 @@ use crate::control::{ConfigureOutcome, LimitRefusal};
 use crate::management::{ReloadRefusal, wire};
 use crate::metrics::ConfigState;
 
-/// What `GET /config` says, as far as the daemon knows it.
+/// The daemon's part of `GET /config`.
 pub(super) fn config(loaded: &Loaded) -> wire::LoadedConfig {
     let path = loaded.path.display().to_string();
     let (file, awaited_file) = if loaded.has_file() { (Some(path), None) } else { (None, Some(path)) };
@@ -37,7 +37,7 @@ pub(super) fn state(loaded: &Loaded) -> ConfigState {
     ConfigState { in_force, since: loaded.in_force_since }
 }
 
-/// What `POST /reload` answers.
+/// The answer to `POST /reload`.
 pub(super) fn reload(
     loaded: &Loaded,
     result: Result<Reloaded, ReloadError>,
@@ -100,7 +100,7 @@ fn setting(key: Key, loaded: &Loaded) -> wire::Setting {
     }
 }
 
-/// The value of a setting in this configuration. The data directory is where data is kept, named or not.
+/// The value of a setting in this configuration. For the data directory, the actual one, named or not.
 fn shown(key: Key, config: &Config, loaded: &Loaded) -> Option<String> {
     key.value(config).or_else(|| default(key, loaded))
 }
@@ -114,8 +114,8 @@ fn default(key: Key, loaded: &Loaded) -> Option<String> {
     }
 }
 
-/// Whether the file named what runs. A setting that has been added to the file or taken out of it
-/// since the start, and needs a restart, is still what it was at the start.
+/// Whether the running value comes from the file. A setting that needs a restart, and was added to the file
+/// or removed from it since the start, still has its source at the start.
 fn is_of_file(key: Key, loaded: &Loaded) -> bool {
     let named = if key.effect().is_live() { &loaded.file.set } else { &loaded.set_at_start };
     named.contains(&key)

@@ -38,17 +38,17 @@ use crate::signals::{Arrival, Held, Signals};
 use crate::store::Store;
 use crate::systemd::{self, Inherited};
 
-/// How long tasks of the clients' runtime may take to notice that all is over.
+/// How long tasks of the clients' runtime may take to notice the end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
 /// How long writing the last samples may take.
 const SERIES_GRACE: Duration = Duration::from_secs(1);
 
-/// How long closing the store may take, and how long if the daemon was told to stop at once.
+/// How long closing the store may take, and how long after an immediate stop.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 const CLOSE_AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How many wishes to read the config file again may wait.
+/// How many requests to read the config file again may wait.
 const RELOADS: usize = 16;
 
 pub(super) fn run(options: Options, held: Held, log: Log, inherited: Vec<Inherited>) -> Result<(), RunError> {
@@ -80,7 +80,7 @@ pub(super) fn run(options: Options, held: Held, log: Log, inherited: Vec<Inherit
         }
     };
     clients.shutdown_timeout(RUNTIME_GRACE);
-    // Its last handle went with the tasks that held it.
+    // The tasks that held its handles have ended, so its last handle is gone.
     match bounded::within(RUNTIME_GRACE, move || control_thread.join()) {
         Some(Ok(())) => {}
         Some(Err(_)) => tracing::error!("the control thread panicked"),
@@ -90,7 +90,7 @@ pub(super) fn run(options: Options, held: Held, log: Log, inherited: Vec<Inherit
     result
 }
 
-/// Serves until told to stop, or until a task ends that should not.
+/// Serves until told to stop, or until a task ends unexpectedly.
 async fn serve(
     built: Built,
     mut signal_queue: SignalQueue,
@@ -208,7 +208,7 @@ async fn serve(
     result
 }
 
-/// Where the settings come from, in words.
+/// The sources of the settings, in words.
 fn settings_from(loaded: &Loaded) -> String {
     let path = loaded.path.display();
     if loaded.has_file() {
@@ -237,7 +237,7 @@ fn other_limit(limit_state: &LimitState, limiter: &Limiter, port: u16) -> Option
     })
 }
 
-/// Closes the store, on a thread of its own: its disk may not answer. What was acknowledged is safe without.
+/// Closes the store, on a thread of its own: its disk may not answer. Acknowledged writes are safe without it.
 fn close(store: Store, longest: Duration) {
     match bounded::within(longest, move || store.close()) {
         Some(Ok(())) => {}
@@ -301,7 +301,7 @@ fn operators_runtime() -> Result<Runtime, RunError> {
 }
 
 fn client_runtime() -> Result<Runtime, RunError> {
-    // Sessions have threads of their own; here is only what takes its time: logins and administration.
+    // Sessions have threads of their own; only slow work runs here: logins and administration.
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("clients-slow")
@@ -317,10 +317,10 @@ fn take_pid_file(path: &Path) -> Result<PidFile, RunError> {
     })
 }
 
-/// A session of its own, so that the terminal's end is not the server's.
+/// Starts a session of its own, so that the server outlives the terminal.
 fn leave_the_terminal() -> Result<(), RunError> {
     match rustix::process::setsid() {
-        // It leads a session already.
+        // It already leads a session.
         Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
         Err(error) => Err(RunError::System("leave the terminal", error.into())),
     }

@@ -1,4 +1,4 @@
-//! From the whole config to the few settings that each room needs.
+//! From the whole config to the few settings that each module needs.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,22 +11,22 @@ use crate::management::{Token, TokenError};
 use crate::server::ClientSettings;
 use crate::store;
 
-/// What the command line said; it stands above the file.
+/// The settings on the command line; they override the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct CommandLine {
     pub(crate) port: Option<u16>,
     pub(crate) max_connections: Option<NonZeroU32>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) data_dir: Option<PathBuf>,
-    /// Of a server that `start` has begun.
+    /// The log file of a server that `start` began.
     pub(crate) log_file: Option<PathBuf>,
-    /// Where the management socket is if the file names none: in the directory that systemd has made for it.
+    /// The management socket if the file names none: in the directory that systemd has made for it.
     pub(crate) socket: Option<PathBuf>,
 }
 
 impl CommandLine {
-    /// The file's settings with the command line's in their place. `max_connections` is left alone:
-    /// which of the two counts there depends on what happened since, and is control's to know.
+    /// The file's settings, overridden by the command line's. `max_connections` is left alone:
+    /// which of the two applies depends on later events, which only control knows.
     pub(crate) fn over(&self, file: &Config) -> Config {
         let mut config = file.clone();
         if let Some(port) = self.port {
@@ -42,14 +42,14 @@ impl CommandLine {
     }
 }
 
-/// Whether the settings hold together; else what is wrong, in words.
+/// Checks that the settings do not conflict; the error says in words what is wrong.
 pub(crate) fn validate(config: &Config) -> Result<(), String> {
     config
         .validate()
         .map_err(|conflicts| conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-/// What runs after a reload: live settings from `wanted`, those that need a restart as they run now.
+/// The running settings after a reload: live ones from `wanted`, those that need a restart from `running`.
 pub(crate) fn live_of(wanted: &Config, running: &Config) -> Config {
     let mut config = wanted.clone();
     for key in Key::ALL.into_iter().filter(|key| !key.effect().is_live()) {
@@ -58,7 +58,7 @@ pub(crate) fn live_of(wanted: &Config, running: &Config) -> Config {
     config
 }
 
-/// The token that management asks for, if it asks for one.
+/// The token that management requires, if any.
 pub(crate) fn token(config: &Config) -> Result<Option<Token>, TokenError> {
     config.management.token_file.as_deref().map(Token::read).transpose()
 }
@@ -108,7 +108,7 @@ mod tests {
     const VALUES: [&str; 10] =
         ["77", "false", "true", "'7s'", "'7MiB'", "'1s'", "'debug'", "'0600'", "'/srv/7'", "'127.0.0.2'"];
 
-    /// What a file that has `key` at something else than its default asks for.
+    /// The config of a file that sets `key` to something other than its default.
     fn edited(key: Key) -> Config {
         VALUES
             .into_iter()

@@ -1,6 +1,6 @@
 //! Signals, from their arrival to their effect.
 //!
-//! They are taken in as they arrive, whatever the one before is waiting for: until they are, no more than a
+//! They are read as they arrive, whatever the previous one is waiting for: before that, only a
 //! handful of each kind is kept, and the rest is lost. So they wait here, for a task that applies them in
 //! order. A signal to stop never waits.
 
@@ -11,7 +11,7 @@ use crate::control::{Actor, Amount, Change, Control, Door, LimitRequest};
 use crate::identity;
 use crate::signals::{Action, Arrival, Signals};
 
-/// Takes signals in. Those that are not to stop are applied by [`apply`].
+/// Reads signals. [`apply`] applies all but those to stop.
 pub(super) struct SignalQueue {
     signals: Signals,
     waiting: UnboundedSender<Arrival>,
@@ -23,7 +23,7 @@ impl SignalQueue {
         (Self { signals, waiting }, to_apply)
     }
 
-    /// Waits for a signal to stop and says who sent it; takes in the others meanwhile. `None` only if there
+    /// Waits for a signal to stop and returns its sender; reads the others meanwhile. `None` only if there
     /// can be no more signals. Cancel safe.
     pub(super) async fn stop(&mut self) -> Option<Actor> {
         loop {
@@ -39,7 +39,7 @@ impl SignalQueue {
     }
 }
 
-/// Does what the signals ask for, one after the other, until the [`SignalQueue`] are dropped and all is done.
+/// Applies the signals one after the other, until the [`SignalQueue`] are dropped and all is done.
 pub(super) async fn apply(
     mut waiting: UnboundedReceiver<Arrival>,
     control: Control,
@@ -50,7 +50,7 @@ pub(super) async fn apply(
     }
 }
 
-/// Does what a signal asks for, other than to stop.
+/// Applies a signal other than one to stop.
 async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>) {
     let Arrival { action, actor } = arrival;
     let actor = identity::named(actor).await;
@@ -58,13 +58,13 @@ async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>)
         Action::Raise => Change::Increase(Amount::Step),
         Action::Lower => Change::Decrease(Amount::Step),
         Action::Reload => {
-            // As above, of the task that reloads.
+            // As above, for the task that reloads.
             reloads.send(Asked { door: Door::Signal, actor }).await.ok();
             return;
         }
         Action::Stop => return,
     };
-    // A refusal is logged and recorded by control; a signal has nobody else to tell.
+    // Control logs and records a refusal; a signal has no other recipient.
     let request = LimitRequest { change, door: Door::Signal, actor, if_revision: None };
     control.change_at_once(request).await.ok();
 }

@@ -1,6 +1,6 @@
-//! A start, from top to bottom: [`start`] has everything built while signals are heard, since opening the store may take
-//! minutes, or hang with its disk, and the config file may be on a file system that does not answer. [`build`] is the
-//! order in which it is built. `run.rs` serves it then.
+//! A start, from top to bottom: [`start`] builds everything while signals are handled, since opening the store may take
+//! minutes, or hang with its disk, and the config file may be on a file system that does not answer. [`build`] defines
+//! the order. `run.rs` then serves the result.
 
 mod first_admin;
 mod load;
@@ -37,17 +37,17 @@ use crate::series::{Sample, ring};
 use crate::store::Store;
 use crate::systemd::{self, Inherited};
 
-/// What a start has come to.
+/// The result of a start.
 pub(super) enum Start {
-    /// All is there, to be served; and the control thread.
+    /// Everything is ready to be served; with the control thread.
     Ready(Box<Built>, JoinHandle<()>),
-    /// All is there, but whoever started it has thought better of it.
+    /// Everything is ready, but the start was cancelled.
     NotWanted(Box<Built>, JoinHandle<()>),
-    /// It was not waited for. Its thread is still at it, and ends with the process.
+    /// The start was abandoned. Its thread is still running, and ends with the process.
     GivenUp,
 }
 
-/// What must be there before anything is served.
+/// Everything that must exist before anything is served.
 pub(super) struct Built {
     pub(super) loaded: Loaded,
     pub(super) log: Log,
@@ -60,13 +60,13 @@ pub(super) struct Built {
     pub(super) first_admin: Option<(PreparedAdmin, Option<&'static str>)>,
     pub(super) control: Control,
     pub(super) limiter: Limiter,
-    /// The last hour, as far as an earlier process has seen it.
+    /// The samples of the last hour, as far as an earlier process took them.
     pub(super) past: Vec<Sample>,
     pub(super) data_dir: PathBuf,
 }
 
-/// Builds, on a thread of its own. Asked to stop while it reads its settings, it stops at once. Later it finishes what
-/// it is at first, so that the end is in good order; asked a second time, it does not.
+/// Builds, on a thread of its own. A request to stop aborts it at once while it reads its settings. Later, it first
+/// finishes its work for an orderly end, unless asked a second time.
 pub(super) async fn start(
     (options, inherited): (Options, Vec<Inherited>),
     log: Log,
@@ -78,11 +78,11 @@ pub(super) async fn start(
     let build = {
         let stage = stage.clone();
         move || {
-            // Nobody waits for what was given up.
+            // An abandoned start has no receiver.
             done.send(build(options, log, inherited, &clients, &stage)).ok();
         }
     };
-    // Not of a runtime, which would wait for it at the end.
+    // Not a thread of a runtime, which would wait for it at the end.
     thread::Builder::new()
         .name("start".into())
         .spawn(build)
@@ -131,7 +131,7 @@ fn build(
     refuse_beside_root(&data_dir)?;
     make_private_dir(&data_dir)?;
     let mut listeners = bind::bind(&loaded.running, inherited)?;
-    // `start` notifies, too, but keeps no socket.
+    // `start` has a notification socket, too, but keeps no socket.
     listeners.is_shared |= options.pid_file.is_none() && systemd::keeps_sockets();
     let management_socket = bind_management_socket(&loaded)?;
     loaded.settle_on_port(local(&listeners.clients)?.port());
@@ -194,7 +194,7 @@ fn refuse_beside_root(data_dir: &Path) -> Result<(), RunError> {
     }
 }
 
-/// The address of a socket that listens.
+/// The address of a listener.
 pub(super) fn local(listener: &std::net::TcpListener) -> Result<SocketAddr, RunError> {
     listener.local_addr().map_err(|error| RunError::System("read a socket's address", error))
 }

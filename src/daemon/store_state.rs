@@ -14,11 +14,11 @@ use crate::store::{Store, Trouble};
 /// How long one call to the disk may take before it counts as not answering.
 const SILENT_DISK: Duration = Duration::from_secs(5);
 
-/// Looks at the store, and publishes what it has seen.
+/// Checks the store and publishes the result.
 #[derive(Debug)]
 pub(super) struct StoreWatch {
     store: Store,
-    /// Since when the disk has not answered, if the log was told so.
+    /// Since when the disk has not answered, if that was logged.
     silent_since: Option<Timestamp>,
     report: watch::Sender<StoreReport>,
 }
@@ -28,7 +28,7 @@ impl StoreWatch {
         Self { store, silent_since: None, report: watch::Sender::default() }
     }
 
-    /// What was seen last, and word of every change.
+    /// The last result, and a notification of every change.
     pub(super) fn subscribe(&self) -> watch::Receiver<StoreReport> {
         self.report.subscribe()
     }

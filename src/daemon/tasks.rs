@@ -8,11 +8,11 @@ use super::RunError;
 use crate::awake::timeout;
 use crate::management;
 
-/// How long tasks may take to finish what they are at when all is over: longer than the management API lets its
-/// requests take, so that it is never ended from here.
+/// How long tasks may take to finish their work at the end: longer than the management API lets its
+/// requests take, so that this never cuts them off.
 const GRACE: Duration = management::FAREWELL.saturating_add(Duration::from_secs(1));
 
-/// How many of them end by themselves when all is over.
+/// How many of them end by themselves when the daemon ends.
 const BY_THEMSELVES: usize = 2;
 
 /// The tasks, by name.
@@ -29,7 +29,7 @@ impl Tasks {
         self.names.push((handle.id(), name));
     }
 
-    /// Waits for a task that ends before its time, and says which it was. Cancel safe.
+    /// Waits for a task that ends unexpectedly, and returns which it was. Cancel safe.
     pub(super) async fn ended(&mut self) -> RunError {
         match self.running.join_next_with_id().await {
             Some(Ok((id, ()))) => RunError::ended(self.name(id), "it returned"),
@@ -38,8 +38,8 @@ impl Tasks {
         }
     }
 
-    /// Ends all of them. The first to end by themselves may finish what they are at: those are the management
-    /// API, with its answers, and the signals that were taken in, once they are told that all is over.
+    /// Ends all of them. The first to end by themselves may finish their work: the management API its answers, and
+    /// the signal queue the signals already received, once they are notified of the end.
     pub(super) async fn end(&mut self) {
         let first = async {
             for _ in 0..BY_THEMSELVES {

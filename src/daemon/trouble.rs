@@ -1,4 +1,4 @@
-//! Files that cannot be read, or not be used: what was known before stays in force, and everybody can see since when.
+//! Files that cannot be read or used: the previous contents stay in force, and reports show since when.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::files::TokenReading;
 use super::reload::{LastReload, Loaded, Reloader};
 use crate::control::Door;
 
-/// What is wrong with the files by now, the last reload aside.
+/// The current problems of the files, apart from the last reload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Problems {
-    /// Since when the file system of the config file has been silent.
+    /// Since when the file system of the config file has not answered.
     pub(crate) config_silent: Option<Timestamp>,
-    /// The same of the token file.
+    /// The same for the token file.
     pub(crate) token_silent: Option<Timestamp>,
     /// Why the token file cannot be used.
     pub(crate) token: Option<Problem>,
@@ -25,7 +25,7 @@ pub(crate) struct Problem {
     pub(crate) what: String,
 }
 
-/// What is said of a file whose file system hangs.
+/// The message for a file whose file system hangs.
 pub(crate) fn silent(file: &str, stays: &str, path: &Path, since: Timestamp) -> String {
     format!(
         "the {file} file {} has not been readable since {}: its file system does not respond; {stays}",
@@ -35,7 +35,7 @@ pub(crate) fn silent(file: &str, stays: &str, path: &Path, since: Timestamp) -> 
 }
 
 impl Loaded {
-    /// Every file that is in trouble, since when, and what is wrong.
+    /// Every file with a problem, since when, and what is wrong.
     pub(crate) fn troubled_files(&self) -> Vec<(&Path, Problem)> {
         let Problems { config_silent, token_silent, token } = &self.problems;
         let config = &*self.path;
@@ -49,7 +49,7 @@ impl Loaded {
 }
 
 impl Reloader {
-    /// Takes over what the token file says. One that cannot be used changes nothing.
+    /// Applies the content of the token file. An unusable one changes nothing.
     pub(super) fn take_token(&self, reading: &TokenReading) {
         let (path, problem) = {
             let loaded = self.loaded.borrow();
@@ -90,7 +90,7 @@ impl Reloader {
         }
     }
 
-    /// Takes down since when the file systems of the files have been silent; whether that is news.
+    /// Records since when the file systems of the files have not answered. Returns whether that is new.
     pub(super) fn note_silence(&self, [config, token]: [Option<Timestamp>; 2]) -> bool {
         let (before, path, token_file) = {
             let loaded = self.loaded.borrow();

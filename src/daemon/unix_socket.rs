@@ -1,7 +1,7 @@
-//! The Unix socket of the management API: made at the start, removed at the end.
+//! The Unix socket of the management API: created at the start, removed at the end.
 //!
-//! It is bound anew by every run and not kept by systemd: its path is all that clients know of it,
-//! and whoever finds nobody there for a moment asks again.
+//! Every run binds it anew and systemd does not keep it: clients know only its path,
+//! and retry if there is no listener for a moment.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -32,12 +32,12 @@ pub(super) struct UnixSocket {
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and number of the file that was made.
+    /// Device and inode of the created file.
     identity: (u64, u64),
 }
 
 impl UnixSocket {
-    /// Makes the socket, in place of one that an earlier run left behind and nobody listens on.
+    /// Creates the socket, replacing one that an earlier run left behind without a listener.
     pub(super) fn bind(path: &Path, mode: u32) -> Result<Self, BindError> {
         let failed = |source| BindError::Socket { path: path.to_owned(), source };
         make_way(path)?;
@@ -45,7 +45,7 @@ impl UnixSocket {
         socket.bind(&SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
         let metadata = fs::symlink_metadata(path).map_err(failed)?;
         let file = SocketFile { path: path.to_owned(), identity: identity(&metadata) };
-        // Before it listens: until then nobody can connect, whatever the umask has left open.
+        // Before it listens: until then no client can connect, whatever the umask allows.
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
         socket.listen(BACKLOG).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
@@ -63,7 +63,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let (path, ours) = (self.path.clone(), self.identity);
         let remove = move || {
-            // Somebody else may have made one in its place.
+            // Another process may have created one in its place.
             let is_ours = fs::symlink_metadata(&path).is_ok_and(|found| identity(&found) == ours);
             if is_ours { fs::remove_file(&path) } else { Ok(()) }
         };
@@ -78,7 +78,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes a socket on which nobody listens. Anything else that stands there stays.
+/// Removes a socket without a listener. Any other file stays.
 fn make_way(path: &Path) -> Result<(), BindError> {
     let failed = |source| BindError::Socket { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -99,7 +99,7 @@ fn make_way(path: &Path) -> Result<(), BindError> {
     }
 }
 
-/// Connects, if somebody listens. A listener with more to do than it can take is one, too.
+/// Connects, if there is a listener. One with a full backlog counts, too.
 fn knock(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

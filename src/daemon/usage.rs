@@ -1,5 +1,5 @@
 //! How full the server is: in words, for systemd's status line and one warning when it gets tight, and in
-//! numbers, for the series of samples. One look a second serves all of it.
+//! numbers, for the series of samples. One check per second serves all of it.
 
 use std::fmt;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::limiter::{Limiter, Snapshot};
 use crate::series::{Recorder, Sample};
 use crate::systemd;
 
-/// How often usage is looked at; also the most often that the status changes.
+/// How often usage is checked; also the most often that the status changes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How far usage must fall below the threshold before the warning is taken back, in percent of the limit.
+/// How far usage must fall below the threshold before the warning is withdrawn, in percent of the limit.
 const BACK_OFF: f64 = 10.0;
 
 /// Whether usage was last seen above the threshold.
@@ -39,7 +39,7 @@ pub(crate) enum Crossing {
 }
 
 impl Alarm {
-    /// Looks at a usage in percent; tells of a crossing once, and of the way back only when usage is
+    /// Checks a usage in percent; reports a crossing once, and the way back only when usage is
     /// well below, so that a usage that hovers about the threshold does not fill the log.
     pub(crate) fn look(&mut self, usage: f64, threshold: u8) -> Option<Crossing> {
         let threshold = f64::from(threshold);
@@ -70,28 +70,28 @@ pub(crate) fn draining(snapshot: Snapshot) -> String {
     }
 }
 
-/// What the status says of a reload that changed nothing.
+/// The status text for a reload that changed nothing.
 pub(crate) fn problem(error: impl fmt::Display) -> String {
     format!("config not applied: {error}")
 }
 
-/// What it says of a limit in the config file that was refused.
+/// The status text for a limit in the config file that was refused.
 pub(crate) fn refused(RefusedEdit { wanted, reason, waits }: &RefusedEdit) -> String {
     let until = if *waits { ", and will be applied as soon as possible" } else { "" };
     format!("max_connections = {wanted} of the config file is refused: {reason}{until}")
 }
 
-/// What it says of settings that wait.
+/// The status text for settings that wait.
 fn waiting(settings: &[Change]) -> Option<String> {
     let names: Vec<_> = settings.iter().map(|change| change.key.name()).collect();
     (!names.is_empty()).then(|| format!("waiting for a restart: {}", names.join(", ")))
 }
 
-/// Watches usage for as long as the daemon runs, and records it. What the last reload left behind is shown
-/// too.
+/// Watches usage for as long as the daemon runs, and records it. Also shows what the last reload left
+/// behind.
 ///
-/// `shown` is the status that systemd has been told already; it hears only of another one, or again after a
-/// reload, which may have put its failure in that place.
+/// `shown` is the status that systemd already has; it is sent only when it changes, or again after a
+/// reload, which may have replaced it with its failure.
 pub(crate) async fn watch(
     limiter: Limiter,
     control: Control,
@@ -104,7 +104,7 @@ pub(crate) async fn watch(
     let mut alarm = Alarm::default();
     let mut shown_after = None;
     series.record(Sample::take(&limiter, Timestamp::now()));
-    // In the middle of each second, so that a tick that comes a little early or late is still in its own.
+    // In the middle of each second, so that a tick slightly early or late is still in its own.
     let mut ticks = interval_at(Instant::now() + until_half_past(Timestamp::now()), LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -142,7 +142,7 @@ pub(crate) async fn watch(
     }
 }
 
-/// How long it is until half a second past a full one.
+/// The time until half a second past a full one.
 fn until_half_past(now: Timestamp) -> Duration {
     let past = now.as_millisecond().rem_euclid(1000).unsigned_abs();
     Duration::from_millis((1500 - past) % 1000)

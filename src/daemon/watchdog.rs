@@ -1,10 +1,10 @@
 //! The watchdog as a proof of health.
 //!
-//! systemd hears that all is well only after a probe went the way a client goes and was answered, in
-//! less than half the time that systemd waits. A stuck accept loop or store sends no word, and
-//! systemd starts the service again.
+//! systemd is notified only after a probe took the path of a client and was answered, in
+//! less than half the time that systemd waits. A stuck accept loop or store stops the notifications, and
+//! systemd restarts the service.
 //!
-//! What keeps the probe itself from connecting is no fault of the server's. The log says so once, and until
+//! If the probe itself cannot connect, that is not the server's fault. The log reports it once, and until
 //! it is over the server is judged by a message that goes through the same threads.
 
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::awake::timeout;
 use crate::server::{ProbeError, Prober};
 use crate::systemd;
 
-/// The shortest time between two probes, however often systemd wants to hear.
+/// The shortest time between two probes, however often systemd wants a notification.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
-/// Probes for as long as the daemon runs; for ever at rest if systemd does not ask for it.
+/// Probes for as long as the daemon runs; idle for ever if systemd does not ask for it.
 pub(super) async fn run(prober: Prober) {
     let Some(max_wait) = systemd::watchdog_interval() else { return std::future::pending().await };
     let half = max_wait / 2;
@@ -35,12 +35,12 @@ pub(super) async fn run(prober: Prober) {
     }
 }
 
-/// Between two probes: after one that takes as long as it may, there is still time to send word.
+/// The pause between two probes: even after the slowest one, there is still time to notify systemd.
 fn pause(max_wait: Duration) -> Duration {
     (max_wait / 4).max(SHORTEST_PAUSE)
 }
 
-/// Looks whether the server serves.
+/// Checks whether the server serves.
 struct Witness {
     prober: Prober,
     max_wait: Duration,

@@ -16,10 +16,10 @@ const QUEUE: usize = 64;
 
 /// Answers one question after the other.
 pub(super) struct Lookup<K, V> {
-    /// Of the thread.
+    /// The name of the thread.
     name: &'static str,
     look: fn(&K) -> Option<V>,
-    /// `None` if there can be no thread.
+    /// `None` if the thread cannot be started.
     questions: OnceLock<Option<SyncSender<Question<K, V>>>>,
 }
 
@@ -74,7 +74,7 @@ mod tests {
         (*n > 0).then_some(n * 2)
     });
 
-    /// Whatever the thread waits for, whoever asks does not.
+    /// Whatever the thread waits for, the caller does not.
     #[test]
     fn who_asks_does_not_wait_for_what_hangs() {
         let runtime = |paused| {

@@ -1,5 +1,5 @@
-//! Who owns the other end of a TCP connection from this machine, and which ports have a listener, as the kernel's tables
-//! of sockets have it.
+//! The owner of the other end of a TCP connection from this machine, and the ports that have a listener, from the
+//! kernel's tables of sockets.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -31,7 +31,7 @@ struct Row<'a> {
     local: &'a str,
     remote: &'a str,
     state: &'a str,
-    /// What follows the state.
+    /// The fields after the state.
     rest: SplitWhitespace<'a>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn listening_ports() -> BTreeSet<u16> {
 
 fn find(mut table: impl Iterator<Item = String>, Ends { peer, local }: &Ends) -> Option<u32> {
     let [ours, theirs] = [local, peer].map(|end| (written(*end, false), written(*end, true)));
-    // The row of the other end, seen from there.
+    // The row of the other end, from its point of view.
     let is_of = |row: &Row<'_>| {
         (row.local == theirs.0 && row.remote == ours.0) || (row.local == theirs.1 && row.remote == ours.1)
     };
@@ -113,7 +113,7 @@ mod tests {
             let ends = Ends { peer: canonical(peer), local: canonical(server.local_addr().unwrap()) };
             assert_eq!(owner(&ends), Some(me), "{ends:?}");
             drop(client);
-            // Its end may be there still, but nobody's.
+            // The end may still exist, but without an owner.
             assert_eq!(owner(&ends), None, "{ends:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! JSON whose exact shape is not written down anywhere: lists or objects by name, and fields whose
+//! JSON whose exact shape is undocumented: lists or objects by name, and fields whose
 //! names are compared without case, `_` and `-`, so that `engine_type` is `EngineType`.
 
 use std::fs::File;
@@ -15,15 +15,15 @@ pub(super) struct Document {
     value: Value,
 }
 
-/// One thing of a list or of an object by name.
+/// One item of a list or of an object by name.
 pub(super) struct Item<'a> {
-    /// The name that the object has it under.
+    /// Its name in the object.
     pub(super) name: Option<&'a str>,
-    /// The thing itself.
+    /// The item itself.
     pub(super) value: &'a Value,
 }
 
-/// Reads a file; nothing if it is not there.
+/// Reads a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Document>, SourceError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Document>, SourceError> {
 }
 
 impl Document {
-    /// Reads a text that is called `path`.
+    /// Reads a text, with `path` as its name.
     pub(super) fn parse(path: &Path, text: impl Read) -> Result<Self, SourceError> {
         match serde_json::from_reader(text) {
             Ok(value) => Ok(Self { path: path.into(), value }),
@@ -42,7 +42,7 @@ impl Document {
         }
     }
 
-    /// The things in it: the items of a list, or those of an object by name. They may lie one level
+    /// The items of a list, or of an object by name. They may be one level
     /// deeper, in a field called `wrapper`.
     pub(super) fn items(&self, wrapper: &str) -> Result<Vec<Item<'_>>, SourceError> {
         let whole = &self.value;
@@ -55,7 +55,7 @@ impl Document {
             Value::Object(items) => {
                 Ok(items.iter().map(|(name, value)| Item { name: Some(name), value }).collect())
             }
-            // What a Go program writes for nothing at all.
+            // A Go program writes this for an empty list.
             Value::Null => Ok(Vec::new()),
             _ => Err(SourceError::Content {
                 path: self.path.clone(),
@@ -65,7 +65,7 @@ impl Document {
     }
 }
 
-/// The field that has one of these names, given in lower case without `_` and `-`.
+/// The field with one of these names, given in lower case without `_` and `-`.
 pub(super) fn field<'a>(fields: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| fields.iter().find(|(key, _)| plain(key) == *name)).map(|(_, value)| value)
 }

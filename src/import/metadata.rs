@@ -1,6 +1,6 @@
-//! `metadata.json`: which spaces there are.
+//! `metadata.json`: the spaces.
 //!
-//! A list of spaces, or an object of spaces by name; either may lie in a field `spaces`. A space is
+//! A list of spaces, or an object of spaces by name; either may be in a field `spaces`. A space is
 //! an object with `name` (or `space`; in an object by name it may be left out), `engine_type` (or
 //! `engine`, `type`; left out, `key-value`) and `enable_wal` (or `wal`; left out, `true`). In a list
 //! it may be its name alone, in an object its engine alone.

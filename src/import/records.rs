@@ -1,4 +1,4 @@
-//! `data.db`: records one after the other, as they were written.
+//! `data.db`: records one after the other, in the order of writing.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -7,14 +7,14 @@
 //! | | the key |
 //! | | the value |
 //!
-//! A length that leads beyond the end of the file is that of a record which a crash cut off, or
-//! damage; where the next record begins cannot be known either way. So it is the end.
+//! A length that leads beyond the end of the file belongs to a record that a crash cut off, or is
+//! damage; either way, the start of the next record is unknown. So reading ends there.
 
 use std::io::{self, BufReader, Read, Seek};
 
 use super::TornTail;
 
-/// Keys and values longer than this are passed over: longer than any client could have sent.
+/// Keys and values longer than this are skipped: no client could have sent them.
 const LONGEST: u64 = 64 << 20;
 
 const LENGTHS: u64 = 8;
@@ -32,9 +32,9 @@ pub struct Records<R> {
 /// One record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What it is about.
+    /// Its key.
     pub key: Key,
-    /// What became of it.
+    /// Its value.
     pub value: Value,
 }
 
@@ -54,17 +54,17 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// The key is gone from then on.
     Deletion,
-    /// Longer than any client could have sent, and passed over.
+    /// Longer than any client could have sent, and skipped.
     TooLong,
 }
 
 impl<R: Read + Seek> Records<R> {
-    /// `length` is that of the file: what is appended meanwhile is not read.
+    /// `length` is that of the file: data appended meanwhile is not read.
     pub fn new(input: R, length: u64) -> Self {
         Self { input: BufReader::with_capacity(BUFFER, input), position: 0, length }
     }
 
-    /// The next record; nothing at the end of the whole records.
+    /// The next record; `None` after the last whole one.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -96,7 +96,7 @@ impl<R: Read + Seek> Records<R> {
         self.position
     }
 
-    /// What is left once there is no further record.
+    /// The rest once there is no further record.
     pub fn torn(&self) -> Option<TornTail> {
         let bytes = self.length - self.position;
         (bytes > 0).then_some(TornTail { offset: self.position, bytes })
@@ -108,14 +108,14 @@ impl<R: Read + Seek> Records<R> {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// That many bytes; too many are passed over.
+    /// The next `length` bytes; too many are skipped.
     fn bytes(&mut self, length: u32) -> io::Result<Option<Vec<u8>>> {
         if u64::from(length) > LONGEST {
             self.input.seek_relative(i64::from(length))?;
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        // Grows with what is there, whatever the length says.
+        // Grows with the actual data, whatever the length claims.
         if (&mut self.input).take(length.into()).read_to_end(&mut bytes)? < length as usize {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -1,4 +1,4 @@
-//! What a data directory holds: which users and spaces, where their records are, and what of it is left out.
+//! The contents of a data directory: users, spaces, the files of their records, and what is left out.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use crate::store::{SpaceError, check_name};
 /// The file with the records of a space, in the space's directory.
 const DATA: &str = "data.db";
 
-/// What a ShibuDB data directory holds, as far as it can be taken over.
+/// The importable contents of a ShibuDB data directory.
 #[derive(Debug)]
 pub struct Source {
     dir: PathBuf,
@@ -22,7 +22,7 @@ pub struct Source {
     left_out: Vec<LeftOut>,
 }
 
-/// Something that is not taken over.
+/// Something that is not imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// What: `space "embeddings"`, `user "bob"`.
@@ -31,10 +31,10 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// Why a directory cannot be taken over.
+/// Why a directory cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// There is nothing of a ShibuDB server in it.
+    /// It contains nothing of a ShibuDB server.
     #[error("{} is not a ShibuDB data directory: it has neither metadata.json nor users.json", .0.display())]
     NotShibuDb(PathBuf),
     /// A file cannot be read.
@@ -42,10 +42,10 @@ pub enum SourceError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file has invalid content.
     #[error("{}: {reason}", path.display())]
     Content {
         /// The file.
@@ -56,7 +56,7 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// Reads which users and spaces there are.
+    /// Reads the lists of users and spaces.
     ///
     /// # Errors
     /// [`SourceError`] if this is not a ShibuDB data directory, or damaged.
@@ -94,10 +94,10 @@ impl Source {
         Ok(Self { dir: dir.into(), users, spaces, left_out })
     }
 
-    /// How many bytes of records there are.
+    /// The total size of the records, in bytes.
     ///
     /// # Errors
-    /// [`SourceError::File`] if a file is there and cannot be looked at.
+    /// [`SourceError::File`] if a file exists and cannot be inspected.
     pub fn bytes(&self) -> Result<u64, SourceError> {
         self.spaces.iter().map(|space| Ok(self.data(space)?.map_or(0, |(_, length)| length))).sum()
     }
@@ -107,7 +107,7 @@ impl Source {
         self.users.iter().any(|user| user.account.is_admin())
     }
 
-    /// Notes data of spaces that `metadata.json` does not name: not to be lost in silence.
+    /// Reports data of spaces that `metadata.json` does not name, so that it is not lost silently.
     fn with_strangers(mut self) -> Result<Self, SourceError> {
         let failed = SourceError::file(&self.dir);
         let entries: Vec<_> = fs::read_dir(&self.dir).and_then(Iterator::collect).map_err(failed)?;
@@ -136,11 +136,11 @@ impl Source {
 
     /// Where the records of a space are.
     pub(super) fn data_path(&self, space: &FoundSpace) -> PathBuf {
-        // The name has been checked: it leads nowhere else.
+        // The name has been checked: it cannot lead elsewhere.
         self.dir.join(&space.name).join(DATA)
     }
 
-    /// The file of a space and its length, if there is one: a space without is empty.
+    /// The file of a space and its length, if it exists: a space without one is empty.
     pub(super) fn data(&self, space: &FoundSpace) -> Result<Option<(File, u64)>, SourceError> {
         let path = self.data_path(space);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));

@@ -1,6 +1,6 @@
-//! `users.json`: who there is.
+//! `users.json`: the users.
 //!
-//! A list of users, or an object of users by name; either may lie in a field `users`. A user is an
+//! A list of users, or an object of users by name; either may be in a field `users`. A user is an
 //! object with `username` (or `name`; in an object by name it may be left out), `password` (or
 //! `password_hash`, `hash`: a bcrypt hash), `role` (`admin`; anything else is a user) and
 //! `permissions` (an object of `read` or `write` by space).
@@ -14,16 +14,16 @@ use super::{LeftOut, SourceError};
 use crate::auth::{Account, ImportedHash, Permission, Role};
 use crate::store::{SpaceError, check_name};
 
-/// A user that can be taken over.
+/// An importable user.
 #[derive(Debug)]
 pub struct FoundUser {
-    /// Who, and what it may do.
+    /// Its name and rights.
     pub account: Account,
-    /// Of its password.
+    /// The hash of its password.
     pub hash: ImportedHash,
 }
 
-/// The users in the file. What cannot be taken over goes to `left_out`.
+/// The users in the file. Those that cannot be imported go to `left_out`.
 pub(super) fn find(file: &Document, left_out: &mut Vec<LeftOut>) -> Result<Vec<FoundUser>, SourceError> {
     let mut users = Vec::new();
     for (number, item) in file.items("users")?.into_iter().enumerate() {

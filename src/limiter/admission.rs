@@ -15,11 +15,11 @@ pub struct Admission {
     permit: Permit,
 }
 
-/// Why [`admit`] admitted nobody: this limit has no place.
+/// Why [`admit`] refused: this limit has no free place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("all {limit} connections of {name} are in use")]
 pub struct NoPlace {
-    /// The first limit that had none.
+    /// The first limit without a free place.
     pub name: Name,
     /// How many connections it allows.
     pub limit: u32,
@@ -36,12 +36,12 @@ pub(super) struct Place {
 
 /// Takes a place under each of these limits, in their order: under all of them, or under none. Never waits for one.
 ///
-/// A place that is taken and given back because a later limit has none is, for that instant, taken: another connection
-/// may be refused for it, but no limit is ever exceeded. So the limit that is reached most often comes first. Nothing is
-/// counted as rejected: the attempt may be made again, and [`Limiter::count_rejection`] counts one that is given up.
+/// A place that is taken and returned because a later limit has none counts as taken for that instant: another
+/// connection may be refused for it, but no limit is ever exceeded. So put the limit that is reached most often first.
+/// Rejections are not counted: the caller may try again, and [`Limiter::count_rejection`] counts an abandoned attempt.
 ///
 /// # Errors
-/// [`NoPlace`] names the first limit that has none.
+/// [`NoPlace`] names the first limit without a free place.
 ///
 /// # Panics
 /// If there are no limits.
@@ -59,7 +59,7 @@ pub fn admit(limits: &[&NamedLimit]) -> Result<Admission, NoPlace> {
         Ok(permit) => Ok(Place { permit, used: limit.used().cloned() }),
         Err(full) => Err(NoPlace { name: limit.name().clone(), limit: full.limit }),
     });
-    // A failure drops the places that were taken before it.
+    // A failure drops the places already taken.
     let places = places.collect::<Result<Box<[_]>, _>>()?;
     for place in &places {
         place.permit.count();
@@ -75,7 +75,7 @@ impl From<Permit> for Admission {
 }
 
 impl Admission {
-    /// Under how many limits it has a place.
+    /// The number of limits under which it has a place.
     pub fn places(&self) -> usize {
         self.permit.shared.places.len().max(1)
     }

@@ -1,15 +1,15 @@
-//! The core: how many connections may be open, how many are, and nothing else.
+//! The core: counts open connections against a limit, and does nothing else.
 //!
 //! Limit and active share one 64-bit word, so that every check-and-change is one compare-and-swap
 //! and every snapshot one load: `active <= limit` holds at each instant, under any interleaving,
 //! and there is no semaphore to resize and no permit to transfer when the limit moves.
 //!
-//! Several limits may apply to one connection: that of the server, of its user, of its address. Each is a
-//! [`Limiter`] of its own; an [`Admission`] is a place under all of them or under none. [`NamedLimits`] has those that
-//! exist only while connections use them.
+//! Several limits may apply to one connection: the server's, its user's, its address's. Each is a
+//! [`Limiter`] of its own; an [`Admission`] takes a place under all of them or under none. [`NamedLimits`] holds
+//! the limits that exist only while connections use them.
 //!
-//! This room knows no HTTP, TOML, socket, clock or log. A limiter never blocks. Who may change a
-//! limit, and what is recorded of it, is the business of [`crate::control`].
+//! This module knows no HTTP, TOML, socket, clock or log. A limiter never blocks. [`crate::control`]
+//! decides who may change a limit and what is recorded.
 //!
 //! Its atomics come from the parent's `sync` module: std's in the library, loom's in the models, which run this very
 //! code through every interleaving.
@@ -82,12 +82,12 @@ struct Shared {
     accepted: AtomicU64,
     rejected: AtomicU64,
     peak: AtomicU32,
-    /// Places under other limits, which are free when the last permit of this one is gone.
+    /// Places under other limits, freed when the last permit of this limiter is gone.
     places: Box<[admission::Place]>,
 }
 
 impl Limiter {
-    /// A limiter with nothing active.
+    /// Creates a limiter with nothing active.
     ///
     /// `ceiling` is the highest limit that can ever be set, `limit` the one to begin with.
     ///
@@ -114,7 +114,7 @@ impl Limiter {
         }
     }
 
-    /// Takes a place, if there is one, and counts a rejection if there is none. Never waits.
+    /// Takes a place, or counts a rejection if none is free. Never waits.
     ///
     /// # Errors
     /// [`Full`] if as many permits are held as the limit allows.
@@ -122,12 +122,12 @@ impl Limiter {
         self.attempt().inspect_err(|_| self.count_rejection())
     }
 
-    /// Counts an [attempt](Self::attempt) that is given up.
+    /// Counts an [attempt](Self::attempt) that the caller gives up.
     pub fn count_rejection(&self) {
         self.shared.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes a place, if there is one. Without one nothing is counted: the attempt may be made again.
+    /// Takes a place if one is free. Otherwise counts nothing: the caller may try again.
     ///
     /// # Errors
     /// As [`Limiter::try_acquire`].
@@ -137,7 +137,7 @@ impl Limiter {
         Ok(permit)
     }
 
-    /// Takes a place, which may be given back unused: it is not counted as accepted.
+    /// Takes a place that may be returned unused: it is not counted as accepted.
     fn take(&self) -> Result<Permit, Full> {
         let shared = &*self.shared;
         let mut seen = shared.word.load(Ordering::Acquire);
@@ -149,7 +149,7 @@ impl Limiter {
             // `active` is the lower half and below `limit`, so the sum cannot carry into the limit.
             match shared.word.compare_exchange_weak(seen, seen + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    // Nearly always the peak is not a new one, and a load is cheaper than a write.
+                    // The peak is rarely a new one, and a load is cheaper than a write.
                     if active + 1 > shared.peak.load(Ordering::Relaxed) {
                         shared.peak.fetch_max(active + 1, Ordering::Relaxed);
                     }
@@ -160,7 +160,7 @@ impl Limiter {
         }
     }
 
-    /// Makes `limit` the limit.
+    /// Sets the limit to `limit`.
     ///
     /// # Errors
     /// A [`Refusal`] if it is zero, below the active connections, or above the ceiling.
@@ -189,7 +189,7 @@ impl Limiter {
         Snapshot::unpack(self.shared.word.load(Ordering::Acquire))
     }
 
-    /// What has been counted so far. Each count is exact; together they are not of one instant.
+    /// The totals so far. Each count is exact; together they are not one instant's.
     pub fn totals(&self) -> Totals {
         Totals {
             accepted: self.shared.accepted.load(Ordering::Relaxed),
@@ -203,13 +203,13 @@ impl Limiter {
         self.shared.ceiling
     }
 
-    /// Makes `limit` the limit, if limit and active are still as they were `seen`: for a decision that rests on them.
+    /// Sets the limit to `limit` if limit and active are still as `seen`: for a decision that rests on them.
     ///
     /// # Errors
-    /// What they are now, if that is something else.
+    /// The current limit and active, if they differ.
     ///
     /// # Panics
-    /// If the limit would be below what was seen active, or above the ceiling: [`check`] comes first.
+    /// If `limit` is below `seen.active` or above the ceiling: call [`check`] first.
     pub fn exchange(&self, seen: Snapshot, limit: NonZeroU32) -> Result<Applied, Snapshot> {
         let (new, Snapshot { limit: old, active }) = (limit.get(), seen);
         assert!((active..=self.shared.ceiling).contains(&new), "a limit of {new} was not checked");

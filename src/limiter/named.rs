@@ -1,4 +1,4 @@
-//! Limits by name, and those of users and addresses, which come and go with their connections.
+//! Limits by name, including those of users and addresses, which exist only while they have connections.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Limiter;
 
-/// What a limit is called.
+/// The name of a limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Name {
     /// The limit of the server's own port.
     Main,
-    /// That of the gateway of this name.
+    /// The limit of the gateway of this name.
     Gateway(Arc<str>),
-    /// That of all connections of this user.
+    /// The limit of all connections of this user.
     User(Arc<str>),
-    /// That of all connections from this address.
+    /// The limit of all connections from this address.
     Address(IpAddr),
 }
 
@@ -30,8 +30,8 @@ pub struct NamedLimit {
     used: Option<Use>,
 }
 
-/// The limits that exist only while a handle or an admission uses them: nothing stays of 100,000 addresses that have
-/// been connected.
+/// The limits that exist only while a handle or an admission uses them: 100,000 addresses that have
+/// disconnected leave nothing behind.
 #[derive(Debug, Clone, Default)]
 pub struct NamedLimits {
     list: Arc<List>,
@@ -48,10 +48,10 @@ struct Entry {
     used: Weak<Used>,
 }
 
-/// That a limit is in use.
+/// Marks a limit as in use.
 pub(super) type Use = Arc<Used>;
 
-/// Removes the entry of its limit when nobody uses it any more.
+/// Removes the entry of its limit with the last use.
 #[derive(Debug)]
 pub(super) struct Used {
     name: Name,
@@ -80,9 +80,9 @@ impl NamedLimit {
 }
 
 impl NamedLimits {
-    /// The limit of this name: the one that is in use, as it is; else a new one of `limit`.
+    /// The limit of this name: the one in use, unchanged; else a new one of `limit`.
     ///
-    /// Where the rules have changed meanwhile, [`Limiter::set`] brings it in line.
+    /// If the rules have changed meanwhile, adjust it with [`Limiter::set`].
     pub fn of(&self, name: &Name, limit: NonZeroU32) -> NamedLimit {
         let mut entries = self.list.lock();
         if let Some(entry) = entries.get(name)
@@ -96,7 +96,7 @@ impl NamedLimits {
         NamedLimit { name: name.clone(), limiter, used: Some(used) }
     }
 
-    /// All that are in use, in no order.
+    /// All limits in use, in no order.
     pub fn all(&self) -> Vec<NamedLimit> {
         let entries = self.list.lock();
         let in_use = entries.iter().filter_map(|(name, entry)| {
@@ -111,7 +111,7 @@ impl NamedLimits {
         self.list.lock().len()
     }
 
-    /// Whether none is.
+    /// Whether none is in use.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -128,7 +128,7 @@ impl Drop for Used {
     fn drop(&mut self) {
         let Some(list) = self.list.upgrade() else { return };
         let mut entries = list.lock();
-        // Another connection may have made the limit anew between the last use of this one and now.
+        // Another connection may have recreated the limit between the last use of this one and now.
         if entries.get(&self.name).is_some_and(|entry| entry.used.strong_count() == 0) {
             entries.remove(&self.name);
         }

@@ -1,4 +1,4 @@
-//! Why there is no place, and why the limit cannot be what somebody wants it to be.
+//! Why no place is free, and why a requested limit is refused.
 
 use std::num::NonZeroU32;
 
@@ -21,7 +21,7 @@ pub enum Refusal {
     /// More permits are held than the new limit would allow.
     #[error("cannot set limit to {wanted} when {active} connections are active")]
     BelowActive {
-        /// The limit asked for.
+        /// The limit requested.
         wanted: u64,
         /// Permits held at that instant.
         active: u32,
@@ -29,7 +29,7 @@ pub enum Refusal {
     /// The process could not hold that many connections.
     #[error("cannot set limit to {wanted}: this process can hold at most {ceiling} connections")]
     AboveCeiling {
-        /// The limit asked for.
+        /// The limit requested.
         wanted: u64,
         /// The highest limit possible.
         ceiling: u32,

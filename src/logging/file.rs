@@ -1,7 +1,7 @@
-//! The log file of a server that `shibudb start` began: kept short by the server itself, since nobody else does.
+//! The log file of a server that `shibudb start` began: the server itself keeps it short, since nothing else does.
 //!
-//! Standard error is this file, so that a panic and whatever a library has to say end there as well. When it is full
-//! it gets another name, those before it move on, the oldest goes, and standard error is the new file. If another
+//! Standard error is this file, so that panics and messages of libraries end up there as well. When it is full,
+//! it is renamed, older files move on, the oldest is deleted, and standard error becomes a new file. If another
 //! program such as logrotate(8) moves the file away, the server creates a new one for the next line.
 
 use std::fs;
@@ -15,21 +15,21 @@ use crate::private;
 const LARGEST: u64 = 10 << 20;
 const KEPT: usize = 4;
 
-/// After a failure it is tried again when so much more has been written.
+/// After a failure, it retries when this much more has been written.
 const AGAIN_AFTER: u64 = LARGEST / 10;
 
 /// The file that standard error is.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
-    /// The size at which it is to be set aside.
+    /// The size at which it is set aside.
     full_at: u64,
     /// Whether the failure to create a new file was reported.
     complained: bool,
 }
 
 impl LogFile {
-    /// Of the file that whoever began this process has opened for it as standard error.
+    /// The file that the parent process has opened as standard error.
     pub(super) fn of_stderr(path: &Path) -> Self {
         Self { path: path.to_owned(), full_at: LARGEST, complained: false }
     }
@@ -52,7 +52,7 @@ impl LogFile {
             Ok(()) => self.complained = false,
             Err(error) if !self.complained => {
                 self.complained = true;
-                // Not as a log line, which would come back here.
+                // Not as a log line, which would end up here again.
                 let words = format!("cannot create a new log file {}: {error}\n", self.path.display());
                 io::stderr().write_all(words.as_bytes()).ok();
             }
@@ -60,7 +60,7 @@ impl LogFile {
         }
     }
 
-    /// The size of the file; `None` if standard error is not the file of that name any more.
+    /// The size of the file; `None` if standard error is no longer the file of that name.
     fn size(&self) -> io::Result<Option<u64>> {
         let ours = rustix::fs::fstat(io::stderr())?;
         let found = match fs::symlink_metadata(&self.path) {

@@ -1,7 +1,7 @@
-//! Events for the journal: recorded by the thread that logs, handed to tracing-journald by the writer.
+//! Events for the journal: recorded by the logging thread, passed to tracing-journald by the writer.
 //!
-//! tracing-journald sends on the thread that calls it, and waits there while journald does not read. So the thread
-//! that logs only records the event, and the writer calls tracing-journald.
+//! tracing-journald sends on the calling thread, and waits there while journald does not read. So the logging
+//! thread only records the event, and the writer calls tracing-journald.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use tracing_subscriber::{Registry, registry};
 use super::MESSAGE_IDS;
 use super::queue::{Entry, Queue};
 
-/// What the names of an event's own fields begin with in the journal.
+/// The prefix of the names of an event's own fields in the journal.
 const PREFIX: &str = "SHIBUDB";
 
 /// Puts events into the queue.
@@ -31,10 +31,10 @@ pub(super) struct Recorded {
     values: Vec<Option<String>>,
 }
 
-/// tracing-journald, once for each message id and once for events without: its custom fields go with every event.
+/// tracing-journald, once for each message id and once for events without one: its custom fields go with every event.
 ///
-/// The layers are not installed as a dispatcher, which would count as one that wants every event, and cost all
-/// those that the log's level switches off.
+/// The layers are not installed as a dispatcher, which would count as interested in every event, and make
+/// events below the log's level costly.
 pub(super) struct Journald {
     with_id: Vec<(&'static str, Journal)>,
     other: Journal,
@@ -73,11 +73,11 @@ impl Recorded {
         }
     }
 
-    /// Has it happen again.
+    /// Emits it again.
     fn replay(&self, subscriber: &impl Subscriber) {
         let values: Vec<_> =
             self.values.iter().map(|value| value.as_ref().map(|value| value as &dyn Value)).collect();
-        // What the macros of tracing call as well: a value for each field, in order.
+        // The same call as that of tracing's macros: a value for each field, in order.
         let values = self.metadata.fields().value_set_all(&values);
         subscriber.event(&Event::new(self.metadata, &values));
     }
@@ -94,10 +94,10 @@ impl Visit for Recorded {
 }
 
 impl Journald {
-    /// Reaches the journal, which waits while it is not read.
+    /// Connects to the journal. Sending waits while the journal does not read.
     ///
     /// # Errors
-    /// Nobody listens there.
+    /// No process listens there.
     pub(super) fn connect() -> io::Result<Self> {
         let layer =
             || Ok::<_, io::Error>(tracing_journald::layer()?.with_field_prefix(Some(PREFIX.to_owned())));
@@ -109,7 +109,7 @@ impl Journald {
         Ok(Self { with_id, other: registry().with(layer()?) })
     }
 
-    /// Sends an event, and waits until the journal has taken it. tracing-journald tells of no failure.
+    /// Sends an event, and waits until the journal has taken it. tracing-journald reports no failure.
     pub(super) fn send(&self, event: &Recorded) {
         let target = event.metadata.target();
         let journal = self.with_id.iter().find(|(with_id, _)| *with_id == target).map(|(_, journal)| journal);
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes the fields of events.
+    /// Records the fields of events.
     #[derive(Default)]
     struct Notes(Mutex<Vec<String>>);
 

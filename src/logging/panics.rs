@@ -1,4 +1,4 @@
-//! A panic is logged like any other event, since to print it could wait for ever for a reader.
+//! A panic is logged like any other event, since printing it could wait for ever for a reader.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -7,15 +7,15 @@ use std::thread;
 
 use super::priority::{self, Priority};
 
-/// The target of these events. The queue has room for them when it has none for others.
+/// The target of these events. The queue reserves room for them.
 pub(super) const TARGET: &str = "shibudb::panic";
 
-/// From now on, in the whole process.
+/// Logs panics from now on, in the whole process.
 pub(super) fn log_them() {
     panic::set_hook(Box::new(log));
 }
 
-/// From now on, in a process without a log, panics are written as errors.
+/// Writes panics as errors from now on, in a process without a log.
 pub(super) fn write_them() {
     panic::set_hook(Box::new(|panic| {
         let (thread, location, message) = (thread::current(), location(panic), message(panic.payload()));

@@ -25,7 +25,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// As tracing-journald has it for the events that reach the journal with their fields.
+    /// As in tracing-journald, for the events that reach the journal with their fields.
     pub(super) fn of(level: Level) -> Self {
         match level {
             Level::ERROR => Self::Error,
@@ -56,7 +56,7 @@ pub(super) fn as_read(priority: Priority, text: &str) -> String {
     if stderr_is_the_journal() { priority.before_each_line(text) } else { text.to_owned() }
 }
 
-/// Whether standard error is connected to the journal, as systemd.exec(5) says to find out: the
+/// Whether standard error is connected to the journal, detected as in systemd.exec(5): the
 /// variable names the stream's device and inode, since a child may have been given another stream.
 pub(super) fn stderr_is_the_journal() -> bool {
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };

@@ -1,6 +1,6 @@
 //! The queue between the threads that log and the one that writes.
 //!
-//! Nobody holds its lock for longer than it takes to copy a line: the writer takes a line out before it writes.
+//! Its lock is held no longer than it takes to copy a line: the writer takes a line out before it writes.
 //! The queue is bounded in lines and in bytes, and what does not fit is dropped and counted.
 
 use std::collections::VecDeque;
@@ -29,9 +29,9 @@ const BYTES_OF_PANICS: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// For the writer: there is something to do.
+    /// For the writer: there is work.
     arrived: Condvar,
-    /// For those who wait until all is written.
+    /// For callers that wait until everything is written.
     idle: Condvar,
     dropped: AtomicU64,
 }
@@ -41,15 +41,15 @@ struct State {
     lines: VecDeque<Entry>,
     /// Of these lines, and of the one that is being written.
     bytes: usize,
-    /// The writer is at a line, or about to log how many were dropped.
+    /// The writer is writing a line, or about to log how many were dropped.
     writing: bool,
-    /// Dropped lines that the log has not mentioned yet.
+    /// Dropped lines not yet mentioned in the log.
     unmentioned: u64,
     /// The last line could not be written.
     fails: bool,
 }
 
-/// What is to be written.
+/// An entry to write.
 #[derive(Debug)]
 pub(super) enum Entry {
     /// A line, as it is.
@@ -58,12 +58,12 @@ pub(super) enum Entry {
     Event(Recorded),
 }
 
-/// What the writer has to do.
+/// A task for the writer.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// Write this line, and say whether it could be: [`Queue::written`].
+    /// Write this line and report the result: [`Queue::written`].
     Write(Entry),
-    /// Log that so many lines were dropped, since there is room again: [`Queue::mentioned`].
+    /// Log that this many lines were dropped, since there is room again: [`Queue::mentioned`].
     Mention(u64),
 }
 
@@ -98,7 +98,7 @@ impl Entry {
 }
 
 impl Queue {
-    /// Adds what is to be written of an event, or counts it as dropped.
+    /// Adds the entry of an event, or counts it as dropped.
     pub(super) fn push(&self, event: &Metadata<'_>, entry: Entry) {
         self.add(entry, Room::of(event));
     }
@@ -119,12 +119,12 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// The next thing for the writer to do; waits until there is something.
+    /// The writer's next task; waits until there is one.
     pub(super) fn next(&self) -> Task {
         let mut state = self.state();
         loop {
             let has_room = state.lines.len() <= LINES / 2 && state.bytes <= BYTES / 2;
-            // If nothing can be written at all, this could not be, either.
+            // If no line can be written at all, this one could not be, either.
             if state.unmentioned > 0 && has_room && !state.fails {
                 state.writing = true;
                 return Task::Mention(std::mem::take(&mut state.unmentioned));
@@ -146,7 +146,7 @@ impl Queue {
         }
     }
 
-    /// The writer is done with a line of so many bytes.
+    /// The writer is done with a line of `bytes` bytes.
     pub(super) fn written(&self, bytes: usize, result: &io::Result<()>) {
         let mut state = self.state();
         state.writing = false;
@@ -166,7 +166,7 @@ impl Queue {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until all lines are written, at most for `longest`. Whether they are.
+    /// Waits at most `longest` until all lines are written. Returns whether they are.
     pub(super) fn flush(&self, longest: Duration) -> bool {
         let deadline = Instant::now() + longest;
         let mut state = self.state();
@@ -190,14 +190,14 @@ impl Queue {
     }
 }
 
-/// Puts each line that is written into the queue.
+/// Puts each formatted line into the queue.
 pub(super) struct Lines {
     queue: Arc<Queue>,
     /// Whether lines begin with their priority.
     with_priority: bool,
 }
 
-/// A line to be.
+/// A line being formatted.
 pub(super) struct Line<'a> {
     queue: &'a Queue,
     room: Room,
@@ -224,7 +224,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl io::Write for Line<'_> {
-    /// Of a whole line, which is how the formatter writes it.
+    /// Takes a whole line, since the formatter writes it in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let entry = match self.priority {
             Some(priority) => priority.before_each_line(&String::from_utf8_lossy(line)).into_bytes().into(),
@@ -317,7 +317,7 @@ mod tests {
         let full = || Err(io::ErrorKind::StorageFull.into());
         for _ in 0..3 {
             queue.add(line("lost"), Room::Ordinary);
-            // The loss is not mentioned while all is lost.
+            // The loss is not mentioned while every line is lost.
             expect_line(&queue, "lost");
             queue.written(4, &full());
         }

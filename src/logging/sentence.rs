@@ -1,7 +1,7 @@
 //! The format of log lines on standard error: the sentence alone, without fields.
 //!
-//! A sentence of this program contains all fields of its event that a reader needs. To print the fields as well
-//! would say everything twice. The journal keeps them for programs.
+//! A sentence of this program contains all fields of its event that a reader needs. Printing the fields as well
+//! would repeat everything. The journal keeps them for programs.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
-/// The name that tracing gives to an event's sentence among its fields.
+/// tracing's field name for the sentence of an event.
 const MESSAGE: &str = "message";
 
 /// Formats the sentence of an event alone.
 pub(super) struct Sentence;
 
-/// Passes the sentence on to a visitor that escapes what would control a terminal.
+/// Passes the sentence on to a visitor that escapes terminal control characters.
 struct OnlyMessage<'a>(DefaultVisitor<'a>);
 
 impl<'writer> FormatFields<'writer> for Sentence {

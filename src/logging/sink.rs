@@ -1,4 +1,4 @@
-//! Where the writer takes the lines.
+//! The destination of the writer's lines.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
@@ -10,10 +10,10 @@ use super::file::LogFile;
 use super::journal::Journald;
 use super::queue::Entry;
 
-/// Takes lines. To write is to wait until they are taken.
+/// Takes lines. A write waits until they are taken.
 pub(super) enum Sink {
     StandardError,
-    /// The file that standard error is, which is kept short.
+    /// The log file that standard error goes to, which is kept short.
     File(LogFile),
     Journal(Box<Journald>),
 }
@@ -27,7 +27,7 @@ impl Sink {
                 journal.send(event);
                 Ok(())
             }
-            // The layers put into the queue what the sink takes.
+            // The layers queue only entries that the sink takes.
             (Self::StandardError | Self::File(_), Entry::Event(_)) | (Self::Journal(_), Entry::Line(_)) => {
                 Err(io::ErrorKind::InvalidInput.into())
             }
@@ -35,8 +35,8 @@ impl Sink {
     }
 }
 
-/// Writes all of it. Whoever else has the stream open may have made it non-blocking; that is theirs to decide, so
-/// here it is waited for and not changed.
+/// Writes all of it. Another process that has the stream open may have made it non-blocking; this
+/// waits for it and leaves the mode alone.
 pub(super) fn write_to_stderr(line: &[u8]) -> io::Result<()> {
     write_all(io::stderr(), line)
 }

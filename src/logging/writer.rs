@@ -1,4 +1,4 @@
-//! The one thread that writes the log, and the only one that waits when nobody reads it.
+//! The one thread that writes the log, and the only one that waits for its reader.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::sink::Sink;
 
 const NAME: &str = "log";
 
-/// The longest that a start waits for the journal. One that is not read takes the lines later.
+/// The longest that a start waits for the journal. If it does not read, it gets the lines later.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Starts it. It ends with the process.
@@ -24,7 +24,7 @@ pub(super) fn spawn(queue: Arc<Queue>, sink: Sink) -> io::Result<()> {
 /// Starts it for the journal, if the journal can be reached.
 ///
 /// # Errors
-/// Nobody listens there, or there is no thread.
+/// No process listens there, or the thread cannot be started.
 pub(super) fn spawn_for_journal(queue: Arc<Queue>) -> io::Result<()> {
     let (tell, told) = mpsc::channel();
     thread::Builder::new().name(NAME.into()).spawn(move || match Journald::connect() {
@@ -32,12 +32,12 @@ pub(super) fn spawn_for_journal(queue: Arc<Queue>) -> io::Result<()> {
             tell.send(Ok(())).ok();
             write(&queue, Sink::Journal(Box::new(journal)))
         }
-        // There is another sink, and another thread for it.
+        // Another sink, with another thread, takes over.
         Err(error) => drop(tell.send(Err(error))),
     })?;
     match told.recv_timeout(MAX_WAIT) {
         Ok(connected) => connected,
-        // Somebody listens, and does not read for now.
+        // The journal listens, but does not read for now.
         Err(RecvTimeoutError::Timeout) => Ok(()),
         Err(RecvTimeoutError::Disconnected) => {
             Err(io::Error::other("the thread that writes the log has panicked"))
@@ -50,7 +50,7 @@ fn write(queue: &Queue, mut sink: Sink) -> ! {
         match queue.next() {
             Task::Write(entry) => {
                 let result = sink.write(&entry);
-                // Of an error there is nobody to tell but those who ask how many lines were dropped.
+                // An error is visible only in the number of dropped lines.
                 queue.written(entry.size(), &result);
             }
             // Through the queue, like any other event, so that it looks like one.

@@ -1,8 +1,7 @@
 //! Request bodies: an object with at most one field, a whole number.
 //!
-//! Parsed by hand rather than into a struct, since every wrong body is to be answered with what was
-//! wrong and what was expected. Unknown and repeated fields are errors: whoever sends
-//! `{"amuont":500}` must not get the default step.
+//! Parsed by hand rather than into a struct, since the answer to a wrong body must name the error and the expected
+//! form. Unknown and repeated fields are errors: `{"amuont":500}` must not get the default step.
 //!
 //! Public for the fuzzing, which reads bodies without a server around them.
 
@@ -17,13 +16,13 @@ use serde_json::value::RawValue;
 use super::failure::ApiError;
 use super::wire::{LARGEST_NUMBER, MEDIA_TYPE};
 
-/// How much of a wrong value is repeated in the answer, in characters.
+/// How much of a wrong value the answer repeats, in characters.
 const SHOWN: usize = 40;
 
 /// The fields of an object, each with the text of its value.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
-/// `{"limit":N}`. Zero and less are numbers too: refusing those is control's to do and to record.
+/// `{"limit":N}`. Zero and less are numbers too: control refuses and records those.
 ///
 /// # Errors
 /// 400 for any other body, 415 for one that is not declared as JSON.
@@ -59,7 +58,7 @@ pub fn amount(headers: &HeaderMap, body: &[u8]) -> Result<Option<NonZeroU64>, Ap
     }
 }
 
-/// A body that says nothing: empty, or an object without fields.
+/// A body without content: empty, or an object without fields.
 ///
 /// # Errors
 /// 400 for any other body, 415 for one that is not declared as JSON.
@@ -145,8 +144,8 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
-/// The number, if it is written as digits: `1.0` and `1e3` are fractions here, as their writer may
-/// mean any. One that does not fit is the closest that does, which is as far out of range.
+/// The number, if it is written as digits: `1.0` and `1e3` count as fractions here, since their meaning is unclear. One
+/// that does not fit becomes the closest that does, which is out of range as well.
 fn whole(value: &RawValue) -> Option<i64> {
     let text = value.get();
     let (digits, extreme) = match text.strip_prefix('-') {
@@ -157,7 +156,7 @@ fn whole(value: &RawValue) -> Option<i64> {
     is_whole.then(|| text.parse().unwrap_or(extreme))
 }
 
-/// A wrong value as it is repeated to whoever sent it.
+/// A wrong value, shortened for the answer.
 fn shown(value: &RawValue) -> String {
     match value.get().as_bytes().first() {
         Some(b'{') => "an object".to_owned(),

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as the kernel tells.
+//! The peer of a connection, as reported by the kernel.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::identity;
 /// The other end of a connection. Added to each of its requests.
 #[derive(Debug, Clone)]
 pub(super) enum Caller {
-    /// Somebody over TCP.
+    /// A client over TCP.
     Network {
-        /// From where.
+        /// Its address.
         peer: SocketAddr,
-        /// The address of this server at which the connection has arrived.
+        /// The address of this server that it connected to.
         local: SocketAddr,
-        /// Its user, if it is of this machine and somebody has asked: looked up once in a connection.
+        /// Its user, if it is on this machine: looked up on demand, once in a connection.
         owner: Arc<OnceCell<u32>>,
     },
-    /// A process of this machine, over the Unix socket: the kernel has let only those connect that the
-    /// socket's permissions name.
+    /// A process of this machine, over the Unix socket: the kernel admits only those that the socket's permissions
+    /// allow.
     Process {
         /// Process id; 0 if it is not visible from here.
         pid: i32,
@@ -31,7 +31,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// As the history names it. Its user comes from where one may have to wait, for a short time.
+    /// The caller as the history names it. Looking up its user may take a short time.
     pub(super) async fn identified(&self) -> Actor {
         match self {
             Self::Network { peer, local, owner } => identity::of_connection(*peer, *local, owner).await,
@@ -39,7 +39,7 @@ impl Caller {
         }
     }
 
-    /// The same as far as it is known at once.
+    /// The caller as far as it is known at once.
     pub(super) fn actor(&self) -> Actor {
         match *self {
             Self::Network { peer, .. } => Actor::Peer(peer),
@@ -47,7 +47,7 @@ impl Caller {
         }
     }
 
-    /// The address of this server that the caller reached; a Unix socket is as good as loopback.
+    /// The address of this server that the caller reached; a Unix socket counts as loopback.
     pub(super) fn local(&self) -> IpAddr {
         match self {
             Self::Network { local, .. } => local.ip(),

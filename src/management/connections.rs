@@ -1,4 +1,4 @@
-//! Who is connected, and ending a connection.
+//! Lists the connected clients, and ends connections.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,22 +24,22 @@ use super::{Management, body, wire};
 use crate::logging::AUDIT;
 use crate::names::shown_json;
 
-/// How many users and addresses are named in the totals.
+/// The most users and addresses in the totals.
 const TOTALS: usize = 20;
 
-/// The connections of clients, as whoever serves them knows them.
+/// The connections of clients, as provided by the server.
 pub trait Connections: fmt::Debug + Send + Sync {
     /// All of them, in no particular order.
     fn list(&self) -> BoxFuture<'_, Vec<Connection>>;
 
-    /// The addresses from which clients were turned away most often, those first.
+    /// The addresses that were rejected most often, in descending order.
     fn rejected(&self) -> Vec<RejectedPeer>;
 
-    /// Ends one, but no request under its hands. `None` if there is none of this number.
+    /// Ends one, but not in the middle of a request. `None` if none has this number.
     fn end(&self, id: u64) -> BoxFuture<'_, Option<Ended>>;
 }
 
-/// Which connections are wanted, and in which order.
+/// Which connections to list, and in which order.
 #[derive(Debug, Default)]
 struct Wanted {
     user: Option<String>,
@@ -49,7 +49,7 @@ struct Wanted {
     limit: Option<u32>,
 }
 
-/// Where connections come from: an address, or one connection's address and port.
+/// A filter for clients: an address, or one connection's address and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Address(IpAddr),
@@ -84,7 +84,7 @@ pub(super) async fn list(
     let wanted = Wanted::parse(pairs(parameters)?).map_err(ApiError::bad_request)?;
     let list = serde_json::to_string(&wanted.choose(api.connections.list().await));
     let list = list.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    // Names are of clients' choice, and whoever reads them may do so on a terminal.
+    // Clients choose names, and their reader may be at a terminal.
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], shown_json(list)))
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn end(
     body: Bytes,
 ) -> Result<Json<EndedConnection>, ApiError> {
     body::no_fields(&headers, &body)?;
-    // More than the document's int64 is no number that was ever given.
+    // A number beyond the document's int64 was never assigned.
     let id = id.ok().map(|Path(id)| id).filter(|id| i64::try_from(*id).is_ok()).ok_or_else(|| {
         ApiError::bad_request("the number of a connection must be a whole number, such as 17")
     })?;
@@ -141,7 +141,7 @@ pub(super) async fn end(
 }
 
 impl Wanted {
-    /// A name that is not known is an error: whoever misspells it would otherwise take all for some.
+    /// An unknown name is an error: otherwise a misspelt filter would return all connections.
     fn parse(parameters: Vec<(String, String)>) -> Result<Self, String> {
         let mut wanted = Self::default();
         let mut seen: Vec<String> = Vec::new();
@@ -224,13 +224,13 @@ fn address(peer: &str) -> String {
 impl FromStr for Origin {
     type Err = String;
 
-    /// Takes an address however it is spelt. Anything else could match nothing, and an empty answer would be
-    /// read as "nobody is connected from there".
+    /// Accepts any spelling of an address. Anything else could match nothing, and an empty answer would read as "nobody
+    /// is connected from there".
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(socket) = text.parse::<SocketAddr>() {
             return Ok(Self::Socket(SocketAddr::new(socket.ip().to_canonical(), socket.port())));
         }
-        // Brackets as in a URL, which keep the colons of an address apart from that of a port.
+        // Brackets as in a URL, which separate the colons of an address from the one before the port.
         let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let address = match address {
             Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::from),
@@ -246,7 +246,7 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a connection from `peer` is from here.
+    /// Whether a connection from `peer` matches.
     fn is_of(self, peer: &str) -> bool {
         peer.parse::<SocketAddr>().is_ok_and(|peer| match self {
             Self::Address(address) => address == peer.ip().to_canonical(),

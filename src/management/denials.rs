@@ -1,8 +1,8 @@
-//! Requests without the right token: how many there were, and word of them in the log.
+//! Requests without the right token: their number, and their lines in the log.
 //!
-//! Whoever guesses, and whoever scrapes with a token of last year, does it many times. The first is logged at
-//! once. While they go on, further ones are logged as totals: after a second, then after twice as long each
-//! time, up to a minute. So there is never a line for each request, and never silence over an attack.
+//! A client that guesses tokens, or scrapes with an outdated one, sends many such requests. The first is logged at
+//! once. While they go on, further ones are logged as totals: after a second, then after twice as long each time, up to
+//! a minute. So there is never a line for each request, and an attack is never silent.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -20,10 +20,10 @@ use crate::unpoisoned::Unpoisoned as _;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// After so long without any, the next is a first one again.
+/// After this long without any, the next counts as a first one again.
 const QUIET: Duration = Duration::from_secs(300);
 
-/// So many addresses are named in a line.
+/// The most addresses that a line names.
 const NAMED: usize = 4;
 
 /// Why a request was denied.
@@ -48,7 +48,7 @@ pub struct Denied {
 #[derive(Debug, Default)]
 pub struct Denials {
     state: Mutex<State>,
-    /// Told of what waits to be logged.
+    /// Notified when there is something to log.
     waiting: Notify,
 }
 
@@ -58,12 +58,12 @@ struct State {
     unlogged: Unlogged,
     /// When the last request was denied.
     last: Option<Instant>,
-    /// When the next line may be written, and how long after it the one after that.
+    /// When the next line may be written, and the pause after it.
     next_line: Option<Instant>,
     pause: Duration,
 }
 
-/// What the next line will tell.
+/// The content of the next line.
 #[derive(Debug, Default)]
 struct Unlogged {
     denied: Denied,
@@ -74,12 +74,12 @@ struct Unlogged {
 }
 
 impl Denials {
-    /// How many there were.
+    /// How many there were in all.
     pub fn total(&self) -> Denied {
         self.state().total
     }
 
-    /// Counts a request from `peer`, and sees to it that the log tells of it.
+    /// Counts a request from `peer`, and logs it now or later.
     pub(super) fn count(&self, reason: Reason, peer: SocketAddr) {
         if self.state().count(reason, peer, Instant::now()) {
             let why = match reason {
@@ -92,7 +92,7 @@ impl Denials {
         }
     }
 
-    /// Logs totals as they become due. Whoever serves the API has to poll it.
+    /// Logs totals as they become due. The server of the API has to poll it.
     pub(super) async fn log(&self) -> Infallible {
         loop {
             self.waiting.notified().await;
@@ -104,7 +104,7 @@ impl Denials {
         }
     }
 
-    /// Logs what has not been logged yet, due or not.
+    /// Logs the remaining totals, due or not.
     pub(super) fn log_the_rest(&self) {
         let taken = self.state().take(Instant::now());
         if let Some(unlogged) = taken {
@@ -119,7 +119,7 @@ impl Denials {
 }
 
 impl State {
-    /// Whether it is to be logged by itself, and now.
+    /// Whether to log it by itself, now.
     fn count(&mut self, reason: Reason, peer: SocketAddr, now: Instant) -> bool {
         self.total.add(reason);
         let is_first = self.last.is_none_or(|last| now >= last + QUIET);
@@ -133,7 +133,7 @@ impl State {
         is_first
     }
 
-    /// What is to be logged now, if anything.
+    /// What to log now, if anything.
     fn take(&mut self, now: Instant) -> Option<Unlogged> {
         self.unlogged.last?;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! Through which door a request came, and who asked.
+//! The door that a request came through, and its actor.
 
 use axum::extract::rejection::ExtensionRejection;
 use axum::extract::{Extension, FromRequestParts};
@@ -8,7 +8,7 @@ use super::caller::Caller;
 use super::wire::{CLI_DOOR, DOOR_HEADER};
 use crate::control::{Actor, Door};
 
-/// What the history will say of whoever sent this request.
+/// The sender of this request, as the history will record it.
 #[derive(Debug)]
 pub(super) struct Asker {
     pub(super) door: Door,

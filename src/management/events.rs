@@ -1,4 +1,4 @@
-//! What happens, as it happens: server-sent events.
+//! Events as they happen: server-sent events.
 //!
 //! | event | data | when |
 //! |---|---|---|
@@ -7,9 +7,9 @@
 //! | `config` | [`wire::Revision`] | `GET /config` may answer something else |
 //! | `missed` | [`wire::Missed`] | more changes than this client could be told; they are in `GET /history` |
 //!
-//! Whoever subscribes first and reads `/series`, `/history` and `/config` then misses nothing. Nothing is
-//! kept for a slow client but a few dozen changes and the newest sample; one that takes nothing at all is
-//! cut off by [`super::write_timeout`].
+//! A client that subscribes first and then reads `/series`, `/history` and `/config` misses nothing. For a slow client
+//! only a few dozen changes and the newest sample are kept; [`super::write_timeout`] cuts off one that reads nothing at
+//! all.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use super::{Management, Token, wire};
 use crate::control::{self, Control, Subscription};
 use crate::series::Sample;
 
-/// All that one client is told of.
+/// The events for one client.
 struct Feed {
     streaming: Streaming,
     control: Control,
@@ -39,7 +39,7 @@ struct Feed {
     config: watch::Receiver<Arc<wire::LoadedConfig>>,
     store: watch::Receiver<wire::StoreReport>,
     tokens: watch::Receiver<Option<Token>>,
-    /// The token in force when the client was let in.
+    /// The token in force when the client was admitted.
     token: Option<Token>,
 }
 
@@ -80,7 +80,7 @@ impl Feed {
         Self { streaming, subscription: control.follow(), control, samples, config, store, tokens, token }
     }
 
-    /// The next event; `None` when there is to be no other.
+    /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         loop {
             tokio::select! {
@@ -88,7 +88,7 @@ impl Feed {
                 () = self.streaming.over() => return None,
                 changed = self.tokens.changed() => {
                     changed.ok()?;
-                    // Whoever is still let in may come again.
+                    // A client that still has access may reconnect.
                     if !is_same(self.token.as_ref(), self.tokens.borrow_and_update().as_ref()) {
                         return None;
                     }
@@ -121,7 +121,7 @@ impl Feed {
     }
 }
 
-/// Names and numbers become text without fail, so there always is one.
+/// Names and numbers always serialize, so there always is one.
 fn event(name: &str, data: &impl Serialize) -> Option<Event> {
     Event::default().event(name).json_data(data).ok()
 }

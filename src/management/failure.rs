@@ -1,4 +1,4 @@
-//! From a refusal to an answer: which status, which words.
+//! Converts a refusal to an answer: its status and its text.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use super::wire::Failure;
 use crate::control::{LimitRefusal, Tag};
 use crate::limiter::Refusal;
 
-/// An answer other than success. It displays the words that the body tells.
+/// An answer other than success. Displays the text of the body.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
     error: String,
-    /// The state of the limit that the refusal was decided on.
+    /// The state of the limit that the refusal is based on.
     etag: Option<HeaderValue>,
-    /// Whether to say that a token would have helped.
+    /// Whether to report that a token is required.
     challenge: bool,
-    /// Whether the connection is of no further use.
+    /// Whether to close the connection.
     close: bool,
 }
 
@@ -58,8 +58,8 @@ impl ApiError {
         Self { etag: Some(etag(tag)), ..Self::new(status, refusal.to_string()) }
     }
 
-    /// Nothing more is to be had on this connection: the rest of the request was not read, so nothing after
-    /// it can be understood, or somebody guesses.
+    /// Closes the connection after this answer: the rest of the request was not read, so nothing after it can be
+    /// parsed, or the client is guessing tokens.
     pub(super) fn and_close(self) -> Self {
         Self { close: true, ..self }
     }

@@ -1,25 +1,24 @@
-//! What every request has to pass before a handler sees it: its size, its time, its host, its
-//! origin, its token.
+//! The checks on every request before a handler sees it: its size, its time, its host, its origin, its token.
 //!
-//! Unless a token is configured, being able to connect is the permission. A browser on this machine
-//! can connect, too, on behalf of any web page, so two things are asked of a request:
+//! Unless a token is configured, being able to connect is the permission. A browser on this machine can also connect,
+//! on behalf of any web page, so two conditions apply to a request:
 //!
-//! - Its `Host` must be a name of this server. A page from `evil.example` whose name was rebound to
-//!   127.0.0.1 counts as same-origin for the browser, but still sends `Host: evil.example`. The
-//!   port is not looked at, since an SSH tunnel may have another one at its near end.
-//! - It must not come from a page of another origin. Most changes need `Content-Type: application/json`,
-//!   for which a browser asks permission first and gets none; but an increase by the step, a reset and a
-//!   reload have no body, and a page may send those unasked. And though the browser keeps answers from such a
-//!   page, many requests, or a few that never end, would take the places of those who may ask. Only a link
-//!   that a person has followed leads here from elsewhere.
+//! - Its `Host` must be a name of this server. A page from `evil.example` whose name was rebound to 127.0.0.1 counts as
+//!   same-origin for the browser, but still sends `Host: evil.example`. The port is not checked, since an SSH tunnel
+//!   may have another one at its near end.
+//! - It must not come from a page of another origin. Most changes need `Content-Type: application/json`, for which a
+//!   browser asks permission first and gets none; but an increase by the step, a reset and a reload have no body, and a
+//!   page may send those without asking. And though the browser keeps answers from such a page, many requests, or a few
+//!   that never end, would take the places of permitted callers. The only exception is a link that a person has
+//!   followed here from elsewhere.
 //!
-//! With a token, every request over TCP has to carry it, except to `/health`: a probe is to work
-//! without secrets, and what it hears is none; and except to the files of the page, which asks for it.
-//! Whoever comes over the Unix socket was let in by the socket's permissions, and is not asked.
+//! With a token, every request over TCP must carry it. The exceptions are `/health`, since a probe should work without
+//! secrets and learns none, and the files of the page, which asks for the token. A caller on the Unix socket passed the
+//! socket's permissions, and needs no token.
 //!
-//! Whoever guesses is told late that it was wrong, and has to connect again. The wait holds a place, so
-//! only a part of all places may wait at once: with the others full of guesses, too, the right token would
-//! not get in. What is beyond that part is answered at once. It is logged and counted like the rest.
+//! The answer to a wrong token is delayed, and the client has to connect again. The wait holds a place, so only a part
+//! of all places may wait at once: otherwise guesses could fill the others, too, and the right token would not get in.
+//! Beyond that part, wrong tokens are answered at once. Such answers are logged and counted like the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +42,11 @@ use super::page;
 use super::token::Token;
 use crate::awake::timeout;
 
-/// The longest body that is understood, in bytes.
+/// The longest body that is accepted, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// How much of a body that is too long is read and thrown away, in bytes. Closing a connection with
-/// unread input resets it, and the client would lose the answer that tells why.
+/// How much of a body that is too long is read and discarded, in bytes. Closing a connection with unread input resets
+/// it, and the client would lose the answer with the reason.
 const DRAINED: usize = 8 * 1024 * 1024;
 
 /// How long a body may take to arrive.
@@ -56,23 +55,23 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a handler may take. The longest wait is for the disk, behind other changes.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
-/// How long the answer to a wrong token is held back.
+/// The delay of the answer to a wrong token.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(500);
 
-/// One in so many places may be waiting for that.
+/// One in this many places may wait for that delay.
 const PLACES_TO_ONE_DELAY: usize = 4;
 
 /// The one path of the API that is open without a token.
 pub(super) const OPEN_PATH: &str = "/health";
 
-/// What requests are held against.
+/// The rules that requests must meet.
 #[derive(Debug)]
 pub(super) struct Gate {
     names: Names,
-    /// The token in force; `None` if none is asked for.
+    /// The token in force; `None` if none is required.
     token: watch::Receiver<Option<Token>>,
     denials: Arc<Denials>,
-    /// How many more answers may be held back.
+    /// How many more answers may be delayed.
     delays: Semaphore,
 }
 
@@ -150,7 +149,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
         let limit = LONGEST_BODY / 1024;
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {limit} KiB"))
     };
-    // A client that asks before it sends has nothing in flight that must be drained.
+    // A client that asks before it sends has nothing under way that must be drained.
     if headers.contains_key(header::EXPECT) && declared_length(headers) > Some(LONGEST_BODY) {
         return Err(too_long().and_close());
     }
@@ -202,7 +201,7 @@ fn check_origin(parts: &Parts) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::FORBIDDEN, error).and_close())
 }
 
-/// The token that a request carries, if it is one in the right way.
+/// The token of a request, if it is sent in the right way.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

@@ -1,11 +1,11 @@
-//! What is wrong with a request before it is one, told as every other error is.
+//! Gives hyper's own error answers a body like that of every other error.
 //!
-//! A head that is not HTTP, or is too long, never becomes a request: hyper answers it itself, with a
-//! status and no words, and has no place where others could be said. So its answers are recognised on
-//! their way out, which is simple: everything that the router answers carries `Cache-Control`.
+//! A head that is not HTTP, or is too long, never becomes a request: hyper answers it itself, with a status and no
+//! text, and offers no place for one. So its answers are recognised on their way out, which is simple: everything that
+//! the router answers carries `Cache-Control`.
 //!
-//! After such an answer there is input that nobody has read. Closing the connection would reset it, and
-//! the client could lose the answer; so the input is read and thrown away, for a while.
+//! After such an answer there is unread input. Closing the connection would reset it, and the client could lose the
+//! answer; so the input is read and discarded for a while.
 
 use std::io;
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::wire::{Failure, MEDIA_TYPE};
 use crate::awake::Nap;
 
-/// For how long input is thrown away, at most.
+/// The longest time for which input is discarded.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A stream on which hyper's own answers are given words.
+/// A stream that adds text to hyper's own answers.
 pub(super) struct HttpErrorBody<S> {
     stream: S,
-    /// What stands in for an answer of hyper's, and how much of it has been written.
+    /// The replacement of an answer of hyper's, and how much of it has been written.
     answer: Vec<u8>,
     written: usize,
     linger: Option<Nap>,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HttpErrorBody<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready once the client has nothing more to say, or has said too much of it.
+    /// Ready once the client has sent everything, or too much.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let linger = self.linger.get_or_insert_with(|| Nap::new(LINGER));
         if Pin::new(linger).poll(context).is_ready() {
@@ -108,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpErrorBody<S> {
     }
 }
 
-/// The same answer with words, if `answer` is one of hyper's own.
+/// The same answer with a text, if `answer` is one of hyper's own.
 fn in_words(answer: &[u8]) -> Option<Vec<u8>> {
     const NO_BODY: &str = "content-length: 0\r\n";
     let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;

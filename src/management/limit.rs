@@ -1,4 +1,4 @@
-//! `/limit` and below: what the limit is, and every way to move it over HTTP.
+//! `/limit` and below: the limit's state, and every way to change it over HTTP.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -41,7 +41,7 @@ enum Refused {
         never reused"))))
 )]
 pub(super) async fn read(State(api): State<Management>) -> Tagged<CurrentLimit> {
-    // The revision first: an old one with a newer limit fails an If-Match that should have failed.
+    // The revision first: an old one with a newer limit fails an If-Match that should have failed anyway.
     let tag = api.control.tag(api.control.revision());
     let now = api.limiter.snapshot();
     tagged(tag, Stored::ALL, CurrentLimit { current_limit: now.limit, active_connections: now.active })

@@ -1,4 +1,4 @@
-//! Where connections to the API come from: a TCP port, and a Unix socket beside it.
+//! The sources of connections to the API: a TCP port, and a Unix socket beside it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,48 +10,48 @@ use tokio_util::either::Either;
 
 use super::caller::Caller;
 
-/// For how long the other end may leave unsaid that it has got what was sent, in milliseconds.
+/// How long the other end may fail to acknowledge what was sent, in milliseconds.
 const GONE_AFTER: u32 = 90_000;
 
-/// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file
-/// descriptor that the ceiling of client connections has to leave free.
+/// How many connections may be open at once; further ones wait in the kernel's queue. Each is a file descriptor that
+/// the ceiling of client connections must leave free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionSlots {
     /// On the TCP port.
     pub tcp: usize,
-    /// On the Unix socket. It has places of its own, so that whoever may use it gets in while others
-    /// hold all of the port's.
+    /// On the Unix socket. It has places of its own, so that its permitted users get in while others hold all of the
+    /// port's.
     pub unix: usize,
 }
 
 /// A socket on which the API listens.
 #[derive(Debug)]
 pub enum Listener {
-    /// A TCP port. Whoever can reach it may connect.
+    /// A TCP port. Any client that can reach it may connect.
     Tcp(TcpListener),
-    /// A Unix socket. Whoever its permissions name may connect, and needs no token.
+    /// A Unix socket. Users permitted by its mode may connect, and need no token.
     Unix(UnixListener),
 }
 
-/// A connection that was accepted; nothing is known of it yet.
+/// A connection that was accepted; its peer is not known yet.
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
 }
 
-/// What is read and written.
+/// The byte stream of a connection.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
 impl ConnectionSlots {
-    /// As many as there are descriptors for, up to the usual number. Somebody can get in however few
-    /// there are: without that, nobody could do anything about it.
+    /// As many as there are descriptors for, up to the usual number. At least one, however few there are: without the
+    /// API no operator could fix the shortage.
     pub fn within(descriptors: usize) -> Self {
         let usual = Self::default();
         let unix = (descriptors / 6).clamp(1, usual.unix);
         Self { tcp: descriptors.saturating_sub(unix).clamp(3, usual.tcp), unix }
     }
 
-    /// All together.
+    /// The sum of both.
     pub fn all(self) -> usize {
         self.tcp + self.unix
     }
@@ -82,23 +82,23 @@ impl Listener {
 }
 
 impl Accepted {
-    /// Gets it ready, and finds out who is there.
+    /// Prepares the connection, and identifies its peer.
     ///
     /// # Errors
-    /// What the system says of a connection that is gone already.
+    /// The system's error for a connection that is gone already.
     pub(super) fn introduce(self) -> io::Result<(Stream, Caller)> {
         match self {
             Self::Tcp(stream, peer) => {
                 stream.set_nodelay(true)?;
-                // One that is gone without a word is found out as soon as one that takes nothing.
+                // A silently vanished peer is detected as fast as one that reads nothing.
                 set_tcp_user_timeout(&stream, GONE_AFTER)?;
-                // On a socket for both families, an IPv4 client shows as an IPv6 address.
+                // On a dual-stack socket an IPv4 client appears as an IPv6 address.
                 let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
                 let (local, peer) = (canonical(stream.local_addr()?), canonical(peer));
                 Ok((Either::Left(stream), Caller::Network { peer, local, owner: OnceCell::new().into() }))
             }
             Self::Unix(stream) => {
-                // Of the process that has connected, whoever holds the other end by now.
+                // Those of the process that connected, whichever process holds the other end by now.
                 let credentials = stream.peer_cred()?;
                 let (pid, uid) = (credentials.pid().unwrap_or_default(), credentials.uid());
                 Ok((Either::Right(stream), Caller::Process { pid, uid }))

@@ -1,7 +1,7 @@
-//! `GET /metrics`, for Prometheus and whoever reads what it reads.
+//! `GET /metrics`, for Prometheus and compatible programs.
 //!
-//! In OpenMetrics for those who ask for it, as Prometheus does, and in the older text format for all others:
-//! curl shows it, and `promtool check metrics` knows no other.
+//! In OpenMetrics for clients that ask for it, as Prometheus does, and in the older text format for all others: for
+//! curl, and for `promtool check metrics`, which knows no other.
 
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
         headers(("Vary" = String, description = "`Accept`"))))
 )]
 pub(super) async fn read(State(api): State<Management>, headers: HeaderMap) -> Result<Response, ApiError> {
-    // Counting descriptors takes its time where there are many.
+    // Counting descriptors may take long.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         text::encode(&mut text, &api.metrics).map(|()| text)
@@ -38,7 +38,7 @@ pub(super) async fn read(State(api): State<Management>, headers: HeaderMap) -> R
     Ok(([(header::CONTENT_TYPE, media_type), (header::VARY, "accept")], text).into_response())
 }
 
-/// Whether a client that knows OpenMetrics asks. Whoever names it prefers it: no other kind can name it.
+/// Whether the client accepts OpenMetrics. A client that names it prefers it: only such clients know its name.
 fn wants_open_metrics(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
@@ -52,8 +52,8 @@ fn wants_open_metrics(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The same in the older format: it knows neither units nor an end, calls a counter by the name of its
-/// number, and an info is a gauge.
+/// The same in the older format: it has neither units nor an end marker, names a counter after its sample, and an info
+/// is a gauge.
 fn as_plain_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = None;
@@ -79,7 +79,7 @@ fn as_plain_text(open_metrics: &str) -> String {
 }
 
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // A string takes whatever is written to it.
+    // Writing to a string cannot fail.
     writeln!(text, "{line}").ok();
 }
 

@@ -25,9 +25,9 @@
 //! its way in. `HEAD` works where `GET` does; `OPTIONS` names the methods. The answers of `/limit*`
 //! carry the revision in their `ETag`, and `If-Match` makes a change conditional on it.
 //!
-//! A handler never changes anything itself: it asks [`crate::control`] or the daemon, and puts the
-//! answer into the words of the wire. Nothing here blocks a thread, and nothing here waits for a
-//! client's connection, so the API answers at 100 % usage.
+//! A handler never changes anything itself: it calls [`crate::control`] or the daemon, and converts the answer to the
+//! wire format. Nothing here blocks a thread, and nothing here waits for a client's connection, so the API answers at
+//! 100 % usage.
 
 pub mod body;
 mod caller;
@@ -83,7 +83,7 @@ pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
 pub use serve::{FAREWELL, serve};
 pub use token::{Token, TokenError};
 
-/// What the API reports on, and whom it asks for changes. A cheap handle.
+/// What the API reports on, and where it requests changes. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Management {
     /// Read for the statistics; never changed from here.
@@ -94,13 +94,13 @@ pub struct Management {
     pub reload: ReloadDoor,
     /// The configuration as the daemon last published it.
     pub config: watch::Receiver<Arc<wire::LoadedConfig>>,
-    /// How the store is doing.
+    /// The state of the store.
     pub store: watch::Receiver<wire::StoreReport>,
-    /// What clients have to send, if anything.
+    /// The token that clients have to send, if any.
     pub token: watch::Receiver<Option<Token>>,
-    /// Told of every request without the right token.
+    /// Notified of every request without the right token.
     pub denials: Arc<Denials>,
-    /// All metrics there are.
+    /// All metrics.
     pub metrics: Arc<Registry>,
     /// Who is connected.
     pub connections: Arc<dyn Connections>,
@@ -110,7 +110,7 @@ pub struct Management {
     pub slots: ConnectionSlots,
 }
 
-/// Every endpoint, behind the checks that every request has to pass.
+/// Every endpoint, behind the checks for all requests.
 fn router(api: Management, names: Names) -> Router {
     let gate = Gate::new(names, api.token.clone(), Arc::clone(&api.denials), api.slots);
     let (router, description) = OpenApiRouter::with_openapi(openapi::frame())
@@ -144,7 +144,7 @@ async fn unknown_path(request: Request) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is no {}", request.uri().path()))
 }
 
-/// The router adds the `Allow` header to whatever this answers.
+/// The router adds the `Allow` header to this answer.
 async fn other_method(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();

@@ -1,4 +1,4 @@
-//! The names of this server, and whether a request calls it by one of them.
+//! The names of this server, and the check whether a request uses one of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,9 +11,9 @@ use super::failure::ApiError;
 /// The names of this server, apart from its addresses.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// The machine's name, with its domain if it knows that.
+    /// The machine's name, with its domain if known.
     full: String,
-    /// The same without its domain. Under which domains others know it, it need not know itself.
+    /// The same without its domain. The machine may not know under which domains others reach it.
     short: String,
 }
 
@@ -25,8 +25,8 @@ impl Names {
         Self { full: machine, short }
     }
 
-    /// Whether `host`, as it stands in a URL, is this server. Any loopback address is. With `any_domain`, so is
-    /// the machine in whatever domain.
+    /// Whether `host`, as written in a URL, is this server. Any loopback address is. With `any_domain`, so is the
+    /// machine's name in any domain.
     fn include(&self, host: &str, local: IpAddr, any_domain: bool) -> bool {
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let address: Option<IpAddr> = match bracketed {
@@ -49,8 +49,8 @@ impl Names {
 
 /// Whether a request was meant for this server.
 ///
-/// Where it must carry a token, a page whose name was rebound to this machine gets nowhere: the machine may then
-/// be called by its name in any domain, as other machines do.
+/// Where a token is required, a page whose name was rebound to this machine gains nothing: the machine's name is then
+/// accepted in any domain, as other machines use it.
 pub(super) fn check_host(
     parts: &Parts,
     names: &Names,
@@ -65,7 +65,7 @@ pub(super) fn check_host(
         (None, _) => return Err(ApiError::bad_request("the Host header is missing")),
         (Some(_), Some(_)) => return Err(ApiError::bad_request("there is more than one Host header")),
     };
-    // A request line may name the server as well; neither may be a stranger.
+    // A request line may name the server as well; both names must be this server's.
     for host in [Some(host), parts.uri.authority().map(Authority::as_str)].into_iter().flatten() {
         let name = host_name(host).ok_or_else(|| {
             ApiError::bad_request("the Host header is malformed: expected HOST or HOST:PORT")

@@ -1,8 +1,7 @@
 //! `GET /openapi.json`: the API described by itself.
 //!
-//! Paths, bodies and answers come from the handlers and their types, and the router is built from the
-//! same list, so that no endpoint can be forgotten. What the gate may answer on a request's way in is
-//! added here to all of them alike.
+//! Paths, bodies and answers come from the handlers and their types, and the router is built from the same list, so
+//! that no endpoint can be forgotten. This module adds the answers of the gate to all of them alike.
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -62,13 +61,13 @@ pub(super) struct Conditional {
     if_match: String,
 }
 
-/// The description that the router's endpoints add themselves to.
+/// The description to which the router's endpoints are added.
 pub(super) fn frame() -> Description {
     Frame::openapi()
 }
 
 impl Document {
-    /// From what the endpoints say of themselves.
+    /// Completes the descriptions of the endpoints.
     pub(super) fn complete(mut description: Description) -> Self {
         for (path, item) in &mut description.paths.paths {
             for (changes, operation) in operations(item) {
@@ -76,7 +75,7 @@ impl Document {
                 if let Some(RefOr::T(body)) = &mut operation.request_body
                     && path != "/limit"
                 {
-                    // Nothing stands for the step.
+                    // Without a body the step applies.
                     body.required = Some(Required::False);
                 }
                 let open = path == super::gate::OPEN_PATH;
@@ -85,9 +84,9 @@ impl Document {
                 }
             }
         }
-        // Names and numbers become text without fail.
+        // Names and numbers always serialize.
         let text = serde_json::to_string(&description).unwrap_or_default();
-        // The comments of the source are the descriptions; its links lead nowhere from here.
+        // The comments of the source are the descriptions; their links have no target here.
         Self(text.replace("[`", "`").replace("`]", "`").into())
     }
 }
@@ -100,7 +99,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
         .filter_map(|(changes, operation)| operation.as_mut().map(|operation| (changes, operation)))
 }
 
-/// What a request may get before a handler has seen it.
+/// Answers that a request may get before it reaches a handler.
 fn refusals(open: bool, changes: bool, has_body: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         (true, "400", "The request is malformed."),
@@ -118,7 +117,7 @@ fn refusals(open: bool, changes: bool, has_body: bool) -> impl Iterator<Item = (
     .filter_map(|(may_be, status, why)| may_be.then_some((status, why)))
 }
 
-/// What the handler says itself of a status stands.
+/// A status that the handler itself documents stays.
 fn add_refusal(operation: &mut Operation, status: &str, why: &str) {
     operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
         let failure = Content::new(Some(Ref::from_schema_name("Failure")));

@@ -1,9 +1,9 @@
-//! The live page: `GET /` and what it is made of, all of it compiled in.
+//! The live page: `GET /` and its files, all compiled in.
 //!
-//! The page holds no data, so it needs no token; what it shows, it asks for like any other client. That a
-//! token is expected is told in a header, since trying without one would be logged as an intrusion. Nothing
-//! on it comes from anywhere else, and the policy that is sent with it has the browser see to that: no other
-//! origin, no script or style in the text of the page, no frame around it.
+//! The page holds no data, so it needs no token; it requests the data that it shows like any other client. A header
+//! tells it that a token is required, since a try without one would be logged as an intrusion. Nothing on it comes from
+//! anywhere else, and the browser enforces that by the policy sent with it: no other origin, no script or style in the
+//! text of the page, no frame around it.
 
 use axum::Router;
 use axum::extract::State;
@@ -24,7 +24,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Every file: its path, what it is, its text.
+/// Every file: its path, its type, its text.
 const FILES: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/page/page.css", CSS, include_str!("page/page.css")),
@@ -38,7 +38,7 @@ const FILES: [(&str, &str, &str); 10] = [
     ("/page/uplot.css", CSS, include_str!("page/uplot/uPlot.min.css")),
 ];
 
-/// Sent with every file. A browser opens half a dozen connections for them, and would sit on those.
+/// Sent with every file. A browser opens half a dozen connections for them, and would keep those open.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (CONNECTION, HeaderValue::from_static("close")),
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),

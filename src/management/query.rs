@@ -16,11 +16,11 @@ pub(super) fn pairs(parameters: Parameters) -> Result<Vec<(String, String)>, Api
     parameters.map(|Query(pairs)| pairs).map_err(|rejection| ApiError::bad_request(rejection.body_text()))
 }
 
-/// `?name=N`, where that is all there may be; `None` if it is not there.
+/// `?name=N` as the only parameter; `None` without it.
 ///
 /// # Errors
-/// 400 if N is not from 1 to `most`, or something else is there. A name that is not known is an error:
-/// whoever misspells it would otherwise take the default for the answer to what was asked.
+/// 400 if N is not from 1 to `most`, or there is another parameter. An unknown name is an error: otherwise a misspelt
+/// parameter would silently get the default.
 pub(super) fn number(parameters: Parameters, name: &str, most: u16) -> Result<Option<u16>, ApiError> {
     match pairs(parameters)?.as_slice() {
         [] => Ok(None),

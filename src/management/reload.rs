@@ -1,4 +1,4 @@
-//! `POST /reload`, and the way from it to the daemon, who owns reloading.
+//! `POST /reload`, and its channel to the daemon, which owns reloading.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,7 +14,7 @@ use crate::control::{Actor, Door};
 /// How many reloads may wait; they are done one at a time.
 const QUEUE: usize = 16;
 
-/// Asks the daemon to read the config file again. A cheap handle.
+/// Requests a reload of the config file from the daemon. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct ReloadDoor {
     requests: mpsc::Sender<ReloadRequest>,
@@ -23,18 +23,18 @@ pub struct ReloadDoor {
 /// What the daemon receives.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// The way it came in.
+    /// The door that it came through.
     pub door: Door,
-    /// Who asked.
+    /// The caller.
     pub actor: Actor,
-    /// Where the answer goes, once everything in it has happened.
+    /// Where to send the answer, once everything in it has happened.
     pub reply: oneshot::Sender<Result<wire::ReloadReport, ReloadRefusal>>,
 }
 
 /// Why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadRefusal {
-    /// The file cannot be read, or not be understood; all its problems in words.
+    /// The file is unreadable or invalid; the text lists all its problems.
     #[error("{0}")]
     Invalid(String),
     /// The server is ending.
@@ -43,13 +43,13 @@ pub enum ReloadRefusal {
 }
 
 impl ReloadDoor {
-    /// A door, and the end of it at which the daemon listens.
+    /// A door, and the receiver for the daemon.
     pub fn new() -> (Self, mpsc::Receiver<ReloadRequest>) {
         let (requests, inbox) = mpsc::channel(QUEUE);
         (Self { requests }, inbox)
     }
 
-    /// Has the file read again. When this returns, what it says is in force.
+    /// Has the file read again. When this returns, its content is in force.
     ///
     /// # Errors
     /// [`ReloadRefusal`] says why nothing was changed.

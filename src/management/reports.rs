@@ -1,4 +1,4 @@
-//! What can only be read: health, statistics, history, configuration.
+//! Read-only endpoints: health, statistics, history, configuration.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use crate::control::{self, BaseSource, LimitState, Record};
     responses((status = 200, description = "It serves; its status says whether it takes writes.", body = Health))
 )]
 pub(super) async fn health(State(api): State<Management>) -> Json<Health> {
-    // It serves in any case: to start it again would make no room on a disk.
+    // It serves in any case: a restart would free no disk space.
     let status = if api.store.borrow().is_ok() { HEALTHY } else { DEGRADED };
     Json(Health { status: status.into(), service: SERVICE.into() })
 }
@@ -83,13 +83,13 @@ pub(super) async fn config(State(api): State<Management>) -> Json<ConfigReport> 
     Json(ConfigReport { file, awaited_file, limit, settings, last_reload, troubled_files, store, log_file })
 }
 
-/// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an
-/// exponent, which `bc` and `[` do not understand; what is rounded away there is nobody's alarm.
+/// A percentage that a shell can read. Below a ten-thousandth `jq` would print it with an exponent, which `bc` and `[`
+/// do not understand; the rounding does not matter for any alert.
 fn readable(percentage: f64) -> f64 {
     if percentage < 1e-4 { (percentage * 1e4).round() / 1e4 } else { percentage }
 }
 
-/// A record in the words of the wire.
+/// A record in the wire format.
 pub(super) fn entry(record: Record) -> HistoryEntry {
     let Record { time, revision, door, actor, old, new, active, outcome, count, last_time } = record;
     let (outcome, reason) = match outcome {

@@ -1,7 +1,7 @@
-//! The state of the limit as it travels: `ETag` on the way out, `If-Match` on the way in.
+//! The state of the limit in HTTP: `ETag` in answers, `If-Match` in requests.
 //!
-//! The tag names the limit, not the whole answer: the active connections beside it move without a
-//! new revision. So there is no `304`, and `If-None-Match` is ignored.
+//! The tag names the limit, not the whole answer: the active connections beside it change without a new revision. So
+//! there is no `304`, and `If-None-Match` is ignored.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -13,12 +13,12 @@ pub(super) fn etag(tag: Tag) -> HeaderValue {
     HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// The states on which a change is conditional; `None` if on none in particular. A bare revision, which earlier
-/// versions gave out, is well formed and matches none.
+/// The states on which a change is conditional; `None` if it is unconditional. A bare revision, as sent by earlier
+/// versions, is well formed and matches none.
 ///
 /// # Errors
-/// What is wrong, in words, for anything but `*` or a list of tags that this server can have given out. A tag of
-/// somebody else's could only ever fail to match, and saying so helps more than a mismatch.
+/// A text about the error, for anything but `*` or a list of tags that this server can have sent. A foreign tag could
+/// never match, and this error helps more than a mismatch.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Tag>>, String> {
     let mut revisions = Vec::new();
     let mut any = false;

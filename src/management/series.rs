@@ -28,7 +28,7 @@ pub(super) async fn read(
     Ok(Json(columns(&api.series.last(seconds))))
 }
 
-/// One sample in the words of the wire.
+/// One sample in the wire format.
 pub(super) fn sample(sample: Sample) -> wire::Sample {
     let Sample { second: time, active, limit, accepted, rejected } = sample;
     wire::Sample { time, active, limit, accepted, rejected }

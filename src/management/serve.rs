@@ -1,8 +1,7 @@
 //! The accept loop and the life of a connection to the API.
 //!
-//! Built on hyper itself, since what keeps an administrator's door open is not to be had from
-//! `axum::serve`: a time limit for the head of a request and for an idle connection, a cap on
-//! connections, and an accept loop that sorts its errors.
+//! Built on hyper itself, since `axum::serve` lacks what keeps the API available to administrators: a time limit for
+//! the head of a request and for an idle connection, a cap on connections, and an accept loop that sorts its errors.
 
 use std::io;
 use std::pin::pin;
@@ -37,26 +36,26 @@ use crate::awake::{AwakeTimer, timeout};
 /// How long a connection may take for the head of its next request, idle time included.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 
-/// How long a connection may take from one request to the next. The body, the answer and the next
-/// head have times of their own; what they leave over is for the answer to be taken. An answer that
-/// does not end may go on, but no write waits for longer than this to be taken.
+/// How long a connection may take from one request to the next. The body, the answer and the next head have limits of
+/// their own; the rest is for the client to read the answer. An endless answer may go on, but no write may wait longer
+/// than this for the client.
 const REQUEST_TIME: Duration = Duration::from_secs(90);
 
-/// The longest head of a request, in bytes. hyper looks at its buffer only between two reads, of which the last may
-/// go beyond; so it is looked at once more here.
+/// The longest head of a request, in bytes. hyper checks its buffer only between two reads, of which the last may
+/// exceed this; so it is checked once more here.
 pub(super) const LONGEST_HEAD: usize = 32 * 1024;
 
 /// How long to wait for descriptors when there are none.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long requests that are being answered may take once the server has been told to stop. Whoever runs
-/// [`serve`] waits for it for longer: the API is to end by itself, and say what it has left to say.
+/// How long requests under way may take once the server was told to stop. The caller of [`serve`] waits longer: the API
+/// should end by itself and send its last answers.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Answers requests until `shutdown`, then finishes those that have begun.
+/// Answers requests until `shutdown`, then finishes the ones under way.
 ///
 /// # Errors
-/// What `accept` says, if it is neither one connection's fault nor a shortage that may pass.
+/// The error of `accept`, if it is neither one connection's fault nor a shortage that may pass.
 pub async fn serve(
     listener: impl Into<Listener>,
     api: Management,
@@ -124,7 +123,7 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
         .timer(AwakeTimer)
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(LONGEST_HEAD)
-        // `printf 'GET ..' | nc -N` is to get its answer.
+        // `printf 'GET ..' | nc -N` must get its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -148,8 +147,7 @@ async fn converse(accepted: Accepted, router: Router, streams: Streams, shutdown
     }
 }
 
-/// The router, with what a handler may want to know of the connection added to each request, and
-/// word of each that begins.
+/// The router, which adds data about the connection to each request, and reports each request that begins.
 fn service(
     router: Router,
     caller: Caller,
@@ -173,7 +171,7 @@ fn service(
     })
 }
 
-/// How long the head was as it came, but for white space that means nothing.
+/// The length of the head as received, except for insignificant white space.
 fn head_length(request: &hyper::Request<Incoming>) -> usize {
     const LINE_BREAK: usize = 2;
     let uri = request.uri();
@@ -185,7 +183,8 @@ fn head_length(request: &hyper::Request<Incoming>) -> usize {
     line + fields.sum::<usize>() + LINE_BREAK
 }
 
-/// As hyper answers a head that is too long for its buffer; the [`http_error_body`](super::http_error_body) gives both their words.
+/// The same answer as hyper's to a head that is too long for its buffer; the
+/// [`http_error_body`](super::http_error_body) adds the text to both.
 fn head_too_long() -> Response {
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, [(CONNECTION, "close")]).into_response()
 }

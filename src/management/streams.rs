@@ -1,7 +1,7 @@
-//! Answers that do not end: how many there may be, and when they must end after all.
+//! Endless answers: how many there may be, and when they must end after all.
 //!
-//! Each holds a connection for as long as somebody looks. So they have only half of the places, that the
-//! other half stays for requests, and they end at once when the server does.
+//! Each holds a connection for as long as its client reads. So they get only half of the places, to leave the other
+//! half for requests, and they end at once when the server does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// What an answer without an end needs of the connection that it goes over. Added to each request.
+/// What an endless answer needs of its connection. Added to each request.
 #[derive(Debug, Clone)]
 pub(super) struct Streams {
     places: Arc<Semaphore>,
@@ -17,7 +17,7 @@ pub(super) struct Streams {
     shutdown: CancellationToken,
 }
 
-/// One such answer under way.
+/// One endless answer under way.
 #[derive(Debug)]
 pub(super) struct Streaming {
     _place: OwnedSemaphorePermit,
@@ -26,7 +26,7 @@ pub(super) struct Streaming {
 }
 
 impl Streams {
-    /// For a listener that may have this many connections.
+    /// For a listener with at most this many connections.
     pub(super) fn among(connections: usize, shutdown: CancellationToken) -> Self {
         Self { places: Arc::new(Semaphore::new(connections / 2)), is_streaming: Arc::default(), shutdown }
     }
@@ -47,14 +47,14 @@ impl Streams {
         })
     }
 
-    /// Whether an answer without an end goes over this connection now.
+    /// Whether this connection carries an endless answer now.
     pub(super) fn is_streaming(&self) -> bool {
         self.is_streaming.load(Ordering::Relaxed)
     }
 }
 
 impl Streaming {
-    /// Waits until it must end.
+    /// Waits until the answer must end.
     pub(super) async fn over(&self) {
         self.shutdown.cancelled().await;
     }

@@ -1,7 +1,7 @@
 //! The token that a client has to send, and the file that holds it.
 //!
-//! Whoever may read the file may use the API, so a file that everyone may read is refused like one
-//! that is empty: neither keeps anybody out. The token is never logged, and never shown in an error.
+//! Any user who can read the file can use the API, so a file that everyone can read is refused like an empty one:
+//! neither protects anything. The token is never logged, and never shown in an error.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -17,28 +17,28 @@ use crate::reading;
 /// The most bytes a token file may have.
 const LARGEST_FILE: u64 = 4096;
 
-/// What others than the owner and the group may do with a file.
+/// The mode bits of users other than the owner and the group.
 const OTHERS: u32 = 0o007;
 
 /// The secret that server and client share. Cannot be shown by accident.
 #[derive(Clone)]
 pub struct Token(String);
 
-/// Why a token file cannot be used. Displayed with its path, never with what it holds.
+/// Why a token file cannot be used. Displayed with its path, never with its content.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It is missing, or may not be read.
+    /// It is missing or unreadable.
     #[error("token file {path} cannot be read: {source}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else stands in its place.
+    /// It is not a regular file.
     #[error("token file {} is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// It keeps no secret.
+    /// Its permissions let everyone read it.
     #[error(
         "token file {path} is accessible to every user of this machine (mode {mode:04o}); restrict it with `chmod o= \
          {path}`", path = path.display()
@@ -49,13 +49,13 @@ pub enum TokenError {
         /// Its permissions.
         mode: u32,
     },
-    /// There is nothing in it.
+    /// It is empty.
     #[error(
         "token file {path} is empty; make a token with `openssl rand -hex 32 > {path}`",
         path = .0.display()
     )]
     Empty(PathBuf),
-    /// What is in it cannot be sent in a header.
+    /// Its content cannot be sent in a header.
     #[error(
         "token file {} does not hold a token: expected one line of printable ASCII without spaces",
         .0.display()
@@ -72,7 +72,7 @@ impl Token {
         Self::read_whole(path).map(|(token, _)| token)
     }
 
-    /// The same, and whether it ends with a line break: one that does not may not be complete.
+    /// The same, and whether the file ends with a line break: without one it may be incomplete.
     pub(crate) fn read_whole(path: &Path) -> Result<(Self, bool), TokenError> {
         let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
         let file = reading::open(path, |metadata| check(path, metadata), unreadable)?;
@@ -89,13 +89,13 @@ impl Token {
         Ok((Self(token.to_owned()), text.ends_with('\n')))
     }
 
-    /// The secret itself, for whoever sends it.
+    /// The secret itself, for the sender.
     pub fn secret(&self) -> &str {
         &self.0
     }
 
-    /// Whether `candidate` is this token. How long that takes tells neither how much of it is right
-    /// nor how long the token is: digests are compared, and always whole.
+    /// Whether `candidate` is this token. The duration reveals neither how much of it is right nor how long the token
+    /// is: always whole digests are compared.
     pub(super) fn is(&self, candidate: &[u8]) -> bool {
         Sha256::digest(&self.0).ct_eq(&Sha256::digest(candidate)).into()
     }
@@ -110,7 +110,7 @@ impl PartialEq for Token {
 impl Eq for Token {}
 
 impl TokenError {
-    /// Whether only this user may not read it; another one, such as the server's, may.
+    /// Whether the reason is only that this user may not read it; another one, such as the server's, may.
     pub fn is_permission_denied(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }

@@ -1,7 +1,7 @@
-//! A stream whose other end has to take what is written, sooner or later.
+//! A stream whose other end must read what is written, sooner or later.
 //!
-//! An answer that does not end has no time of its own that it could run out of. What can be asked is that
-//! the client goes on taking it: a write that gets nowhere for long ends the connection.
+//! An endless answer has no time limit of its own. Its client must keep reading: a write without progress for too long
+//! ends the connection.
 
 use std::io;
 use std::pin::Pin;

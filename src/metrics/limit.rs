@@ -100,7 +100,7 @@ fn encode_standing(limit_state: LimitState, encoder: &mut DescriptorEncoder<'_>)
     let is_active = u32::from(limit_state.override_.is_some());
     let active = "1 while a limit set at run time is in force instead of the configured one";
     gauge(encoder, "limit_override_active", None, active, is_active)?;
-    // Without an override there is no time that would not be misleading.
+    // Without an override any time would be misleading.
     let since = "When that limit was set; absent while there is none";
     let mut metric = encoder.encode_descriptor(
         "limit_override_timestamp",

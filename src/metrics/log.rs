@@ -1,4 +1,4 @@
-//! Lines that are missing in the log.
+//! Log lines that were dropped.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! What is to be known of a running server, in Prometheus' words.
+//! Metrics of a running server, in Prometheus' format.
 //!
-//! Nothing is kept here: every number is asked for when somebody looks, of whoever has it. Names, units and
-//! suffixes follow Prometheus' guidelines; what any process has (`process_*`) is named as everywhere.
+//! Nothing is stored here: every scrape reads each number from its owner. Names, units and suffixes follow Prometheus'
+//! guidelines; metrics of any process (`process_*`) have their usual names.
 //!
 //! | file | what |
 //! |---|---|
@@ -36,35 +36,35 @@ use crate::management::Denials;
 use crate::server::Counters;
 use crate::store::Store;
 
-/// Where the numbers come from.
+/// The sources of the numbers.
 #[derive(Debug)]
 pub struct Sources {
-    /// Knows the connections.
+    /// Counts connections.
     pub limiter: Limiter,
-    /// Knows the changes of the limit.
+    /// Counts changes of the limit.
     pub control: Control,
-    /// Knows the requests.
+    /// Counts requests.
     pub counters: Arc<Counters>,
-    /// Knows itself.
+    /// Counts its own work.
     pub store: Store,
-    /// Knows who came to the management API without the right token.
+    /// Counts requests to the management API without the right token.
     pub denials: Arc<Denials>,
-    /// What became of the config file.
+    /// The state of the config file.
     pub config: watch::Receiver<ConfigState>,
-    /// Knows what it could not write.
+    /// Counts the lines that it could not write.
     pub log: Log,
 }
 
-/// What became of the config file when it was last read.
+/// The state of the config file when it was last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigState {
-    /// Whether what it says is in force.
+    /// Whether its content is in force.
     pub in_force: bool,
-    /// Since when what is in force is so.
+    /// Since when the settings in force are so.
     pub since: Timestamp,
 }
 
-/// All metrics, to be encoded.
+/// All metrics, ready to encode.
 pub fn registry(sources: Sources) -> Registry {
     let Sources { limiter, control, counters, store, denials, config, log } = sources;
     let mut registry = Registry::default();
@@ -96,7 +96,7 @@ fn gauge(
     encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
 }
 
-/// The same of a number that only grows. `_total` is added to its name.
+/// A counter without labels. `_total` is added to its name.
 fn counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

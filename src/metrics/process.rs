@@ -1,4 +1,4 @@
-//! What Prometheus knows of every process, under the names that it has for it: read from `/proc`.
+//! Prometheus' standard metrics of a process, under their usual names: read from `/proc`.
 
 use std::fmt;
 use std::fs;
@@ -13,16 +13,16 @@ use super::{counter, gauge};
 
 #[derive(Debug)]
 pub(super) struct Process {
-    /// Seconds since 1970, if the system says.
+    /// Seconds since 1970, if the system reports it.
     started: Option<f64>,
 }
 
-/// What the kernel says in `/proc/self/stat`, times in clock ticks.
+/// The content of `/proc/self/stat`, times in clock ticks.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     user: u64,
     system: u64,
-    /// Since the machine has started.
+    /// Since the boot of the machine.
     started: u64,
     virtual_bytes: u64,
     resident_pages: u64,
@@ -64,7 +64,7 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name, in brackets, with whatever is in it.
+        // The second field is the program's name, in brackets, with any characters in it.
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         // Numbered as in proc(5), where the first of these is the third.
@@ -91,12 +91,12 @@ fn ticks(ticks: u64) -> f64 {
 }
 
 fn open_files() -> Option<u64> {
-    // Since Linux 6.2 the directory's size says it; before, it is 0, and there is no way but to count.
+    // Since Linux 6.2 the directory's size is the number; before, it is 0, and counting is the only way.
     let said = fs::metadata("/proc/self/fd").ok()?.len();
     if said > 0 {
         return Some(said);
     }
-    // The one that reads the directory is among them.
+    // The descriptor that reads the directory is among them.
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     Some(open.saturating_sub(1))
 }

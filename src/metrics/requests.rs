@@ -44,7 +44,7 @@ fn encode_requests(encoder: &mut DescriptorEncoder<'_>, timings: &[Timing]) -> f
     Ok(())
 }
 
-/// Only of those that there were: sixty histograms, most of them empty, would be a thousand series.
+/// Only those that occurred: sixty histograms, most of them empty, would be a thousand series.
 fn encode_durations(encoder: &mut DescriptorEncoder<'_>, timings: &[Timing]) -> fmt::Result {
     let mut durations = encoder.encode_descriptor(
         "request_duration",

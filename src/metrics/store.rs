@@ -1,4 +1,4 @@
-//! What is stored, and how it gets there.
+//! The stored data, and the work of storing it.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Collector for Stored {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let stats = self.store.stats();
-        // Absent rather than zero while the engine is not open: the data is not gone.
+        // Absent rather than zero while the engine is not open: the data still exists.
         if let Some(contents) = stats.contents {
             let size = "How much disk space the store takes, journals included";
             gauge(encoder, "store_size", Some(&Unit::Bytes), size, contents.bytes)?;

@@ -1,8 +1,7 @@
-//! Accepting: takes connections, admits them or turns them away, and survives a shortage of descriptors.
+//! Accepting: takes connections, admits or rejects them, and survives a shortage of descriptors.
 //!
-//! A departure counts before an arrival: a client that finds no place free is [undecided](super::undecided)
-//! until all workers have taken in the hang-ups that came before it, and those who come after it queue
-//! behind it.
+//! A departure counts before an arrival: a client that finds no place free is [undecided](super::undecided) until all
+//! workers have taken in the hang-ups that came before it, and later arrivals queue behind it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -27,8 +26,8 @@ use super::shortage::Shortage;
 use super::transport::Transport;
 use super::undecided::Undecided;
 
-/// How long a client's machine may acknowledge nothing until it counts as gone, in milliseconds. Where the address of the
-/// machine cannot be resolved any more, the kernel shortens its pauses between repetitions and forgets this bound for the
+/// How long a client's machine may acknowledge nothing before it counts as gone, in milliseconds. If the machine's
+/// address no longer resolves, the kernel shortens its pauses between retransmissions and ignores this bound for the
 /// pause under way, which is 26 seconds at most: the place is free within two minutes all the same.
 const GONE_AFTER: u32 = 90_000;
 
@@ -37,13 +36,13 @@ const FIRST_PROBE: Duration = Duration::from_secs(60);
 const PROBE_PAUSE: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 
-/// Descriptors of the reserve that are for turning clients away when connections have all others.
+/// Reserve descriptors for rejecting clients when connections have all the others.
 pub(crate) const KEPT_FOR_REJECTIONS: usize = 4;
 
-/// The longest time until a look whether one of those is free again.
+/// The longest time until a check whether one of those is free again.
 const REJECTION_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections, and those that are being turned away, have all the descriptors that they may have.
+/// Connections, and clients being rejected, have all the descriptors that they may have.
 #[derive(Debug, thiserror::Error)]
 #[error("{open} connections are open, and {lingering} are being closed by other threads")]
 struct AllTaken {
@@ -62,33 +61,33 @@ pub(super) struct Acceptor {
     paused_until: Option<Instant>,
 }
 
-/// What came of accepting once.
+/// The result of accepting once.
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A client, with its admission.
     Client(Admitted),
-    /// This process itself, asking whether it serves.
+    /// This process itself, probing whether it serves.
     Probe(Transport),
-    /// Somebody who was turned away, or is gone.
+    /// A client that was rejected or is gone.
     Other,
-    /// Nobody waits.
+    /// No client is waiting.
     Nobody,
-    /// So many are undecided that there is no room for more until some are decided.
+    /// There is no room for more undecided clients until some are decided.
     Crowded,
-    /// There are no descriptors: not to be tried before [`Acceptor::paused_until`].
+    /// There are no descriptors: no new try before [`Acceptor::paused_until`].
     Short,
 }
 
 impl Acceptor {
-    /// Sets on the listener what every connection is to have: on Linux they inherit it, which saves five
-    /// system calls for each.
+    /// Sets the options of all connections on the listener: on Linux they inherit them, which saves five system calls
+    /// for each.
     ///
     /// `others` is the number of workers beside the one that accepts.
     pub(super) fn new(listener: TcpListener, others: usize) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         set_tcp_nodelay(&listener, true)?;
-        // Probes find out that a silent client's machine is gone. While an answer is on its way none are
-        // sent, and the kernel would send it again and again for a quarter of an hour, but for the timeout.
+        // Probes detect that a silent client's machine is gone. While an answer is under way no probes are sent, and
+        // without the timeout the kernel would retransmit it for a quarter of an hour.
         set_socket_keepalive(&listener, true)?;
         set_tcp_keepidle(&listener, FIRST_PROBE)?;
         set_tcp_keepintvl(&listener, PROBE_PAUSE)?;
@@ -107,7 +106,7 @@ impl Acceptor {
         &self.listener
     }
 
-    /// Waits for nobody until it is known whether those who came before have a place.
+    /// Pauses accepting until the earlier arrivals are decided.
     pub(super) fn pause_for(&mut self, pause: Duration, now: Instant) {
         self.paused_until = Some(now + pause);
     }
@@ -126,10 +125,10 @@ impl Acceptor {
         &mut self.undecided
     }
 
-    /// Accepts one connection, and admits it or has it wait to be turned away.
+    /// Accepts one connection, and admits it or queues it for rejection.
     ///
     /// # Errors
-    /// The listener is of no use any more.
+    /// The listener is no longer usable.
     pub(super) fn accept<H: Handler>(
         &mut self,
         shared: &Shared<H>,
@@ -138,7 +137,7 @@ impl Acceptor {
     ) -> io::Result<Accepted> {
         if let Err(all_taken) = self.make_room(shared, linger, now) {
             if !self.undecided.is_empty() {
-                // Some will be turned away within milliseconds, and can be cut off then.
+                // Some will be rejected within milliseconds, and can be cut off then.
                 return Ok(Accepted::Crowded);
             }
             let pause = self.shortage.next_pause(&all_taken).min(REJECTION_PAUSE);
@@ -161,7 +160,7 @@ impl Acceptor {
                     tracing::debug!(%error, "a client disconnected before its connection was accepted: {error}");
                     Ok(Accepted::Other)
                 }
-                // Others have taken more than their share: those who linger are the first to go.
+                // Others have taken more than their share: lingering sockets go first.
                 AcceptFault::Shortage if linger.cut(now) => Ok(Accepted::Other),
                 AcceptFault::Shortage => {
                     let pause = self.shortage.next_pause(&error);
@@ -186,7 +185,7 @@ impl Acceptor {
         if shared.probe.is(peer) {
             return Accepted::Probe(transport);
         }
-        // One who came by IPv4 is known by that address, whatever kind of socket it came in through.
+        // A client that came by IPv4 is known by that address, whatever kind of socket it came in through.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if self.undecided.is_empty()
             && let Ok(admission) = shared.admit()
@@ -197,8 +196,8 @@ impl Acceptor {
         Accepted::Other
     }
 
-    /// Decides on those who have waited for long enough, on all if it is the `last_chance`: returns those that have
-    /// a place, and turns the others away.
+    /// Decides on the clients that have waited for long enough, on all if it is the `last_chance`: returns those that
+    /// have a place, and rejects the others.
     pub(super) fn decide<H: Handler>(
         &mut self,
         shared: &Shared<H>,
@@ -208,7 +207,7 @@ impl Acceptor {
     ) -> Vec<Admitted> {
         let mut arrivals = Vec::new();
         while let Some(client) = self.undecided.next(now, last_chance) {
-            // Whatever becomes of it, there may be room to accept again.
+            // Either way there may be room to accept again.
             self.paused_until = self.paused_until.map(|until| until.min(now));
             let full = match shared.admit() {
                 Ok(admission) => {
@@ -225,7 +224,7 @@ impl Acceptor {
             let client = if arrivals.is_empty() || last_chance {
                 client
             } else {
-                // Those who have just been let in may be gone already, too.
+                // Newly admitted clients may be gone already, too.
                 match self.undecided.wait_on(client, now) {
                     Ok(()) => break,
                     Err(client) => client,
@@ -243,9 +242,9 @@ impl Acceptor {
         Accepted::Short
     }
 
-    /// Sees to it that there is a descriptor for one more connection, if need be by cutting off those who linger:
-    /// neither the next client nor the probe waits for them. What is in the reserve is not for clients: without
-    /// it the operator could not get in.
+    /// Makes sure that there is a descriptor for one more connection, if need be by cutting off lingering sockets:
+    /// neither the next client nor the probe waits for them. The reserve is not for clients: without it the operator
+    /// could not get in.
     fn make_room<H: Handler>(
         &self,
         shared: &Shared<H>,
@@ -275,7 +274,7 @@ mod tests {
 
     use super::*;
 
-    /// The kernel gives a connection what its listener has.
+    /// Connections inherit the listener's options.
     #[test]
     fn a_connection_has_what_finds_out_that_its_client_is_gone_within_two_minutes() {
         let acceptor = Acceptor::new(TcpListener::bind("127.0.0.1:0").unwrap(), 0).unwrap();

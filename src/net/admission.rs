@@ -1,4 +1,4 @@
-//! The one place where a connection is admitted: it gets a place under every limit that applies to it, or none.
+//! The only place where a connection is admitted: it gets a place under every limit that applies to it, or none.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ impl Admitted {
 }
 
 impl<H: Handler> Shared<H> {
-    /// Takes a place for one connection, if there is one. A rejection is not counted: the attempt may be made again.
+    /// Takes a place for one connection, if there is one. A rejection is not counted: the attempt may be repeated.
     pub(super) fn admit(&self) -> Result<Admission, NoPlace> {
         admit(&[&self.limit])
     }

@@ -1,16 +1,16 @@
 //! How much memory all requests in flight may take together.
 //!
-//! What a connection keeps between two turns — the beginning of a request, writes that are being
-//! committed, answers that the client has not read — is charged here. When all is spent, reading
-//! pauses: the kernel holds what clients send, then the clients themselves. Three rules keep anybody from
-//! holding what others need:
+//! What a connection keeps between two turns (the beginning of a request, writes that are being committed, answers that
+//! the client has not read) is charged here. When all is spent, reading pauses: the kernel buffers what clients send,
+//! and then the clients themselves do. Four rules keep a client from holding what others need:
 //!
 //! - Clients that have not logged in have a small share of their own.
-//! - A request that has come in whole and fits into one read is served all the same, from a reserve with a count of
-//!   its own: neither the beginnings of requests nor answers that are not read can take it. An answer from the reserve
-//!   that the client does not take at once is charged to the rest, and if even that is spent, the connection ends.
+//! - A request that has arrived completely and fits into one read is served all the same, from a reserve with its own
+//!   count: neither the beginnings of requests nor unread answers can take it. An answer from the reserve that the
+//!   client does not take at once is charged to the rest, and if even that is spent, the connection ends.
 //! - One connection at a time may complete a larger request that it has begun; that overdraft is for one request.
-//! - Whoever holds memory and hardly goes on gives way: the worker ends such connections, the largest first.
+//! - A connection that holds memory and hardly progresses gives way: the worker ends such connections, the largest
+//!   first.
 //!
 //! Its tests are in `tests/library/interleavings/`.
 
@@ -28,11 +28,11 @@ pub(super) struct Budget {
     reserve: AtomicUsize,
     /// The connection that may go on when all is spent, or 0.
     overdrawn: AtomicU64,
-    /// Connections that wait for memory.
+    /// The number of connections that wait for memory.
     waiting: AtomicUsize,
     /// How often reading has paused.
     pauses: AtomicU64,
-    /// Since when it does.
+    /// Since when it is paused.
     paused: Mutex<Option<Instant>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Charge {
     pub(super) share: Share,
 }
 
-/// Whose memory it is.
+/// The owner of the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Share {
     /// Clients that are logged in.
@@ -51,7 +51,7 @@ pub(super) enum Share {
     Users,
     /// Clients that are not.
     Guests,
-    /// Requests of users that had come in whole when there was no other memory.
+    /// Requests of users that had arrived completely when there was no other memory.
     Reserve,
 }
 
@@ -60,20 +60,20 @@ pub(super) enum Share {
 pub(super) enum Grant {
     /// Whatever there is.
     All,
-    /// Requests that have come in to their end.
+    /// Only requests that have arrived completely.
     Whole,
     /// Nothing.
     Nothing,
 }
 
-/// Who asks for a grant.
+/// The client that requests a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
     /// A client that has not logged in.
     Guest,
-    /// A user of whose next request nothing was read.
+    /// A user whose next request is still unread.
     Fresh,
-    /// A user of whose request a part was read.
+    /// A user whose request is partly read.
     Begun {
         /// Whether it may have the overdraft.
         may_overdraw: bool,
@@ -103,7 +103,7 @@ impl Budget {
         let (share, may_overdraw, may_have_whole) = match asker {
             Asker::Guest => (Share::Guests, false, true),
             Asker::Fresh => (Share::Users, false, self.has_room(room, Share::Reserve)),
-            // What it has begun may be large, and completing it takes as much again.
+            // A begun request may be large, and completing it takes as much again.
             Asker::Begun { may_overdraw } => (Share::Users, may_overdraw, !self.is_exhausted(room)),
         };
         if self.has_room(room, share) || (may_overdraw && self.grant_overdraft(connection)) {
@@ -115,7 +115,7 @@ impl Budget {
         }
     }
 
-    /// Whether more may be read that is charged to this share.
+    /// Whether more input charged to this share may be read.
     pub(super) fn has_room(&self, room: Room, share: Share) -> bool {
         let most = match share {
             Share::Users => room.free,
@@ -125,12 +125,12 @@ impl Budget {
         self.share(share).load(Ordering::Relaxed) < most
     }
 
-    /// Whether the reserve is taken, or answers that clients do not read take as much as they may.
+    /// Whether the reserve is spent, or unread answers take as much as they may.
     pub(super) fn is_exhausted(&self, room: Room) -> bool {
         self.users.load(Ordering::Relaxed) >= room.most || !self.has_room(room, Share::Reserve)
     }
 
-    /// Whether the next that has begun a request will be overdrawn.
+    /// Whether the next connection that has begun a request will be overdrawn.
     pub(super) fn has_no_overdraft(&self) -> bool {
         self.overdrawn.load(Ordering::Relaxed) == 0
     }
@@ -139,7 +139,7 @@ impl Budget {
         self.overdrawn.load(Ordering::Relaxed) == connection
     }
 
-    /// Ends the overdraft, if it is this connection's. Whether it was.
+    /// Ends the overdraft if this connection has it, and returns whether it did.
     pub(super) fn end_overdraft(&self, connection: u64) -> bool {
         let overdrawn = self.has_overdraft(connection);
         if overdrawn {
@@ -169,7 +169,7 @@ impl Budget {
         }
     }
 
-    /// It waits no more.
+    /// A connection stops waiting for memory.
     pub(super) fn stop_waiting(&self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -189,7 +189,7 @@ impl Budget {
         self.paused().is_some()
     }
 
-    /// Notes that nobody has to wait any more, if that is so. To be called once a second.
+    /// Records the end of the pause, if no connection has to wait any more. Must be called once a second.
     pub(super) fn end_pause(&self) {
         let mut paused = self.paused();
         if self.waiting() == 0
@@ -222,7 +222,7 @@ impl Budget {
 }
 
 impl Charge {
-    /// Of a client that is logged in.
+    /// The charge of a client that is logged in.
     #[cfg(test)]
     pub(super) fn user(bytes: usize) -> Self {
         Self { bytes, share: Share::Users }

@@ -1,8 +1,8 @@
-//! What the server counts of its connections, for whoever looks at it.
+//! The server's counters of its connections.
 //!
-//! Each worker has a block of numbers of its own, in cache lines of its own, which nobody else writes: to
-//! count is a load, an addition and a store, a nanosecond or two, and nothing waits for it. The reader adds
-//! the [blocks](PerWorker) up. How many connections were admitted and turned away is not counted here: the limiter knows.
+//! Each worker has a block of numbers of its own, in cache lines of its own, which no other thread writes: to count is
+//! a load, an addition and a store, a nanosecond or two, and nothing waits for it. The reader adds the
+//! [blocks](PerWorker) up. Admitted and rejected connections are not counted here: the limiter counts them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,31 +12,31 @@ use crate::unpoisoned::Unpoisoned;
 use super::budget::Budget;
 use super::endings::Ending;
 
-/// What is counted since the server started. Read from anywhere.
+/// The counters since the server started. Any thread may read them.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     workers: PerWorker<Block>,
     budget: Arc<Budget>,
 }
 
-/// The counters of one worker. Only its owner counts with it, which is why counting is cheap.
+/// The counters of one worker. Only their owner writes them, which is why counting is cheap.
 #[derive(Debug)]
 pub(super) struct Recorder {
     block: Arc<Block>,
 }
 
-/// All [`Counters`] as they were, each at a slightly different moment.
+/// The values of all [`Counters`], each read at a slightly different moment.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Sessions that ended in a panic: faults of this program.
     pub(crate) panicked: u64,
-    /// Connections that ended, by each reason there can be.
+    /// Connections that ended, by each possible reason.
     pub(crate) endings: Vec<(Ending, u64)>,
-    /// How many bytes requests in flight take now.
+    /// The bytes that requests in flight take now.
     pub(crate) inflight: usize,
-    /// How many connections wait for memory now.
+    /// The number of connections that wait for memory now.
     pub(crate) waiting: usize,
-    /// How often reading has paused for want of memory.
+    /// How often reading has paused for lack of memory.
     pub(crate) pauses: u64,
 }
 
@@ -53,17 +53,17 @@ struct Block {
 }
 
 impl Counters {
-    /// With what is known of the memory of requests in flight.
+    /// Counters that include the memory of requests in flight.
     pub(super) fn of(budget: Arc<Budget>) -> Self {
         Self { workers: PerWorker::default(), budget }
     }
 
-    /// A recorder for one more worker. What it counts stays when it is gone.
+    /// A recorder for one more worker. Its counts stay when it is gone.
     pub(super) fn recorder(&self) -> Recorder {
         Recorder { block: self.workers.add() }
     }
 
-    /// The numbers now.
+    /// The current values.
     pub(crate) fn read(&self) -> Counts {
         let workers = self.workers.all();
         Counts {
@@ -98,7 +98,7 @@ impl<B: Default> PerWorker<B> {
         block
     }
 
-    /// All of them, to be [added up](sum).
+    /// All blocks, to be [added up](sum).
     pub(crate) fn all(&self) -> Vec<Arc<B>> {
         self.0.lock().unpoisoned().clone()
     }
@@ -110,12 +110,12 @@ impl<B> Default for PerWorker<B> {
     }
 }
 
-/// One number of all workers.
+/// The sum of one number over all workers.
 pub(crate) fn sum<B>(workers: &[Arc<B>], number: impl Fn(&B) -> &AtomicU64) -> u64 {
     workers.iter().map(|block| number(block).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
 }
 
-/// Not one atomic step, and need not be: nobody else writes.
+/// Not one atomic step, and need not be: there is no other writer.
 pub(crate) fn add(number: &AtomicU64, more: u64) {
     number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }

@@ -13,13 +13,13 @@ use super::message::Message;
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were still at work when the time was up, and were cut off.
+    /// Connections that were still busy when the time was up, and were cut off.
     pub cut: usize,
 }
 
 impl<H: Handler> Server<H> {
-    /// Stops accepting; the port is closed when this returns. What is connected goes on, and so does what was
-    /// waiting to be accepted, unless the [listener is shared](Server::share_listener).
+    /// Stops accepting; the port is closed when this returns. Open connections go on, and so do those that were waiting
+    /// to be accepted, unless the [listener is shared](Server::share_listener).
     pub async fn stop_accepting(&mut self) {
         if let Some(first) = self.shared.mailboxes.first() {
             let (stopped, wait) = oneshot::channel();
@@ -30,20 +30,20 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// Stops accepting and lets sessions finish: idle ones are closed at once, requests in progress are
-    /// carried out and answered. What is left when `time_is_up` is cut off.
+    /// Stops accepting and lets sessions finish: idle ones are closed at once, requests in progress are carried out and
+    /// answered. The rest is cut off when `time_is_up`.
     pub async fn drain(mut self, time_is_up: impl Future<Output = ()>) -> Drained {
         self.stop_accepting().await;
         let drained = self.tell_all(Message::Drain);
         let all = async {
             for drained in drained {
-                // An error says that the worker has ended, and its connections with it.
+                // An error means that the worker has ended, and its connections with it.
                 drained.await.ok();
             }
         };
         let mut cut = 0;
         tokio::select! {
-            // Who is done in time is not cut off, however short it is.
+            // A worker that is done in time is not cut off, however short the time is.
             biased;
             () = all => {}
             () = time_is_up => for connections in self.tell_all(Message::Cut) {

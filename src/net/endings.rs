@@ -1,9 +1,9 @@
-//! Why connections end: the reasons, as metrics and the log name them, and the lines in the log. Some are for sessions to
-//! give; what is spoken matters for none of them.
+//! Why connections end: the reasons, as metrics and the log name them, and the lines in the log. Sessions give some of
+//! them; none depends on the protocol.
 //!
-//! An ending that an operator may want to know of is logged: the first of its kind at once and with the
-//! client's address, the others as a number with the busiest addresses every [`INTERVAL`], and after a minute once a
-//! minute, so that a storm does not flood the log.
+//! An ending of interest to an operator is logged: the first of its kind at once and with the client's address, the
+//! others as a number with the busiest addresses every [`INTERVAL`], and after a minute once a minute, so that a storm
+//! does not flood the log.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::named_enum::named_enum;
 
 use super::bursts::{Rhythm, Storm, Untold};
 
-/// Between two lines about endings of one kind.
+/// The interval between two lines about endings of one kind.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// After an interval without any, the next has its own line again.
+/// After an interval without any, the next has a line of its own again.
 pub(crate) const RHYTHM: Rhythm = Rhythm { looks_a_minute: 6, quiet_looks: 1 };
 
 named_enum! {
@@ -27,47 +27,47 @@ named_enum! {
     pub enum Ending {
         /// The client closed or reset it.
         Client = "client",
-        /// The client's machine, or the way to it, is gone.
+        /// The client's machine, or the network path to it, is gone.
         Unreachable = "unreachable",
-        /// The login was refused, and the client was told.
+        /// The login was refused, and the client was informed.
         LoginDenied = "login_denied",
-        /// Too many logins were waiting to be checked, and the client was told.
+        /// Too many logins were waiting to be checked, and the client was informed.
         LoginBusy = "login_busy",
         /// There was no login in time.
         LoginTimeout = "login_timeout",
         /// The client was silent for too long.
         IdleTimeout = "idle_timeout",
-        /// A request came in too slowly, or not to its end.
+        /// A request arrived too slowly or incompletely.
         TooSlow = "too_slow",
         /// The client did not read its answers.
         NotReading = "not_reading",
-        /// What the client waited for took too long, and it was told.
+        /// What the client waited for took too long, and the client was informed.
         NoAnswer = "no_answer",
-        /// The client sent what this protocol does not allow, and was told.
+        /// The client violated the protocol, and was informed.
         Protocol = "protocol",
-        /// The account of the session was deleted, and the client was told.
+        /// The account of the session was deleted, and the client was informed.
         AccountRemoved = "account_removed",
         /// An operator ended it.
         Killed = "killed",
         /// The server is shutting down; the connection was between requests.
         Drained = "drained",
-        /// The server is shutting down, and the time for it was up.
+        /// The server is shutting down, and the time for that was up.
         DrainTimeout = "drain_timeout",
         /// A fault of this program.
         Failed = "failed",
     }
 }
 
-/// How the socket is to be closed.
+/// How to close the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
     /// At once, whatever the client is doing.
     AtOnce,
-    /// The client is sent a last line, and is to read it.
+    /// The client gets a last line, and time to read it.
     WithLastLine,
-    /// The client was sent a last line, and is to read it.
+    /// The client was sent a last line, and gets time to read it.
     AfterLastLine,
-    /// The client is to read all answers that it was sent.
+    /// The client gets time to read all answers.
     AfterAnswers,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Endings {
 }
 
 impl Ending {
-    /// Why, by what reading from or writing to the socket has said.
+    /// The reason for an error from the socket.
     pub(super) fn of(error: Errno) -> Self {
         match error {
             Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN => {
@@ -105,7 +105,7 @@ impl Ending {
         }
     }
 
-    /// What an operator reads about it. `None` if it is no news, or is logged elsewhere.
+    /// The text for an operator. `None` if it is no news, or is logged elsewhere.
     fn sentence(self) -> Option<&'static str> {
         match self {
             Self::Unreachable => Some("the client's host did not respond"),
@@ -128,7 +128,7 @@ impl Ending {
 }
 
 impl Endings {
-    /// Notes that a connection has ended.
+    /// Records that a connection has ended.
     pub(super) fn note(&self, ending: Ending, peer: SocketAddr, user: Option<&str>) {
         let reason = ending.name();
         tracing::debug!(%peer, user, reason, "the connection of {peer} ended ({}): {reason}", user.unwrap_or("not logged in"));
@@ -139,12 +139,12 @@ impl Endings {
         }
     }
 
-    /// Whether there is something to be logged, or may be within the interval.
+    /// Whether there is something to log, or may be within the interval.
     pub(super) fn is_going_on(&self) -> bool {
         self.kinds.iter().any(Storm::is_going_on)
     }
 
-    /// Logs what was noted and is due. To be called every [`INTERVAL`].
+    /// Logs the recorded endings that are due. Must be called every [`INTERVAL`].
     pub(super) fn log(&self) {
         for (ending, kind) in Ending::ALL.into_iter().zip(&self.kinds) {
             let Some(sentence) = ending.sentence() else { continue };

@@ -1,14 +1,14 @@
-//! The seam between this room and what is spoken on its connections.
+//! The seam between this room and the protocol on its connections.
 //!
-//! It is a trait, and not the sessions' enum itself, so that the arrow points one way: sessions use this room's buffers,
-//! reasons and promises, and this room names no session, protocol, account or store. There is one implementation in the
-//! program, the enum of all kinds of sessions, and the compiler makes one copy of this room for it: nothing is
-//! dispatched at run time but by that enum. `net/tests.rs` has a second one, which speaks another protocol.
+//! It is a trait, and not the sessions' enum itself, so that the dependency points one way: sessions use this room's
+//! buffers, reasons and promises, and this room names no session, protocol, account or store. The program has one
+//! implementation, the enum of all kinds of sessions, and the compiler makes one copy of this room for it: only that
+//! enum is dispatched at run time. `net/tests.rs` has a second one, which speaks another protocol.
 //!
-//! A connection calls its session in its turns, and the session answers with a [`Step`]. What must be waited for, the
-//! session hands to others together with a [`Promise`]; the outcome comes back through the worker's mailbox.
-//! What many connections have others do in one go, the session collects in its [worker's state](Handler::Worker), and
-//! sends the outcomes as one [batch](Outbox).
+//! A connection calls its session in its turns, and the session answers with a [`Step`]. A session hands work that must
+//! be waited for to others together with a [`Promise`]; the outcome comes back through the worker's mailbox. Requests
+//! of many connections that can be served in one go are collected in the [worker's state](Handler::Worker), and their
+//! outcomes come back as one [batch](Outbox).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,35 +24,35 @@ use super::settings::ClientSettings;
 use super::token::{Side, Token};
 use super::work::Work;
 
-/// A session: what is spoken on one connection.
+/// A session: the protocol on one connection.
 pub trait Handler: Sized + Send + 'static {
     /// What all sessions share.
     type Services: Services;
     /// What the sessions of one worker share.
     type Worker: Send;
-    /// What a session needs while its connection is worked for, beside the bytes. It comes from a pool.
+    /// What a session needs while its connection has work, beside the bytes. It comes from a pool.
     type Scratch: Scratch;
     /// What a session has waited for.
     type Completion<'a>: Send;
     /// Completions for several sessions of one worker.
     type Batch: Send;
-    /// What a session is called in lists.
+    /// The name of a session in lists.
     type Label: Send + 'static;
 
     /// A session with a client that has just been admitted.
     fn new(settings: &ClientSettings) -> Self;
 
-    /// Who the client is. One of which that is not known yet is a guest: it has less time and less memory.
+    /// The client's user. A client without one is a guest: it has less time and less memory.
     fn user(&self) -> Option<&str>;
 
-    /// What the session is called in lists.
+    /// The name of the session in lists.
     fn label(&self) -> Self::Label;
 
-    /// Handles what was read, until there is nothing more to be done, or something has to be waited for. Is
-    /// called again after each step, and then goes on where it was. Returns the number of requests handled as well.
+    /// Handles what was read, until nothing is left to do or the session has to wait. Is called again after each step,
+    /// and then continues where it left off. Also returns the number of requests handled.
     fn on_input(&mut self, work: &mut Work<Self>, context: &mut Context<'_, Self>) -> (Step, usize);
 
-    /// Handles the outcome of what the session has waited for since [`Step::Wait`].
+    /// Handles the outcome that the session has waited for since [`Step::Wait`].
     fn on_completion(
         &mut self,
         completion: Self::Completion<'_>,
@@ -60,82 +60,82 @@ pub trait Handler: Sized + Send + 'static {
         context: &mut Context<'_, Self>,
     ) -> Step;
 
-    /// Notes that the session's second socket, which it has had [watched](Context::watch_backend), is ready. If the
-    /// session waits, that is over; [`Handler::on_input`] is called next.
+    /// Records that the session's second socket, which [is watched](Context::watch_backend), is ready. This ends a wait
+    /// of the session; [`Handler::on_input`] is called next.
     fn on_backend(&mut self, ready: Ready);
 
-    /// Answers were handed to the kernel, all or some.
+    /// Some or all of the answers were handed to the kernel.
     fn on_sent(work: &mut Work<Self>, worker: &mut Self::Worker);
 
-    /// The session has waited for too long: appends what the client is told, and gives up what is under way.
+    /// The session has waited for too long: appends the message for the client, and gives up the work under way.
     fn on_timeout(&mut self, work: &mut Work<Self>);
 
-    /// The client has ended its side while the session waits, and has sent nothing more. Whether it may still wait for
-    /// the answer; if not, `line` is what it is told before the connection ends.
+    /// The client has ended its side while the session waits, and has sent nothing more. Returns whether it may still
+    /// wait for the answer; if not, `line` gets the last message before the connection ends.
     fn on_hang_up(&self, line: &mut Vec<u8>) -> bool;
 
-    /// Appends to `line` what this room has to say to a client, in the words of the protocol.
+    /// Appends this room's message for a client to `line`, in the words of the protocol.
     fn last_words(words: LastWords, line: &mut Vec<u8>);
 
-    /// Where, in bytes that a client has sent, the last whole request ends; or the first.
+    /// The end of the last or the first whole request in bytes that a client has sent.
     fn end_of_request(bytes: &[u8], which: Which) -> Option<usize>;
 
-    /// The state of one more worker.
+    /// Creates the state of one more worker.
     fn worker(services: &Self::Services) -> Self::Worker;
 
-    /// Hands over what the sessions of a worker have collected. Is called once in each turn of its loop.
+    /// Hands over what the sessions of a worker have collected. Called once in each turn of the worker's loop.
     fn flush(worker: &mut Self::Worker, services: &Self::Services, outbox: &Outbox<Self>);
 
-    /// What a batch has for each session.
+    /// The completions of a batch, one for each session.
     fn completions(batch: &Self::Batch) -> impl Iterator<Item = (Token, Self::Completion<'_>)>;
 }
 
 /// What all sessions of a server share.
 pub trait Services: Send + Sync + 'static {
-    /// Is called four times a second by each worker that has connections.
+    /// Called four times a second by each worker that has connections.
     fn tick(&self);
 
-    /// Whether there is something for [`Services::log`], or may soon be.
+    /// Whether [`Services::log`] has something to log, or may have soon.
     fn has_news(&self) -> bool;
 
-    /// Logs what was noted and is due. Is called every [`INTERVAL`](super::endings::INTERVAL).
+    /// Logs the noted events that are due. Called every [`INTERVAL`](super::endings::INTERVAL).
     fn log(&self);
 
-    /// Returns when what serves the sessions has shown that it is at work. Whether it is open at all.
+    /// Returns when what serves the sessions has shown that it works; `false` if it is closed.
     fn works(&self) -> impl Future<Output = bool> + Send;
 }
 
-/// What a session needs while its connection is worked for.
+/// What a session needs while its connection has work.
 pub trait Scratch: Default + Send {
     /// How many bytes it holds, beside its own size.
     fn held(&self) -> usize;
 
-    /// Forgets everything, for the next connection, and gives up what others do for this one. May keep memory.
+    /// Forgets everything, for the next connection, and cancels work that others do for this one. May keep memory.
     fn clear(&mut self);
 }
 
 /// What a connection must do before its session can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Send what there is, and read on.
+    /// Send pending output, and read on.
     Read,
-    /// Send what there is, and come back at once: there is more to be done.
+    /// Send pending output, and come back at once: there is more to do.
     Send,
     /// Wait: a completion will come, or the second socket will be ready.
     Wait,
-    /// Send what there is and close the connection, for this reason.
+    /// Send pending output and close the connection, for this reason.
     Close(Ending),
 }
 
-/// What this room has to say to a client.
+/// A message of this room for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastWords {
-    /// There is no place for it.
+    /// The limit is reached.
     AtCapacity {
         /// The limit that was reached.
         limit: u32,
     },
-    /// Its request has not come in to its end in time.
+    /// Its request did not arrive completely in time.
     TooSlow {
         /// How long a request may take.
         longest: Duration,
@@ -157,9 +157,9 @@ pub struct Context<'a, H: Handler> {
     pub services: &'a H::Services,
     /// What the sessions of this worker share.
     pub worker: &'a mut H::Worker,
-    /// Where what takes its time is done.
+    /// The runtime for slow work.
     pub runtime: &'a Handle,
-    /// Where the client is.
+    /// The client's address.
     pub peer: SocketAddr,
     pub(super) token: Token,
     pub(super) mailbox: &'a Arc<Mailbox<Message<H>>>,
@@ -167,23 +167,23 @@ pub struct Context<'a, H: Handler> {
 }
 
 impl<H: Handler> Context<'_, H> {
-    /// Which connection this is.
+    /// The identity of this connection.
     pub(crate) fn token(&self) -> Token {
         self.token
     }
 
-    /// A promise to this connection, which is to wait for it.
+    /// A promise to this connection, which has to wait for it.
     pub(crate) fn promise(&self) -> Promise<H> {
         Promise::new(self.mailbox, self.token)
     }
 
-    /// Where batches for this worker go.
+    /// The destination of batches for this worker.
     pub(crate) fn outbox(&self) -> Outbox<H> {
         Outbox::new(self.mailbox)
     }
 
-    /// Has a second socket watched, for edges, until it is closed: [`Handler::on_backend`] is called whenever something
-    /// comes in, and when there is room again to send.
+    /// Watches a second socket of the session for edges, until it is closed: [`Handler::on_backend`] is called whenever
+    /// input arrives and when there is room to send again.
     ///
     /// # Errors
     /// There is no memory to watch it.

@@ -1,11 +1,11 @@
-//! What a client has sent and its session has not yet handled.
+//! Input from a client that its session has not handled yet.
 
 use rustix::io::Errno;
 
 use super::endings::Ending;
 use super::transport::Transport;
 
-/// Room for input to begin with. Larger requests grow it.
+/// The initial room for input. Larger requests grow it.
 pub(super) const READ_ROOM: usize = 16 * 1024;
 
 /// Room that a waiting connection may keep without need.
@@ -15,9 +15,9 @@ pub(super) const SPARE_ROOM: usize = 256;
 #[derive(Debug, Default)]
 pub struct Input {
     bytes: Vec<u8>,
-    /// Where the bytes start that are not consumed.
+    /// Where the unconsumed bytes start.
     start: usize,
-    /// Up to where the session has searched them in vain.
+    /// How far the session has searched them in vain.
     searched: usize,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Fill {
     Drained,
     /// Nothing was there.
     Nothing,
-    /// There is the beginning of a request, of which nothing was read: so many bytes, or more.
+    /// There is the beginning of a request, of which nothing was read: at least this many bytes.
     Unfinished(usize),
     /// The client will send no more, or the connection is broken.
     Closed(Ending),
@@ -53,8 +53,8 @@ impl Input {
         }
     }
 
-    /// Reads requests that have come in to their end, and nothing else. `end` says where that is in the bytes that have
-    /// come in: of the last of them, or of the first.
+    /// Reads requests that have arrived completely, and nothing else. `end` finds the end of the last or the first of
+    /// them in the arrived bytes.
     pub(super) fn fill_whole(
         &mut self,
         transport: &Transport,
@@ -76,7 +76,7 @@ impl Input {
             return Fill::Unfinished(there);
         };
         self.bytes.truncate(before + end);
-        // The same bytes again: now they are taken.
+        // The same bytes again, now consumed from the socket.
         match transport.read_peeked(&mut self.bytes[before..]) {
             Ok(read) => {
                 self.bytes.truncate(before + read);
@@ -89,7 +89,7 @@ impl Input {
         }
     }
 
-    /// The bytes that are not consumed.
+    /// The unconsumed bytes.
     pub(crate) fn pending(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -99,19 +99,19 @@ impl Input {
         self.searched - self.start
     }
 
-    /// Notes that the end of a request is not in the first `pending` bytes, so that one that comes in bytewise is not
-    /// searched again and again.
+    /// Records that the first `pending` bytes contain no end of a request, so that a request that arrives byte by byte
+    /// is not searched again and again.
     pub(crate) fn set_searched(&mut self, pending: usize) {
         self.searched = self.start + pending;
     }
 
-    /// Takes the first `pending` bytes out. The others are yet to be searched.
+    /// Removes the first `pending` bytes. The others are still to be searched.
     pub(crate) fn consume(&mut self, pending: usize) {
         self.start += pending;
         self.searched = self.start;
     }
 
-    /// Gives up the room that a large request has needed, which is now held elsewhere.
+    /// Frees the room of a large request, which is held elsewhere now.
     pub(crate) fn compact_if_large(&mut self) {
         if self.bytes.capacity() > 2 * READ_ROOM {
             self.compact();
@@ -123,7 +123,7 @@ impl Input {
         self.start == self.bytes.len()
     }
 
-    /// How many bytes are not consumed.
+    /// How many bytes are unconsumed.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
@@ -138,7 +138,7 @@ impl Input {
         (self.start, self.searched) = (0, 0);
     }
 
-    /// Gives up most of the room that is not needed for what is there.
+    /// Frees most of the unused room.
     pub(super) fn compact(&mut self) {
         self.settle();
         if self.bytes.capacity() > 2 * self.bytes.len() + SPARE_ROOM {
@@ -146,7 +146,7 @@ impl Input {
         }
     }
 
-    /// Moves what is not consumed to the beginning. Only a part of a request can be left.
+    /// Moves the unconsumed bytes to the beginning. Only a part of a request can be left.
     fn settle(&mut self) {
         if self.start > 0 {
             self.bytes.drain(..self.start);
@@ -155,7 +155,7 @@ impl Input {
         }
     }
 
-    /// As if it had been read.
+    /// Adds bytes as if they had been read.
     #[cfg(test)]
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);

@@ -1,17 +1,15 @@
-//! Closing in a way that lets the last line arrive.
+//! Closes sockets in a way that lets the last line arrive.
 //!
-//! A socket that is closed while the client's input is unread, or before it comes in, answers with a
-//! reset, and a reset can destroy the line that was sent before it. So the sending side is shut, and the
-//! socket is kept until the client has closed its side: as long as it has sent something within [`LONGEST`],
-//! though not for ever, and at most [`MAX_LINGERING`] of them: then each new one cuts the oldest off. Those of
-//! connections that the server ends in good order are all kept, as many as there were: no client can make them
-//! more. When descriptors are short, the oldest of all are [cut off](Linger::cut): nobody waits for those who
-//! are slow to close.
+//! A socket that is closed while the client's input is unread, or before it arrives, answers with a reset, and a reset
+//! can destroy the line that was sent before it. So the sending side is shut, and the socket is kept until the client
+//! has closed its side: as long as the client has sent something within [`LONGEST`], but not for ever, and at most
+//! [`MAX_LINGERING`] of them: beyond that, each new one cuts off the oldest. Sockets of connections that the server
+//! ends in good order are all kept, however many there were: no client can add to them. When descriptors are short, the
+//! oldest of all are [cut off](Linger::cut): slow closers hold up no other client.
 //!
-//! There is no task, no timer and no readiness registration per socket: whoever adds a socket looks after
-//! two that have waited longest, and the sweep after all. Those that were found to be sending are looked after
-//! more often, so that a client which reads only when it has sent all comes to that. Each worker has its own;
-//! only their number is known to all.
+//! There is no task, no timer and no readiness registration per socket: adding a socket checks the two that have waited
+//! longest, and the sweep checks all. Sockets found to be sending are checked more often, so that a client which reads
+//! only after it has sent everything reaches that point. Each worker has its own list; only the total number is shared.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -23,53 +21,52 @@ use rustix::io::Errno;
 
 use super::transport::{Then, Transport};
 
-/// How many sockets linger at once, at most, of clients that were refused. The descriptors are to be reckoned
-/// with.
+/// The most sockets of refused clients that linger at once. The descriptor count must allow for them.
 pub const MAX_LINGERING: usize = 1024;
 
-/// How long a client may send nothing and not close its side either.
+/// How long a client may neither send anything nor close its side.
 pub(super) const LONGEST: Duration = Duration::from_secs(1);
 
-/// How long it may send, and how much, if it had a place: it is not to be had for ever. Who never had one is to
-/// make room for the next that is turned away.
+/// How long a client that had a place may send, and how much: its socket is not kept for ever. A client that never had
+/// a place must make room for the next rejected one.
 const LONGEST_IN_ALL: Duration = Duration::from_secs(10);
 const MOST_IN_ALL: usize = 64 << 20;
 
-/// Until those that are sending are looked after again.
+/// The pause before sockets that are sending are checked again.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
-/// As long as fewer are waiting there is no hurry, and those added last are hardly done yet.
+/// Below this number of waiting sockets there is no hurry, and those added last are hardly done yet.
 const UNHURRIED: usize = 128;
 
-/// What is read at once, and how often from one socket before the others get their turn.
+/// How much is read at once, and how often from one socket before the others get their turn.
 const READ: usize = 32 * 1024;
 const READS_A_TURN: usize = 8;
 
-/// How many of those that are sending are looked after at once. The others get their turn after the next pause.
+/// How many sending sockets are checked at once. The others get their turn after the next pause.
 const BUSY_A_TURN: usize = 16;
 
 /// Sockets whose sending side is shut, waiting for the client's end of file.
 #[derive(Debug)]
 pub(super) struct Linger {
     waiting: VecDeque<Lingering>,
-    /// Those that had sent something when they were last looked after.
+    /// Sockets that had sent something when they were last checked.
     busy: VecDeque<Lingering>,
-    /// Those of all workers.
+    /// The number of lingering sockets of all workers.
     count: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Lingering {
     transport: Transport,
-    /// When it is closed if nothing comes in.
+    /// When the socket is closed if nothing arrives.
     until: Instant,
-    /// When it is closed in any case.
+    /// When the socket is closed in any case.
     end: Instant,
-    /// How much may still come in.
+    /// How much may still arrive.
     left: usize,
 }
 
-/// What a look after a socket has shown.
+/// The result of checking a socket.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     /// The client has closed its side, or has taken too long.
@@ -81,12 +78,12 @@ enum Look {
 }
 
 impl Linger {
-    /// Nothing, counted in `count`.
+    /// An empty list, counted in `count`.
     pub(super) fn new(count: Arc<AtomicUsize>) -> Self {
         Self { waiting: VecDeque::new(), busy: VecDeque::new(), count }
     }
 
-    /// Sends a last line and closes the socket as soon as the client has seen it.
+    /// Sends a last line and closes the socket as soon as the client has read it.
     ///
     /// Never waits: a socket whose send buffer is full loses the line.
     pub(super) fn farewell(&mut self, transport: Transport, line: &[u8], now: Instant) {
@@ -95,7 +92,7 @@ impl Linger {
         }
     }
 
-    /// Closes a socket, whose sending side is shut, as soon as the client has seen all that was sent.
+    /// Closes a socket whose sending side is shut, as soon as the client has read everything.
     pub(super) fn keep(&mut self, transport: Transport, now: Instant) {
         self.keep_for(LONGEST_IN_ALL, transport, now);
     }
@@ -104,27 +101,27 @@ impl Linger {
         if self.waiting.len() >= UNHURRIED {
             self.look_after(2, now);
         }
-        // Without one here that could make room, other workers have them all.
+        // If this worker has none to cut off, other workers have them all.
         if self.count.load(Ordering::Relaxed) < MAX_LINGERING || self.cut(now) {
             self.count.fetch_add(1, Ordering::Relaxed);
             self.waiting.push_back(Lingering::new(longest, transport, now));
         }
     }
 
-    /// Closes the socket that was looked after the longest ago. `false` if there is none.
+    /// Closes the socket that was checked the longest ago. `false` if there is none.
     pub(super) fn cut(&mut self, now: Instant) -> bool {
         let Some(mut lingering) = self.waiting.pop_front().or_else(|| self.busy.pop_front()) else {
             return false;
         };
-        // With nothing left to read, closing sends no reset, which could destroy the last line.
+        // With nothing left to read, closing sends no reset that could destroy the last line.
         lingering.look(now);
         drop(lingering);
         self.count.fetch_sub(1, Ordering::Relaxed);
         true
     }
 
-    /// Ends a connection in good order: closes its socket as soon as the client has seen all that was sent. It
-    /// needs no descriptor that the connection did not have, so there is no bound on how many they are.
+    /// Ends a connection in good order: closes its socket as soon as the client has read everything. This needs no
+    /// descriptor that the connection did not have, so their number is not bounded.
     pub(super) fn end(&mut self, transport: Transport, now: Instant) {
         // If it fails, the connection is gone.
         if transport.end().is_ok() {
@@ -133,25 +130,25 @@ impl Linger {
         }
     }
 
-    /// Whether nothing lingers here.
+    /// Whether no socket lingers here.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.busy.is_empty()
     }
 
-    /// Whether some are sending, and not to be left alone for long.
+    /// Whether some are sending and must be checked again soon.
     pub(super) fn is_busy(&self) -> bool {
         !self.busy.is_empty()
     }
 
-    /// Looks after all sockets, though not all that are sending.
+    /// Checks all sockets, but only some of those that are sending.
     pub(super) fn sweep(&mut self, now: Instant) {
-        // Counted before others join them, so that none is looked at twice.
+        // Counted before others join them, so that none is checked twice.
         let waiting = self.waiting.len();
         self.look_after_busy(now);
         self.look_after(waiting, now);
     }
 
-    /// Looks after some of those that are sending.
+    /// Checks some of those that are sending.
     pub(super) fn look_after_busy(&mut self, now: Instant) {
         for _ in 0..self.busy.len().min(BUSY_A_TURN) {
             let Some(lingering) = self.busy.pop_front() else { return };
@@ -159,7 +156,7 @@ impl Linger {
         }
     }
 
-    /// Closes those of the oldest that are done, and puts the others at the end of the queue.
+    /// Closes the finished ones among the oldest, and puts the others at the end of the queue.
     fn look_after(&mut self, oldest: usize, now: Instant) {
         for _ in 0..oldest {
             let Some(lingering) = self.waiting.pop_front() else { return };
@@ -190,7 +187,7 @@ impl Lingering {
         Self { transport, until: now + LONGEST, end: now + longest, left: MOST_IN_ALL }
     }
 
-    /// Throws away what has come in.
+    /// Discards the input that has arrived.
     fn look(&mut self, now: Instant) -> Look {
         let mut discarded = [MaybeUninit::<u8>::uninit(); READ];
         let before = self.left;
@@ -245,7 +242,7 @@ mod tests {
         clients.extend(more);
         sockets.into_iter().for_each(|socket| linger.end(socket, now));
         assert_eq!(count.load(Ordering::Relaxed), MAX_LINGERING + 10);
-        // Others were cut off for the newest, and all of them have been told.
+        // The newest cut off others, and all of them received the last line.
         let mut text = Vec::new();
         clients[0].read_to_end(&mut text).unwrap();
         assert_eq!(text, b"no");

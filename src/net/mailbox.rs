@@ -1,8 +1,8 @@
-//! A queue of messages to a thread that waits for a [`Readiness`](super::readiness::Readiness). It knows nothing of what
-//! they say.
+//! A queue of messages to a thread that waits for a [`Readiness`](super::readiness::Readiness). It does not know their
+//! meaning.
 //!
-//! A thread that is at work is not woken: it looks into its mailbox before it waits. So a hundred messages
-//! that come together cost one waking. Its tests are in `tests/library/interleavings/`.
+//! A busy thread is not woken: it checks its mailbox before it waits. So a hundred messages that arrive together cost
+//! one wake-up. Its tests are in `tests/library/interleavings/`.
 
 use std::io;
 
@@ -13,13 +13,13 @@ use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, Unpoisoned};
 pub(super) struct Mailbox<M> {
     inbox: Mutex<Inbox<M>>,
     waker: Waker,
-    /// Connections that its worker has, or is about to have.
+    /// Connections that its worker has, or will soon have.
     load: AtomicUsize,
 }
 
 struct Inbox<M> {
     messages: Vec<M>,
-    /// Its worker waits, or is about to.
+    /// Its worker waits, or will soon.
     asleep: bool,
     /// Its worker has ended.
     closed: bool,
@@ -35,7 +35,7 @@ impl<M> Mailbox<M> {
         &self.waker
     }
 
-    /// Does something while the worker reads no message, and leaves one that it reads first then.
+    /// Runs something while the worker reads no message, and returns a message that it reads first afterwards.
     #[cfg(test)]
     pub(super) fn send_after(&self, meanwhile: impl FnOnce(), message: M) {
         let mut inbox = self.inbox();
@@ -45,11 +45,11 @@ impl<M> Mailbox<M> {
         self.waker.wake();
     }
 
-    /// Sends a message. It is dropped if the worker has ended, and with it what somebody may wait for.
+    /// Sends a message. It is dropped if the worker has ended, which breaks any promise in it.
     pub(super) fn send(&self, message: M) {
         let mut inbox = self.inbox();
         if inbox.closed {
-            // First, since what a message carries is not to be dropped under the lock.
+            // Unlocked first: the message's content must not be dropped under the lock.
             drop(inbox);
             return drop(message);
         }
@@ -68,15 +68,15 @@ impl<M> Mailbox<M> {
         inbox.asleep
     }
 
-    /// Exchanges the messages for the empty `read`.
+    /// Swaps the messages with the empty `read`.
     pub(super) fn take(&self, read: &mut Vec<M>) {
         let mut inbox = self.inbox();
         inbox.asleep = false;
         std::mem::swap(&mut inbox.messages, read);
     }
 
-    /// Drops all messages, those to come as well: nobody will read them, and whoever waits for an answer is to
-    /// know that.
+    /// Drops all messages, including later ones: no thread will read them, and callers that wait for an answer must
+    /// notice.
     pub(super) fn close(&self) {
         let mut inbox = self.inbox();
         inbox.closed = true;

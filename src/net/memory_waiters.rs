@@ -1,10 +1,10 @@
-//! Connections that there was no memory for, until there is some.
+//! Connections that wait for memory.
 //!
-//! They are tried again only when one may go on: [`MemoryWaiters::next`] returns none as long as all memory is spent
-//! and a connection is overdrawn, however many wait. A connection whose socket becomes readable meanwhile is given
-//! its turn all the same, since its request may have come in whole.
+//! They are retried only when one may go on: [`MemoryWaiters::next`] returns none as long as all memory is spent and a
+//! connection is overdrawn, however many wait. A connection whose socket becomes readable meanwhile gets its turn all
+//! the same, since its request may have arrived completely.
 //!
-//! A connection whose input was not looked at, since the reserve was spent too, waits in front of those that have begun
+//! A connection whose input was not checked, because the reserve was spent too, waits in front of those that have begun
 //! a request. Otherwise clients that begin requests again and again would delay complete small ones without limit.
 
 use std::collections::VecDeque;
@@ -13,25 +13,25 @@ use super::budget::{Budget, Share};
 use super::settings::Room;
 use super::token::Token;
 
-/// As long as fewer of those that are queued are gone, they are left there.
+/// While fewer of the queued connections are gone, they stay in the queues.
 const FEW: usize = 64;
 
-/// Connections that wait for memory, in the order in which they came.
+/// Connections that wait for memory, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct MemoryWaiters {
-    /// Those whose input was not looked at: a request may have come in whole.
+    /// Connections whose input was not checked: a request may have arrived completely.
     unseen: VecDeque<Token>,
-    /// Those that have begun a request. They come before the others: completing it gives back what it holds.
+    /// Connections that have begun a request. They come before the others: completing it frees what it holds.
     begun: VecDeque<Token>,
-    /// Those that have a part of a request to send, of which nothing was read.
+    /// Connections with a part of a request in the socket, of which nothing was read.
     others: VecDeque<Token>,
-    /// Those that have not logged in, whose memory is another.
+    /// Connections that have not logged in, whose memory is separate.
     guests: VecDeque<Token>,
     /// How many of them are gone.
     gone: usize,
 }
 
-/// In which queue a connection waits.
+/// The queue in which a connection waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaiterKind {
     Unseen,
@@ -41,7 +41,7 @@ pub(super) enum WaiterKind {
 }
 
 /// The queues that one connection waits in. While it waits in one, its socket may become readable, and its turn may end
-/// in another as well.
+/// in another one as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Queues(u8);
 
@@ -71,7 +71,7 @@ impl Queues {
 }
 
 impl MemoryWaiters {
-    /// Has a connection wait in these queues.
+    /// Adds a connection to these queues.
     pub(super) fn push(&mut self, token: Token, queues: Queues) {
         for (queue, kind) in self.queues() {
             if queues.contains(kind) {
@@ -80,7 +80,7 @@ impl MemoryWaiters {
         }
     }
 
-    /// The next that may go on.
+    /// The next connection that may go on.
     pub(super) fn next(&mut self, budget: &Budget, room: Room) -> Option<(Token, WaiterKind)> {
         let has_room = budget.has_room(room, Share::Users);
         let may_go_on = |kind| match kind {
@@ -95,7 +95,7 @@ impl MemoryWaiters {
             .find_map(|(queue, kind)| Some((queue.pop_front()?, kind)))
     }
 
-    /// One that waits is gone. `is_there` says of each whether it is not.
+    /// A waiting connection is gone. `is_there` tells for each whether it still exists.
     pub(super) fn forget(&mut self, is_there: impl Fn(Token) -> bool) {
         self.gone += 1;
         if self.gone > FEW && self.gone > self.len() / 2 {
@@ -114,7 +114,7 @@ impl MemoryWaiters {
         self.len() == 0
     }
 
-    /// In the order in which they are served.
+    /// The queues in the order of service.
     fn queues(&mut self) -> [(&mut VecDeque<Token>, WaiterKind); 4] {
         [
             (&mut self.guests, WaiterKind::Guest),
@@ -144,7 +144,7 @@ mod tests {
         waiters.next(budget, ROOM).map(|(token, _)| token)
     }
 
-    /// 1 to 3 send parts of requests and never end one. 4 may have sent a whole one.
+    /// 1 to 3 send parts of requests and never complete one. 4 may have sent a whole one.
     #[test]
     fn beginnings_of_requests_do_not_come_before_what_may_be_a_whole_one() {
         let budget = Budget::default();

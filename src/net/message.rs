@@ -1,4 +1,4 @@
-//! What a worker is told by others: by another worker, by what its sessions have asked for, by the server's owner.
+//! Messages to a worker: from another worker, from the services that its sessions use, from the server's owner.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use super::probe::Probe;
 use super::roster::{ConnectionInfo, Ended};
 use super::token::Token;
 
-/// What a worker may find in its mailbox.
+/// A message in a worker's mailbox.
 pub(super) enum Message<H: Handler> {
-    /// A connection to look after.
+    /// A new connection for the worker.
     Welcome(Admitted),
-    /// What several connections have waited for.
+    /// Outcomes that several connections have waited for.
     Batch(H::Batch),
-    /// What one connection has waited for. `None` if whoever had promised it has panicked.
+    /// The outcome that one connection has waited for. `None` if the task that promised it has panicked.
     Completed(Token, Option<H::Completion<'static>>),
-    /// A probe, to be passed on and, by the last worker, to be answered.
+    /// A probe to pass on; the last worker answers it.
     Probe(Probe),
-    /// Look for connections, and pass it on as a probe.
+    /// Check for new connections, and pass this on like a probe.
     Heartbeat(oneshot::Sender<()>),
-    /// Take in all hang-ups that have been received, and say so, in this round.
+    /// Take in all hang-ups that have arrived, and confirm that, in this round.
     TakeHangUps(u64),
     /// Another worker has done so.
     HangUpsTaken(u64),
-    /// Cut off some who linger: there are no descriptors for the next.
+    /// Cut off some lingering sockets: there are no descriptors for the next connection.
     MakeRoom,
     /// Close the listener. Another process may have it open as well.
     StopAccepting { shared: bool, stopped: oneshot::Sender<()> },
-    /// Let connections end, and say when there are none.
+    /// Let connections end, and report when there are none.
     Drain(oneshot::Sender<()>),
-    /// End all connections, whatever they are doing, and say how many there were.
+    /// End all connections, whatever they are doing, and return how many there were.
     Cut(oneshot::Sender<usize>),
-    /// Say who is there.
+    /// List the connections.
     List(oneshot::Sender<Vec<ConnectionInfo<H::Label>>>),
     /// End one connection.
     End(u64, oneshot::Sender<Option<Ended>>),
@@ -43,14 +43,14 @@ pub(super) enum Message<H: Handler> {
     Stop,
 }
 
-/// The promise of a completion. Broken, if dropped, so that nobody waits in vain.
+/// The promise of a completion. Dropping it breaks it, so that no session waits in vain.
 pub(crate) struct Promise<H: Handler> {
     mailbox: Arc<Mailbox<Message<H>>>,
     token: Token,
     kept: bool,
 }
 
-/// Where batches for the sessions of one worker go.
+/// The destination of batches for the sessions of one worker.
 pub struct Outbox<H: Handler>(Arc<Mailbox<Message<H>>>);
 
 impl<H: Handler> Promise<H> {

@@ -1,21 +1,20 @@
-//! What every connection of a client has, whatever is spoken on it: accepting, admission and rejection, buffers and
+//! Everything a client's connection needs, whatever protocol it speaks: accepting, admission and rejection, buffers and
 //! their budget, timeouts, the lingering close, the roster, and the drain at the end.
 //!
-//! A few threads, the [workers](worker), each wait for all their connections at once ([`readiness`]) and give
-//! each that has something to do its turn ([`connection`]). There is no task per connection: one that
-//! waits is a few words in its worker's slab, which is why a high limit costs nothing. What takes its
-//! time is done elsewhere, and its outcome comes back as a [`message`] through the worker's [`mailbox`].
+//! A few threads, the [workers](worker), each wait for all their connections at once ([`readiness`]) and give each
+//! connection with work its turn ([`connection`]). There is no task per connection: a waiting one is a few words in its
+//! worker's slab, which is why a high limit costs nothing. Slow work is done elsewhere, and its outcome comes back as a
+//! [`message`] through the worker's [`mailbox`].
 //!
-//! The way of a connection: [`accept`] takes it and asks for a place ([`admission`]). Without one it is
-//! turned away ([`rejection`]) with a lingering close ([`linger`]), once the hang-ups that came before it are taken
-//! in ([`undecided`]). With one it becomes a [`connection`], which
-//! owns the admission, so that every way out of it frees the place. Its bytes go through a [`transport`], and what they mean
-//! is its session's to know, behind the trait [`handler`]. Buffers come from a pool ([`work`])
-//! when there is something to read; how much all of them may take is bounded by the [`budget`].
+//! The life of a connection: [`accept`] takes it and asks for a place ([`admission`]). Without one it is rejected
+//! ([`rejection`]) with a lingering close ([`linger`]), once the earlier hang-ups are taken in ([`undecided`]). With
+//! one it becomes a [`connection`], which owns the admission, so that every way out of it frees the place. Its bytes go
+//! through a [`transport`], and only its session, behind the trait [`handler`], knows what they mean. Buffers come from
+//! a pool ([`work`]) when there is something to read; the [`budget`] bounds how much they may take together.
 //!
 //! This room knows no protocol, no account and no store, and it imports no session: see [`handler`] for why that is a
-//! trait. Of the other rooms it uses the limiter alone. It never changes the limit and never counts connections: the limiter
-//! does.
+//! trait. The only other room it uses is the limiter. It never changes the limit and never counts connections: the
+//! limiter does.
 
 mod accept;
 mod admission;
@@ -93,7 +92,7 @@ pub(crate) const BACKLOG: i32 = 4096;
 /// The most threads that serve connections.
 const MOST_WORKERS: usize = 16;
 
-/// A running server. Dropping it closes the port and cuts all connections: [`Server::drain`] is the good end.
+/// A running server. Dropping it closes the port and cuts all connections; [`Server::drain`] ends it in good order.
 pub struct Server<H: Handler> {
     shared: Arc<Shared<H>>,
     address: SocketAddr,
@@ -102,50 +101,50 @@ pub struct Server<H: Handler> {
     shares_listener: bool,
 }
 
-/// Why the server cannot go on. The daemon ends with it.
+/// Why the server cannot go on. The daemon exits with it.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Accepting failed for a reason that will not pass by itself.
     #[error("cannot accept connections: {0}")]
     Accept(#[source] io::Error),
-    /// A thread that must run as long as the server has panicked.
+    /// A thread that the server always needs has panicked.
     #[error("a thread of the server panicked")]
     Panicked,
-    /// The same ended in good order; that is not less of a fault.
+    /// A thread that the server always needs has returned without a panic, which is also a fault.
     #[error("a thread of the server ended early")]
     Ended,
 }
 
-/// What all workers share.
+/// The state that all workers share.
 struct Shared<H: Handler> {
-    /// Applies to every connection.
+    /// The limit that applies to every connection.
     limit: NamedLimit,
-    /// May change at any time.
+    /// Client settings; they may change at any time.
     settings: watch::Receiver<ClientSettings>,
-    /// What sessions work with.
+    /// The services for the sessions.
     services: H::Services,
     counters: Arc<Counters>,
     budget: Arc<Budget>,
-    /// Sockets that linger, of all workers.
+    /// The number of lingering sockets of all workers.
     lingering: Arc<AtomicUsize>,
     turned_away: Summary,
     endings: Endings,
     probe: probe::Expected,
-    /// One for each worker.
+    /// One mailbox for each worker.
     mailboxes: Vec<Arc<Mailbox<Message<H>>>>,
     /// The number of the next connection.
     ids: AtomicU64,
     started: Instant,
-    /// Where what takes its time is done.
+    /// The runtime for slow work.
     runtime: Handle,
 }
 
 impl<H: Handler> Server<H> {
-    /// Starts to serve clients on a bound listener, with that many threads: one at least. Must be called within a tokio
-    /// runtime, which is used for what takes its time.
+    /// Starts to serve clients on a bound listener with `workers` threads, at least one. Must be called within a tokio
+    /// runtime, which runs the slow work.
     ///
     /// # Errors
-    /// The listener could not be prepared, or a thread not started.
+    /// The listener could not be prepared, or a thread could not be started.
     pub(crate) fn launch(
         listener: TcpListener,
         limiter: Limiter,
@@ -186,7 +185,7 @@ impl<H: Handler> Server<H> {
                     Ok(Err(error)) => ServeError::Accept(error),
                     Err(_) => ServeError::Panicked,
                 };
-                // Nobody listens any more when the server is being dropped.
+                // If the server is being dropped, the receiver is gone.
                 sender.send(error).ok();
             };
             server.threads.push(thread::Builder::new().name(format!("clients-{number}")).spawn(run)?);
@@ -194,61 +193,61 @@ impl<H: Handler> Server<H> {
         Ok(server)
     }
 
-    /// Another process has the listener open, too: a connection that is not accepted when this server stops is
-    /// left to it. Without this, the server would have to accept what the kernel would reset otherwise.
+    /// Tells the server that another process also has the listener open: connections that are not accepted when this
+    /// server stops are left to that process. Otherwise the server has to accept them, because the kernel would reset
+    /// them.
     pub fn share_listener(&mut self) {
         self.shares_listener = true;
     }
 
-    /// Where clients connect to.
+    /// The address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What sessions work with.
+    /// The services for the sessions.
     pub(crate) fn services(&self) -> &H::Services {
         &self.shared.services
     }
 
-    /// What is counted of connections.
+    /// The counters of connections.
     pub(crate) fn connection_counters(&self) -> &Arc<Counters> {
         &self.shared.counters
     }
 
-    /// A way to see who is connected.
+    /// A handle that lists the connected clients.
     pub fn roster(&self) -> Roster<H> {
         Roster::new(Arc::clone(&self.shared))
     }
 
-    /// A way to find out whether clients are served.
+    /// A handle that checks whether clients are served.
     pub fn prober(&self) -> Prober<H> {
         Prober::new(Arc::clone(&self.shared), self.address)
     }
 
-    /// Connections that were refused or ended and are kept for a moment so that their last line arrives.
+    /// The number of refused or ended connections that are kept for a moment so that their last line arrives.
     pub fn lingering(&self) -> usize {
         self.shared.lingering.load(Ordering::Relaxed)
     }
 
-    /// How many bytes requests in flight take, other than those that are being worked for.
+    /// The bytes that requests in flight take, without those in their turn right now.
     pub fn inflight(&self) -> usize {
         self.shared.budget.spent()
     }
 
-    /// Waits until the server cannot go on. Normally that is for ever. Cancel safe.
+    /// Waits until the server cannot go on, normally for ever. Cancel safe.
     pub async fn failure(&mut self) -> ServeError {
         self.ended.recv().await.unwrap_or(ServeError::Ended)
     }
 }
 
-/// How many files the server has open while nobody is connected: its listener, and for each of its threads what
-/// it waits with and what wakes it.
+/// The number of descriptors the server has open without any client: its listener, and for each of its threads its poll
+/// descriptor and its waker.
 pub(crate) fn own_files() -> usize {
     1 + 2 * workers()
 }
 
-/// How many threads serve connections: all cores but one, which the store, the operators and the kernel
-/// have use for.
+/// The number of threads that serve connections: all cores but one, which the store, the operators and the kernel use.
 pub(crate) fn workers() -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     cores.saturating_sub(1).clamp(1, MOST_WORKERS)

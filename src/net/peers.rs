@@ -1,9 +1,9 @@
 //! The addresses with the most events of a kind, such as rejections, counted in bounded memory for any number of
 //! addresses.
 //!
-//! The counter is that of "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table
-//! takes the place of the one that was counted least, and its count with it. So an address that has more than
-//! one in [`PEERS`] of all times is always in the table, and no count is too low.
+//! The algorithm is "Space-Saving" (Metwally, Agrawal, El Abbadi 2005): an address that is not in the table replaces
+//! the one with the lowest count, and takes over its count. So an address with more than one in [`PEERS`] of all events
+//! is always in the table, and no count is too low.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
@@ -11,33 +11,33 @@ use std::time::SystemTime;
 
 use crate::unpoisoned::Unpoisoned;
 
-/// So many addresses are counted.
+/// How many addresses are counted.
 const PEERS: usize = 64;
 
 /// The most addresses in a log line.
 const NAMED: usize = 3;
 
-/// An address that something happens to, and how often.
+/// An address with events, and their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedPeer {
     /// The address.
     pub address: IpAddr,
-    /// How often at most.
+    /// The upper bound of its events.
     pub times: u64,
-    /// How many of those may have been of addresses that are not counted any more.
+    /// How many of those may belong to addresses that are not counted any more.
     pub uncertain: u64,
-    /// When last.
+    /// When the last event occurred.
     pub last: SystemTime,
 }
 
-/// How often something happened to each address.
+/// The number of events of each address.
 #[derive(Debug, Default)]
 pub(super) struct Peers(Mutex<Vec<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
     peer: CountedPeer,
-    /// Those since the last summary.
+    /// Events since the last summary.
     recent: u64,
 }
 
@@ -68,14 +68,14 @@ impl Peers {
         entry.recent += 1;
     }
 
-    /// Those that were counted most often, those first.
+    /// The addresses with the highest counts, in descending order.
     pub(super) fn most(&self) -> Vec<CountedPeer> {
         let mut peers: Vec<_> = self.entries().iter().map(|entry| entry.peer).collect();
         peers.sort_by(|one, other| other.times.cmp(&one.times).then_with(|| one.address.cmp(&other.address)));
         peers
     }
 
-    /// Of those since the last call, at most `most` that were counted most often, with how often.
+    /// The `most` addresses with the most events since the last call, with their numbers.
     pub(super) fn take_recent(&self, most: usize) -> Vec<(IpAddr, u64)> {
         let mut entries = self.entries();
         let mut recent: Vec<_> = entries

@@ -1,12 +1,11 @@
-//! Proof that clients are served: connect, be accepted, have what serves the sessions answer, get a line back.
+//! Proof that clients are served: connect, be accepted, get an answer from what serves the sessions, get a line back.
 //!
-//! A probe goes the way a client goes, through the kernel, every worker and what the sessions work with,
-//! but it is known by its address: it is not counted and needs no free place. Only this process can
-//! have that address while the probe holds it, so nobody else can pass for one.
+//! A probe takes the same path as a client, through the kernel, every worker and what the sessions work with, but it is
+//! known by its address: it is not counted and needs no free place. Only this process can have that address while the
+//! probe holds it, so no client can pass for one.
 //!
-//! That no connection can be made says little of the server: there may be no IPv6 here, no free port, no
-//! descriptor. So there are several [`ways`] to connect, and if none leads there, whether the server works is
-//! found out from within ([`Prober::heartbeat`]).
+//! A failed connect says little about the server: there may be no IPv6 here, no free port, no descriptor. So there are
+//! several [`ways`] to connect, and if none works, the server is checked from within ([`Prober::heartbeat`]).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,14 +25,14 @@ use super::handler::{Handler, Services};
 use super::message::Message;
 use super::transport::{Then, Transport};
 
-/// What a probe is answered.
+/// The answer to a probe.
 const ANSWER: &[u8] = b"{\"status\":\"OK\"}\n";
 
-/// Addresses of this machine to connect from when all ports of the first are in use.
+/// Source addresses of this machine to use when all ports of the first are in use.
 const MORE_SOURCES: [Ipv4Addr; 3] =
     [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 77, 0, 1), Ipv4Addr::new(127, 77, 0, 2)];
 
-/// Asks a server whether it serves. A cheap handle.
+/// Checks whether a server serves. A cheap handle.
 pub struct Prober<H: Handler> {
     shared: Arc<Shared<H>>,
     server: SocketAddr,
@@ -42,30 +41,30 @@ pub struct Prober<H: Handler> {
 /// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// There is no way to connect, which says nothing of the server.
+    /// There is no way to connect, which says nothing about the server.
     #[error("cannot connect: {0}")]
     CannotAsk(#[source] io::Error),
     /// The connection failed.
     #[error("the connection failed: {0}")]
     Connection(#[from] io::Error),
-    /// The connection was closed without the answer.
+    /// The connection was closed without an answer.
     #[error("no answer")]
     NoAnswer,
 }
 
-/// Something that goes through every worker and what serves the sessions.
+/// Something that passes through every worker and what serves the sessions.
 #[derive(Debug)]
 pub(super) enum Probe {
     /// A connection that this process has made to itself.
     Connection(Transport),
-    /// A message from within.
+    /// A message from inside the process.
     Heartbeat(oneshot::Sender<()>),
 }
 
 /// The address of the probe that is under way, if one is.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
-    /// Its port, or 0: what the accept loop looks at for every connection.
+    /// Its port, or 0: the accept loop checks it for every connection.
     port: AtomicU16,
     address: Mutex<Option<SocketAddr>>,
 }
@@ -78,8 +77,8 @@ impl<H: Handler> Prober<H> {
         Self { shared, server }
     }
 
-    /// Returns once the server has answered; puts no limit on the time that takes, other than for the connection.
-    /// One probe at a time: a second one takes the place of the first.
+    /// Returns once the server has answered; limits only the time to connect, not the time to answer. One probe at a
+    /// time: a second one replaces the first.
     ///
     /// # Errors
     /// [`ProbeError`]
@@ -97,8 +96,8 @@ impl<H: Handler> Prober<H> {
         }
     }
 
-    /// Returns once the thread that accepts has looked for connections, every worker has read its mailbox and
-    /// what serves the sessions has worked: all that a probe shows, other than that the kernel brings connections here.
+    /// Returns once the accepting thread has checked for connections, every worker has read its mailbox and what serves
+    /// the sessions has worked: all that a probe shows, except that the kernel delivers connections here.
     ///
     /// # Errors
     /// [`ProbeError::NoAnswer`]
@@ -110,7 +109,7 @@ impl<H: Handler> Prober<H> {
         answer.await.map_err(|_| ProbeError::NoAnswer)
     }
 
-    /// Connects in whatever way is possible. The error is that of the first.
+    /// Connects in any possible way. The error is that of the first way.
     async fn connect(&self) -> io::Result<(TcpStream, Announced<'_>)> {
         let mut why = None;
         for (from, to) in ways(self.server) {
@@ -136,7 +135,7 @@ impl Expected {
         self.port.load(Ordering::Relaxed) == peer.port() && self.is_address(peer)
     }
 
-    /// Who came by IPv4 to an IPv6 socket has an address of that kind.
+    /// An IPv4 client of an IPv6 socket has a mapped address.
     fn is_address(&self, peer: SocketAddr) -> bool {
         *self.address() == Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
@@ -173,13 +172,13 @@ pub(super) fn answer<H: Handler>(probe: Probe, shared: &Arc<Shared<H>>) {
                     tracing::debug!(%error, "cannot answer the probe: {error}");
                 }
             }
-            // Who has asked may have given up.
+            // The caller may have given up.
             Probe::Heartbeat(answer) => drop(answer.send(())),
         }
     });
 }
 
-/// From where to where this machine may reach a server, the likeliest way first.
+/// The source and destination addresses by which this machine may reach a server, the likeliest first.
 ///
 /// A server on loopback is reached from loopback; one on another address, from that address. On Linux every
 /// address of 127.0.0.0/8 is this machine's own, with ports of its own.
@@ -195,7 +194,7 @@ fn ways(server: SocketAddr) -> Vec<(IpAddr, SocketAddr)> {
             [from(&[V4], to), from(&more, to)].concat()
         }
         IpAddr::V4(ip) => [from(&[ip.into(), V4], ip.into()), from(&more, ip.into())].concat(),
-        // By IPv4, too, unless the socket is for IPv6 alone.
+        // Also by IPv4, unless the socket is for IPv6 alone.
         IpAddr::V6(ip) if ip.is_unspecified() => [from(&[V6], V6), from(&[V4], V4), from(&more, V4)].concat(),
         IpAddr::V6(ip) => from(&[ip.into()], ip.into()),
     }

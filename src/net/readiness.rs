@@ -1,15 +1,15 @@
-//! Which sockets have something to do: one epoll instance, and a way to wake whoever waits for it.
+//! Which sockets are ready: one epoll instance, and a way to wake the thread that waits for it.
 //!
-//! Clients are watched for edges: an event says that something has come, once, so that nothing need be
-//! armed again for each request. Whoever gets one reads until the socket is drained. The listener is watched for its
-//! level: the worker accepts a batch, gives all connections their turn, and the next wait reports what is left.
+//! Clients are watched for edges: an event reports new input once, so that no socket has to be rearmed for each
+//! request. The receiver of an event reads until the socket is drained. The listener is watched for its level: the
+//! worker accepts a batch, gives all connections their turn, and the next wait reports what is left.
 //!
-//! Why this is not mio, which tokio brings along anyway: mio registers every source for edges, so the worker would have
+//! Why this is not mio, which tokio depends on anyway: mio registers every source for edges, so the worker would have
 //! to remember that its last batch was not the last, and look again after every pause in accepting. mio offers the rest
 //! that the loop uses: `EPOLLRDHUP`, a waker that needs no reading, 256 events at once, timeouts in milliseconds. But
-//! each of these is one call of `rustix` here, so mio would make this file little shorter. What mio adds, other systems
-//! than Linux, the server does not use; `EPOLLEXCLUSIVE` and timers neither, since one worker accepts and deadlines are
-//! judged by [ticks](super::ticks).
+//! each of these is one call of `rustix` here, so mio would make this file little shorter. The server does not need
+//! mio's support for systems other than Linux; nor does it need `EPOLLEXCLUSIVE` and timers, since one worker accepts
+//! and [ticks](super::ticks) decide deadlines.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,20 +26,20 @@ const EVENTS: usize = 256;
 /// Input and room to send, for edges.
 const BOTH: EventFlags = EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
 
-/// Sockets that are watched.
+/// A set of watched sockets.
 #[derive(Debug)]
 pub(super) struct Readiness {
     epoll: OwnedFd,
 }
 
-/// What a wait has brought.
+/// The result of a wait.
 pub(super) struct Events {
     events: Vec<epoll::Event>,
-    /// A signal ended the wait, which then says nothing.
+    /// A signal ended the wait, so the result means nothing.
     interrupted: bool,
 }
 
-/// Something happened to what is watched as `key`.
+/// An event on the source that is watched as `key`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Event {
     pub(super) key: u64,
@@ -49,13 +49,13 @@ pub(super) struct Event {
 /// What a socket is ready for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ready {
-    /// The other side has ended its half, or the connection is broken: reading will say which.
+    /// The other side has ended its half, or the connection is broken: reading shows which.
     pub hung_up: bool,
-    /// There is something to read, be it the end.
+    /// There is something to read, possibly the end of file.
     pub readable: bool,
 }
 
-/// Wakes whoever waits for a [`Readiness`].
+/// Wakes the thread that waits for a [`Readiness`].
 #[derive(Debug)]
 pub(super) struct Waker(OwnedFd);
 
@@ -64,28 +64,28 @@ impl Readiness {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    /// Reports once whenever something comes in.
+    /// Reports new input, once each time.
     pub(super) fn watch(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key), flags)?)
     }
 
-    /// Reports once as well whenever there is room again to send.
+    /// Reports new room to send as well, once each time.
     pub(super) fn watch_for_room(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(key), BOTH)?)
     }
 
-    /// Reports once whenever something comes in, and whenever there is room again to send.
+    /// Reports new input and new room to send, once each time.
     pub(super) fn watch_both(&self, socket: impl AsFd, key: u64) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key), BOTH)?)
     }
 
-    /// Reports for as long as there is something to take.
+    /// Reports for as long as there are connections to accept.
     pub(super) fn watch_listener(&self, listener: impl AsFd, key: u64) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, listener, EventData::new_u64(key), EventFlags::IN)?)
     }
 
-    /// Reports no more.
+    /// Stops reporting.
     pub(super) fn forget(&self, source: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, source)?)
     }
@@ -108,17 +108,17 @@ impl Events {
         Self { events: Vec::with_capacity(EVENTS), interrupted: false }
     }
 
-    /// The most that a wait returns.
+    /// The most events that a wait returns.
     pub(super) fn most(&self) -> usize {
         self.events.capacity()
     }
 
-    /// Whether there may have been more than the wait has returned.
+    /// Whether there may be more events than the wait has returned.
     pub(super) fn is_full(&self) -> bool {
         self.events.len() >= self.most()
     }
 
-    /// Whether these are all that there were.
+    /// Whether these are all events.
     pub(super) fn are_all(&self) -> bool {
         !self.interrupted && !self.is_full()
     }
@@ -145,12 +145,12 @@ impl Waker {
     }
 
     pub(super) fn register(&self, readiness: &Readiness, key: u64) -> io::Result<()> {
-        // For edges, too: nobody need read it to be woken again.
+        // For edges, too: it need not be read to wake again.
         readiness.watch(&self.0, key)
     }
 
     pub(super) fn wake(&self) {
-        // It fails only when the counter is full, after 2^64 wakings.
+        // It fails only when the counter is full, after 2^64 wake-ups.
         if let Err(error) = rustix::io::write(&self.0, &1_u64.to_ne_bytes()) {
             tracing::error!(%error, "cannot wake a thread of the server: {error}");
         }

@@ -1,4 +1,4 @@
-//! Turning clients away when the limit is reached: one line, end of file, and a summary in the log.
+//! Rejects clients when the limit is reached: one line, end of file, and a summary in the log.
 //!
 //! A rejected socket is never watched for readiness, and costs less than an accepted one.
 
@@ -11,7 +11,7 @@ use super::linger::Linger;
 use super::peers::Peers;
 use super::transport::Transport;
 
-/// The rejections are looked at once a second.
+/// The rejections are checked once a second.
 const RHYTHM: Rhythm = Rhythm { looks_a_minute: 60, quiet_looks: 60 };
 
 /// Rejections for the log: the first at once, then their number and the busiest addresses, once a second for a
@@ -19,7 +19,7 @@ const RHYTHM: Rhythm = Rhythm { looks_a_minute: 60, quiet_looks: 60 };
 #[derive(Debug)]
 pub(super) struct Summary(Storm);
 
-/// The line for rejected clients, rendered again only when the limit has moved.
+/// The line for rejected clients, rendered again only when the limit has changed.
 #[derive(Debug, Default)]
 pub(super) struct Rejection {
     limit: u32,
@@ -27,7 +27,7 @@ pub(super) struct Rejection {
 }
 
 impl Rejection {
-    /// Tells a client that the server is full, and hangs up.
+    /// Sends a client the line that the server is full, and hangs up.
     pub(super) fn send<H: Handler>(
         &mut self,
         transport: Transport,
@@ -59,12 +59,12 @@ impl Summary {
         }
     }
 
-    /// Whether there is something to be logged, or may be within the second.
+    /// Whether there is something to log, or may be within the second.
     pub(super) fn is_going_on(&self) -> bool {
         self.0.is_going_on()
     }
 
-    /// Logs what has been counted and is due. To be called once a second.
+    /// Logs the counts that are due. Must be called once a second.
     pub(super) fn log(&self) {
         if let Some((Untold { count: clients, looks: seconds }, peers)) = self.0.look() {
             tracing::warn!(
@@ -76,7 +76,7 @@ impl Summary {
         }
     }
 
-    /// Which addresses were turned away.
+    /// The rejected addresses.
     pub(super) fn peers(&self) -> &Peers {
         self.0.peers()
     }

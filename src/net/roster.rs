@@ -1,4 +1,4 @@
-//! Who is connected, and how to end a connection from outside.
+//! Lists the connected clients, and ends a connection from outside.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ pub struct Roster<H: Handler> {
     shared: Arc<Shared<H>>,
 }
 
-/// One connection, as it was a moment ago.
+/// One connection, as of a moment ago.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo<L> {
-    /// Its number. Never used again.
+    /// Its number. Never reused.
     pub id: u64,
-    /// Where it comes from.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// What its session is called.
+    /// The name of its session.
     pub(crate) label: L,
     /// How long it has been open.
     pub age: Duration,
-    /// How long the client has sent nothing; zero while it is being worked for.
+    /// How long the client has sent nothing; zero while a request is under way.
     pub idle: Duration,
     /// Requests so far, the login included.
     pub requests: u64,
@@ -43,7 +43,7 @@ pub struct ConnectionInfo<L> {
 pub enum Ended {
     /// It was between requests and is closed.
     Now,
-    /// A request is being worked on: the connection ends when it has been answered.
+    /// A request is under way: the connection ends when it has been answered.
     AfterItsRequest,
 }
 
@@ -52,7 +52,7 @@ impl<H: Handler> Roster<H> {
         Self { shared }
     }
 
-    /// All connections, in no particular order. Each worker is asked in turn; connections come and go
+    /// All connections, in no particular order. The workers answer one after another; connections come and go
     /// meanwhile.
     pub async fn connections(&self) -> Vec<ConnectionInfo<H::Label>> {
         let mut all = Vec::new();
@@ -65,12 +65,12 @@ impl<H: Handler> Roster<H> {
         all
     }
 
-    /// The addresses from which clients were turned away most often, those first.
+    /// The addresses that were rejected most often, in descending order.
     pub fn rejected(&self) -> Vec<CountedPeer> {
         self.shared.turned_away.peers().most()
     }
 
-    /// Ends the connection with this number, but no request under its hands. `None` if there is none.
+    /// Ends the connection with this number, but not in the middle of a request. `None` if there is none.
     pub async fn end(&self, id: u64) -> Option<Ended> {
         for mailbox in &self.shared.mailboxes {
             let (reply, answer) = oneshot::channel();

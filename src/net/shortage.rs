@@ -1,20 +1,20 @@
-//! A time without descriptors or memory for another connection: how long accepting pauses.
+//! A shortage of descriptors or memory for another connection: how long accepting pauses.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The first pause when descriptors or memory are short. Doubles up to the longest.
+/// The first pause when descriptors or memory are short. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A time without descriptors, from its first sign until nobody is waiting to be accepted.
+/// A shortage of descriptors, from its first sign until no client is waiting to be accepted.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     pause: Option<Duration>,
 }
 
 impl Shortage {
-    /// Notes a sign of it, and says how long to wait before the next attempt.
+    /// Records a sign of it, and returns how long to wait before the next attempt.
     pub(super) fn next_pause(&mut self, sign: &dyn fmt::Display) -> Duration {
         let pause = match self.pause {
             None => {
@@ -28,12 +28,12 @@ impl Shortage {
         pause
     }
 
-    /// Notes that a connection was accepted. The next may not be.
+    /// Records that a connection was accepted. The next may not be.
     pub(super) fn relax(&mut self) {
         self.pause = self.pause.map(|_| Duration::ZERO);
     }
 
-    /// Notes that nobody is waiting. Without a descriptor to spare, the kernel does not even say that.
+    /// Records that no client is waiting. Without a spare descriptor, the kernel does not even report that.
     pub(super) fn end(&mut self) {
         if self.pause.take().is_some() {
             tracing::info!("accepting connections again");

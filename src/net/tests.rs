@@ -1,5 +1,5 @@
 //! Connections without the program's sessions: a second handler, which speaks another protocol, shows that this room
-//! knows none; and what the tests of the whole server need to bring about.
+//! knows none; and helpers for the tests of the whole server.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,7 +14,7 @@ use super::*;
 /// Longer than anything here takes on the slowest machine.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// Passes on what the client sends to another server, over a second socket, and what that answers to the client. Knows
+/// Forwards the client's input to another server, over a second socket, and that server's answers to the client. Knows
 /// neither users nor the end of a request.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -22,7 +22,7 @@ pub(crate) struct Relay {
 }
 
 impl Handler for Relay {
-    /// Where the other server is.
+    /// The address of the other server.
     type Services = SocketAddr;
     type Worker = ();
     type Scratch = ();
@@ -118,16 +118,16 @@ impl Scratch for () {
     fn clear(&mut self) {}
 }
 
-/// What the tests of the whole server bring about.
+/// Helpers for the tests of the whole server.
 impl<H: Handler> Server<H> {
-    /// Has the worker that accepts stop, and does something after that is decided and before it is done.
+    /// Has the accepting worker stop, and runs `meanwhile` between the decision and the stop.
     pub(crate) fn stop_accepting_after(&self, meanwhile: impl FnOnce()) -> oneshot::Receiver<()> {
         let (stopped, has_stopped) = oneshot::channel();
         self.shared.mailboxes[0].send_after(meanwhile, Message::StopAccepting { shared: false, stopped });
         has_stopped
     }
 
-    /// Ends a worker that is to go on.
+    /// Ends a worker that should keep running.
     pub(crate) fn stop_worker(&self, number: usize) {
         self.shared.mailboxes[number].send(Message::Stop);
     }
@@ -143,7 +143,7 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// How many bytes a connection takes while it waits, in the slab of its worker; and while it is worked for, beside that.
+/// The bytes of a connection while it waits, in the slab of its worker; and the additional bytes while it has work.
 pub(crate) fn sizes<H: Handler>() -> (usize, usize) {
     /// A place of a slab.
     enum Place<T> {
@@ -189,7 +189,7 @@ async fn a_session_may_own_a_second_socket() {
         let (mut passed_on, _) = backend.accept().unwrap();
         passed_on.set_read_timeout(Some(MAX_WAIT)).unwrap();
         expect(&passed_on, &format!("question {number}"));
-        // The session waits for this one, and not for the next, which comes by itself.
+        // The session waits for this one, but not for the next, which arrives by itself.
         write!(passed_on, "answer {number}").unwrap();
         expect(client, &format!("answer {number}"));
         write!(passed_on, "news {number}").unwrap();
@@ -212,8 +212,7 @@ async fn a_rejection_is_in_the_words_of_the_protocol() {
     assert_eq!(answer, "AtCapacity { limit: 1 }");
 }
 
-/// The arrow points from the sessions to this room, and from this room to the limiter. The others are small things that
-/// are not about anything.
+/// The sessions depend on this room, and this room on the limiter. The others are small general helpers.
 #[test]
 fn this_room_uses_the_limiter_and_no_other_room() {
     const ALLOWED: [&str; 7] = ["", "net", "limiter", "accept_fault", "named_enum", "sync", "unpoisoned"];

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Ticks(u32);
 
-/// The time in which a worker runs. It stands still while the process is stopped, by a signal or a debugger or
-/// with its whole machine: nobody is late because this server was not there.
+/// The time in which a worker runs. It stands still while the process is stopped, by a signal or a debugger or with its
+/// whole machine: no client is late because this server was not running.
 #[derive(Debug)]
 pub(super) struct Clock {
     last: Instant,
@@ -17,14 +17,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// How late a wait may end before that counts as a pause.
+    /// How late a wait may end before the delay counts as a pause.
     const LATE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, paused: Duration::ZERO }
     }
 
-    /// The time at the end of a wait that was to take `longest` at most, and began right after the last.
+    /// The time after a wait of at most `longest` that began right after the last one.
     pub(super) fn advance(&mut self, now: Instant, longest: Option<Duration>) -> Instant {
         let passed = now.saturating_duration_since(self.last);
         self.last = now;
@@ -48,7 +48,7 @@ impl Ticks {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// How many ticks there are in `duration`, rounded up.
+    /// The ticks in `duration`, rounded up.
     pub(super) fn count(duration: Duration) -> u32 {
         let ticks = duration.as_millis().div_ceil(u128::from(1000 / Self::A_SECOND));
         u32::try_from(ticks).unwrap_or(u32::MAX)

@@ -1,9 +1,9 @@
-//! Which connection a message is for, and which of its sockets an event is about.
+//! Identifies the connection of a message, and the socket of an event.
 
-/// A connection of one worker: where it is kept, and which it is, since places are used again.
+/// A connection of one worker: its place and its number, since places are reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// Its place in the worker's slab. Has one bit less, which tells the sides apart in a key.
+    /// Its place in the worker's slab. Has one bit less; in a key that bit distinguishes the sides.
     pub(super) index: u32,
     /// The lower half of the connection's number.
     serial: u32,
@@ -14,14 +14,14 @@ pub struct Token {
 pub(super) enum Side {
     /// The socket to the client, which every connection has.
     Client,
-    /// The socket that a session has opened to another server on behalf of its client.
+    /// The socket that a session has opened to another server for its client.
     Backend,
 }
 
 /// The first index that is too large. It leaves the highest keys to the worker.
 const TOO_LARGE: u32 = (1 << 31) - 1;
 
-/// The bit of a key that says that it is about the backend.
+/// The bit of a key that marks the backend.
 const BACKEND: u64 = 1 << 63;
 
 impl Token {
@@ -32,7 +32,7 @@ impl Token {
         Some(Self { index, serial: serial.try_into().ok()? })
     }
 
-    /// As the key of an event about the socket on this side.
+    /// The key of an event about the socket on this side.
     pub(super) fn key(self, side: Side) -> u64 {
         let key = u64::from(self.index) << 32 | u64::from(self.serial);
         match side {
@@ -41,7 +41,7 @@ impl Token {
         }
     }
 
-    /// The connection that an event is about, and the side.
+    /// The connection and the side of an event.
     pub(super) fn from_key(key: u64) -> Option<(Self, Side)> {
         let side = if key & BACKEND == 0 { Side::Client } else { Side::Backend };
         Some((Self::new(usize::try_from((key & !BACKEND) >> 32).ok()?, key)?, side))

@@ -1,13 +1,14 @@
-//! A client's connection as a stream of bytes. Everything that is read from a client or sent to it passes through
-//! here, from its first byte to the lingering close.
+//! A client's connection as a stream of bytes. All input from a client and all output to it passes through here, from
+//! its first byte to the lingering close.
 //!
 //! This is the place for encryption: another variant of [`Transport`] keeps its state in a box, decrypts what
 //! [`read`](Transport::read) and [`peek`](Transport::peek) return, and encrypts what [`write`](Transport::write)
 //! takes. The rest of the server neither reads from nor writes to a client's socket in any other way; it uses the
 //! descriptor only to have it [watched](super::readiness).
 //!
-//! Nothing here waits: the socket does not block. An error that says so is [`Errno::AGAIN`]; interruptions by signals
-//! are not passed on, except by [`peek_byte`](Transport::peek_byte), whose callers treat them as "nothing there".
+//! Nothing here waits: the socket is non-blocking. An operation that would block fails with [`Errno::AGAIN`];
+//! interruptions by signals are not passed on, except by [`peek_byte`](Transport::peek_byte), whose callers treat them
+//! as "nothing there".
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,29 +19,29 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-/// How bytes travel between a client and this server.
+/// The encoding of bytes between a client and this server.
 #[derive(Debug)]
 pub(super) enum Transport {
-    /// As they are, over TCP.
+    /// Unchanged, over TCP.
     Plain(OwnedFd),
 }
 
-/// Whether more will be sent after what is sent now.
+/// Whether more will be sent after this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     /// Perhaps, at some time.
     More,
-    /// Nothing but the end of file, and at once: both travel in one segment.
+    /// Only the end of file, at once: both travel in one segment.
     End,
 }
 
 impl Transport {
-    /// Reads once, into the spare room behind what is there. Returns how many bytes came; 0 is the end.
+    /// Reads once, into the spare room behind the content. Returns the number of bytes read; 0 is the end.
     pub(super) fn read(&self, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
         self.receive(bytes, RecvFlags::empty())
     }
 
-    /// The same, and leaves the bytes to be read again.
+    /// The same, but leaves the bytes in the socket.
     pub(super) fn peek(&self, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
         self.receive(bytes, RecvFlags::PEEK)
     }
@@ -56,13 +57,13 @@ impl Transport {
         }
     }
 
-    /// Throws away what has come in, as much as fits into `room`. Returns how much that was; 0 is the end.
+    /// Discards arrived input, as much as fits into `room`. Returns how much that was; 0 is the end.
     pub(super) fn discard(&self, room: &mut [MaybeUninit<u8>]) -> Result<usize, Errno> {
         let Self::Plain(socket) = self;
         recv(socket, room, RecvFlags::empty()).map(|(_, read)| read)
     }
 
-    /// Whether a byte is there (1), or the end of file (0). Reads neither.
+    /// Whether there is a byte (1) or the end of file (0). Consumes neither.
     pub(super) fn peek_byte(&self) -> Result<usize, Errno> {
         let Self::Plain(socket) = self;
         let mut byte = [MaybeUninit::<u8>::uninit(); 1];
@@ -84,13 +85,13 @@ impl Transport {
         }
     }
 
-    /// Sends the end of file behind what was sent. The client's side stays open.
+    /// Sends the end of file after everything sent so far. The client's side stays open.
     pub(super) fn end(&self) -> Result<(), Errno> {
         let Self::Plain(socket) = self;
         shutdown(socket, Shutdown::Write)
     }
 
-    /// Whether the connection is broken, though there may be bytes to read that came before it broke.
+    /// Whether the connection is broken, even if bytes from before are still unread.
     pub(super) fn is_broken(&self) -> bool {
         let Self::Plain(socket) = self;
         let now = Timespec::try_from(Duration::ZERO).ok();
@@ -116,7 +117,7 @@ impl From<OwnedFd> for Transport {
     }
 }
 
-/// To be watched, and for nothing else.
+/// For watching only.
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let Self::Plain(socket) = self;

@@ -1,10 +1,10 @@
-//! Clients that found no place free, until all hang-ups that came before them are taken in.
+//! Clients that found no place free, until all earlier hang-ups are taken in.
 //!
-//! Before a client is turned away, each worker has to have looked at its sockets after the client was accepted:
-//! the worker that accepts with its next wait, which costs nothing, and the others in a round of messages. All who
-//! come meanwhile are decided together, and rounds have a distance, so that a storm of rejections costs
-//! the workers little. No round is waited for longer than [`MAX_WAIT`]: a worker that is busy for that long is
-//! no reason to leave clients without an answer.
+//! Before a client is rejected, each worker must have checked its sockets after the client was accepted: the accepting
+//! worker with its next wait, which costs nothing, and the others in a round of messages. All clients that arrive
+//! meanwhile are decided together, and rounds keep a distance, so that a storm of rejections costs the workers little.
+//! No round is awaited for longer than [`MAX_WAIT`]: a worker that is busy for that long is no reason to leave clients
+//! without an answer.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,33 +14,33 @@ use rustix::io::Errno;
 
 use super::transport::Transport;
 
-/// So many wait at once.
+/// The most clients that wait at once.
 const MOST: usize = 256;
 
-/// How long a round may take; and how long a client may wait in all. Both are far above what a round takes, and above
-/// the time for which other programs may keep a worker from a processor.
+/// The longest duration of a round, and the longest wait of a client in all. Both are far above what a round takes, and
+/// above the time for which other programs may keep a worker from a processor.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// The shortest time from the beginning of a round to that of the next.
 const DISTANCE: Duration = Duration::from_millis(1);
 
-/// Clients that are not decided on, in the order in which they came.
+/// Undecided clients, in the order of arrival.
 #[derive(Debug)]
 pub(super) struct Undecided {
     waiting: VecDeque<Waiting>,
-    /// How often this worker has looked at all its sockets.
+    /// How often this worker has checked all its sockets.
     looks: u64,
     rounds: Rounds,
 }
 
-/// A client that waits.
+/// A waiting client.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) transport: Transport,
     pub(super) peer: SocketAddr,
     since: Instant,
-    /// The look before the one that it waits for.
+    /// The check before the one that it waits for.
     look: u64,
     /// The round that it waits for.
     round: u64,
@@ -51,15 +51,15 @@ pub(super) struct Waiting {
 struct Rounds {
     /// How many workers take part.
     workers: usize,
-    /// The last that has begun, and when it did.
+    /// The last round that has begun, and when it did.
     begun: u64,
     at: Option<Instant>,
-    /// How many workers have not answered it.
+    /// How many workers have not answered the last round.
     outstanding: usize,
 }
 
 impl Undecided {
-    /// None, on a worker beside which there are `others`.
+    /// An empty list, on a worker beside which there are `others`.
     pub(super) fn new(others: usize) -> Self {
         let rounds = Rounds { workers: others, begun: 0, at: None, outstanding: 0 };
         Self { waiting: VecDeque::new(), looks: 0, rounds }
@@ -78,12 +78,12 @@ impl Undecided {
         self.waiting.is_empty()
     }
 
-    /// Whether no more may be added until some are decided on.
+    /// Whether no more may be added until some are decided.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST
     }
 
-    /// This worker has looked at all its sockets, and taken in what they had.
+    /// This worker has checked all its sockets, and taken in what they had.
     pub(super) fn looked(&mut self) {
         self.looks += 1;
     }
@@ -95,22 +95,22 @@ impl Undecided {
         }
     }
 
-    /// The round that is to begin now, if one is.
+    /// The round to begin now, if any.
     pub(super) fn begin_round(&mut self, now: Instant) -> Option<u64> {
         let last = self.waiting.back()?;
         (last.round > self.rounds.begun && self.rounds.may_begin_at(now) <= now)
             .then(|| self.rounds.begin(now))
     }
 
-    /// The next that is to be decided on, if its time has come or there is no other.
+    /// The next client to decide on, if its time has come or there is no other chance.
     pub(super) fn next(&mut self, now: Instant, is_last_chance: bool) -> Option<Waiting> {
         let first = self.waiting.front()?;
         let is_due = first.look < self.looks && first.round <= self.rounds.done(now);
         if is_due || is_last_chance { self.waiting.pop_front() } else { None }
     }
 
-    /// Has a client, which was the next, and all behind it wait for one look more. Gives it back if it has waited
-    /// for long enough.
+    /// Makes a client, which was the next, and all behind it wait for one more check. Returns the client if it has
+    /// waited long enough.
     pub(super) fn wait_on(&mut self, client: Waiting, now: Instant) -> Result<(), Waiting> {
         if now >= client.since + LONGEST {
             return Err(client);
@@ -123,7 +123,7 @@ impl Undecided {
         Ok(())
     }
 
-    /// How long there is nothing to do here.
+    /// How long until there is something to do here.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let first = self.waiting.front()?;
         let then = if first.look >= self.looks || first.round <= self.rounds.done(now) {
@@ -138,7 +138,7 @@ impl Undecided {
 }
 
 impl Rounds {
-    /// The one that will begin after now, which is the first to see all that has happened until now.
+    /// The next round to begin, which is the first to see everything until now.
     fn next(&self) -> u64 {
         if self.workers == 0 { 0 } else { self.begun + 1 }
     }
@@ -149,17 +149,17 @@ impl Rounds {
         self.begun
     }
 
-    /// The last that is over.
+    /// The last round that is over.
     fn done(&self, now: Instant) -> u64 {
         if self.outstanding == 0 || self.over_at(now) <= now { self.begun } else { self.begun - 1 }
     }
 
-    /// When the one that is under way is not waited for any longer.
+    /// When the current round is no longer awaited.
     fn over_at(&self, now: Instant) -> Instant {
         self.at.map_or(now, |at| at + MAX_WAIT)
     }
 
-    /// When the next may begin.
+    /// When the next round may begin.
     fn may_begin_at(&self, now: Instant) -> Instant {
         let over = if self.done(now) == self.begun { now } else { self.over_at(now) };
         self.at.map_or(now, |at| at + DISTANCE).max(over)
@@ -167,7 +167,7 @@ impl Rounds {
 }
 
 impl Waiting {
-    /// Whether the client is gone without having said anything.
+    /// Whether the client is gone without having sent anything.
     pub(super) fn has_hung_up(&self) -> bool {
         match self.transport.peek_byte() {
             Ok(read) => read == 0,

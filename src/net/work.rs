@@ -1,6 +1,6 @@
-//! What a connection needs while it is worked for, and the pool that it comes from.
+//! What a connection needs while it has work, and the pool that it comes from.
 //!
-//! A connection has it only while it has input, or something in flight: thousands that wait cost none.
+//! A connection has it only while it has input or something in flight: thousands of waiting ones cost nothing.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use super::ticks::Ticks;
 /// Buffers that have grown beyond this are not kept for the next connection.
 const LARGEST_KEPT: usize = 64 * 1024;
 
-/// How many are kept for the next connections, at most.
+/// The most that are kept for the next connections.
 const MOST_KEPT: usize = 256;
 
-/// What a connection needs while it is worked for.
+/// What a connection needs while it has work.
 pub struct Work<H: Handler> {
     /// What was read and not yet handled.
     pub input: Input,
@@ -24,25 +24,25 @@ pub struct Work<H: Handler> {
     pub output: Vec<u8>,
     /// What the session needs beside that.
     pub scratch: H::Scratch,
-    /// Since when the worker knows of the input that is handled.
+    /// When the worker learnt of the input that is handled.
     pub since: Option<Instant>,
     /// How much of `output` has been sent.
     pub(super) sent: usize,
-    /// Why the connection ends after `output`, if it does.
+    /// The reason for ending the connection after `output`, if it ends.
     pub(super) last: Option<Ending>,
-    /// When it was last looked whether the client goes on, and how many bytes it had sent and read by then.
+    /// The last check whether the client progresses, and the bytes it had sent and read by then.
     pub(super) mark: Option<(Ticks, u64)>,
-    /// How many bytes of its request were there when there was no memory for them.
+    /// The bytes of its request that had arrived when there was no memory for them.
     pub(super) unread: usize,
-    /// Whether it is charged to the reserve, as a request that had come in whole.
+    /// Whether it is charged to the reserve, as a request that had arrived completely.
     pub(super) from_reserve: bool,
-    /// How many bytes the budget was charged with for all this.
+    /// The budget's charge for all of this.
     pub(super) charged: Charge,
 }
 
 /// Work that is not in use, of one worker.
 pub(super) struct Pool<H: Handler> {
-    /// In boxes, since connections hold them so: one word in each, and moving it copies nothing.
+    /// In boxes, because connections hold them in boxes: one word in each, and moving it copies nothing.
     spare: Vec<Box<Work<H>>>,
     /// The fewest that were spare since the pool was last trimmed.
     unused: usize,
@@ -54,7 +54,7 @@ impl<H: Handler> Work<H> {
         size_of::<Self>() + self.input.capacity() + self.output.capacity() + self.scratch.held()
     }
 
-    /// Gives up room that is not needed while the connection waits.
+    /// Frees room that is not needed while the connection waits.
     pub(super) fn compact(&mut self) {
         self.input.compact();
         if self.output.is_empty() && self.output.capacity() > SPARE_ROOM {
@@ -95,16 +95,16 @@ impl<H: Handler> Default for Work<H> {
 }
 
 impl<H: Handler> Pool<H> {
-    /// Work without anything in it.
+    /// Empty work.
     pub(super) fn take(&mut self) -> Box<Work<H>> {
         let work = self.spare.pop().unwrap_or_default();
         self.unused = self.unused.min(self.spare.len());
         work
     }
 
-    /// Takes work back, whatever is in it.
+    /// Takes work back, whatever its content.
     pub(super) fn give(&mut self, mut work: Box<Work<H>>) {
-        // Before it is judged by its size: what others do for it ends in any case.
+        // Before its size is checked: work that others do for it ends in any case.
         work.clear();
         if work.largest() <= LARGEST_KEPT && self.spare.len() < MOST_KEPT {
             self.spare.push(work);
@@ -116,7 +116,7 @@ impl<H: Handler> Pool<H> {
         self.spare.is_empty()
     }
 
-    /// Frees what nobody has needed since the last call.
+    /// Frees what was not needed since the last call.
     pub(super) fn trim(&mut self) {
         self.spare.truncate(self.spare.len() - self.unused.min(self.spare.len()));
         self.unused = self.spare.len();

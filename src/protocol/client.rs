@@ -1,4 +1,4 @@
-//! The client's side of the same lines: a request rendered, an answer read.
+//! The client's side of the protocol: renders a request, reads an answer.
 //!
 //! Requests are the server's own types, so that what one side writes is what the other reads.
 
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 use super::kind::RequestKind;
 use super::request::{AdminRequest, Login, Request};
 
-/// What the server says to a request.
+/// The server's answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done, in the server's words.
+    /// It was carried out, in the server's words.
     Done(String),
-    /// The value that was asked for.
+    /// The requested value.
     Value(String),
-    /// It was not done, and why.
+    /// It was refused, and why.
     Refused(String),
 }
 
-/// What came is not an answer of this protocol.
+/// The line is not an answer of this protocol.
 #[derive(Debug, thiserror::Error)]
 #[error("what the server sent is not an answer: {0}")]
 pub struct AnswerError(#[from] serde_json::Error);
 
-/// Every field that any request has, in the order in which the documentation names them.
+/// Every field of every request, in the order of the documentation.
 #[derive(Default, Serialize)]
 struct Line<'a> {
     #[serde(rename = "type")]
@@ -89,10 +89,10 @@ impl Login {
 }
 
 impl Request<'_> {
-    /// The request as one line, line feed included. [`Request::parse`] makes the same request of it.
+    /// The request as one line, line feed included. [`Request::parse`] parses it into the same request.
     pub fn render(&self) -> Vec<u8> {
         let kind = match self.kind() {
-            // There is no way to ask for a vector here: any of its requests gets the same refusal.
+            // This client has no vector requests; the server refuses all of them alike.
             RequestKind::Vector => "GET_VECTOR",
             kind => kind.name(),
         };
@@ -146,7 +146,7 @@ impl AdminRequest {
 }
 
 impl Answer {
-    /// Reads one line, with or without its line feed. Fields that are not known are ignored.
+    /// Reads one line, with or without its line feed. Unknown fields are ignored.
     ///
     /// # Errors
     /// [`AnswerError`] if it is not an answer.
@@ -160,7 +160,7 @@ impl Answer {
     }
 }
 
-/// The names in the message that `LIST_SPACES` is answered with: a document inside a string.
+/// The names in the message that answers `LIST_SPACES`: a document inside a string.
 ///
 /// # Errors
 /// [`AnswerError`] if it is not such a document.

@@ -1,10 +1,10 @@
-//! The list of requests, by their type alone: for parsing and rendering, and for whoever counts them.
+//! The types of requests: for parsing, rendering and counting.
 
 use super::request::{AdminRequest, Request};
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// The type of a request, without what it is about. Its name is what clients send as `type`.
+    /// The type of a request, without its fields. Its name is the `type` that clients send.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[expect(missing_docs, reason = "they are those of the requests")]
     #[repr(u8)]
@@ -24,7 +24,7 @@ named_enum! {
         GetUser = "GET_USER",
         /// Any request of the vector engine; no client sends this name.
         Vector = "VECTOR",
-        /// What is not a request; no client sends this name.
+        /// An invalid request; no client sends this name.
         Invalid = "INVALID",
     }
 }
@@ -33,7 +33,7 @@ named_enum! {
 const VECTOR: [&str; 5] = ["INSERT_VECTOR", "SEARCH_TOPK", "RANGE_SEARCH", "GET_VECTOR", "DELETE_VECTOR"];
 
 impl RequestKind {
-    /// The one that a client means by this `type`.
+    /// The kind of this `type`.
     pub(super) fn of_type(name: &str) -> Option<Self> {
         match Self::from_name(name) {
             Some(Self::Vector | Self::Invalid) => None,

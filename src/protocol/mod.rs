@@ -1,12 +1,12 @@
 //! The client protocol: one line of JSON in, one line of JSON out.
 //!
-//! This room turns bytes into a [`Request`] or a [`Login`], and a [`Reply`] into bytes. Every word that
-//! a client can be answered with stands in [`reply`], so that clients which match on them find them
-//! unchanged. It does no input or output, and knows neither sessions nor spaces nor users.
+//! This room turns bytes into a [`Request`] or a [`Login`], and a [`Reply`] into bytes. Every text of a reply is in
+//! [`reply`], so that clients which match on them find them unchanged. It does no input or output, and knows neither
+//! sessions nor spaces nor users.
 //!
-//! Neither direction builds a tree: strings without escapes are borrowed from the line, and replies
-//! are appended to the buffer that is written to the client. The other direction of both, for the
-//! program's own client, stands in [`client`].
+//! Neither direction builds a tree: strings without escapes are borrowed from the line, and replies are appended to the
+//! buffer that is written to the client. The opposite direction of both, for the program's own client, is in
+//! [`client`].
 
 pub mod client;
 mod kind;

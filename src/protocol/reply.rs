@@ -1,11 +1,11 @@
-//! What a client may be answered, word for word.
+//! The replies to clients, word for word.
 
 use std::time::Duration;
 
 use super::request::RequestError;
 use crate::names::shown;
 
-/// One answer, to be rendered as one line.
+/// One reply, rendered as one line.
 #[derive(Debug)]
 pub enum Reply<'a> {
     /// It is done.
@@ -18,7 +18,7 @@ pub enum Reply<'a> {
     Spaces(&'a [&'a str]),
     /// The answer to `GET_USER`.
     User(Profile<'a>),
-    /// It was not done, and why.
+    /// The request was not carried out, and why.
     Refused(Refusal),
 }
 
@@ -45,7 +45,7 @@ pub enum Done {
     UserDeleted,
 }
 
-/// What a client is told about a user. There is no place here for a password or a hash.
+/// What a client learns about a user. By design it has no password and no hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile<'a> {
     /// The user's name.
@@ -59,7 +59,7 @@ pub struct Profile<'a> {
 /// Why a request was not carried out. What it displays is what the client reads.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Whatever was wrong with the login.
+    /// Any fault in the login.
     #[error("authentication failed")]
     AuthenticationFailed,
     /// The user may not read this space.
@@ -74,19 +74,19 @@ pub enum Refusal {
     /// The key has no value.
     #[error("key not found")]
     KeyNotFound,
-    /// The space to be used is not there.
+    /// The space to use does not exist.
     #[error("space not found")]
     SpaceNotFound,
-    /// The space to be made is there.
+    /// The space to create exists already.
     #[error("space already exists")]
     SpaceExists,
-    /// The space to be removed is not there.
+    /// The space to remove does not exist.
     #[error("space does not exist")]
     SpaceMissing,
-    /// The user to be made is there.
+    /// The user to create exists already.
     #[error("user already exists")]
     UserExists,
-    /// The user is not there.
+    /// The user does not exist.
     #[error("user not found")]
     UserNotFound,
     /// The request names no space, and none is in use.
@@ -95,18 +95,18 @@ pub enum Refusal {
     /// The request is for the vector engine.
     #[error("vector spaces are not supported by this server: engine_type must be \"key-value\"")]
     VectorUnsupported,
-    /// The space was to have an engine that nobody knows.
+    /// The requested engine of the space is unknown.
     #[error("unknown engine_type \"{0}\": expected \"key-value\"")]
     UnknownEngine(String),
-    /// A user was to have a role that nobody knows.
+    /// The requested role of the user is unknown.
     #[error("invalid role \"{0}\": expected \"admin\" or \"user\"")]
     InvalidRole(String),
-    /// A user was to have a permission that nobody knows.
+    /// The requested permission of the user is unknown.
     #[error("invalid permission \"{access}\" for space \"{space}\": expected \"read\" or \"write\"")]
     InvalidPermission {
-        /// The space it was for.
+        /// The space of the permission.
         space: String,
-        /// What was asked for.
+        /// The unknown permission.
         access: String,
     },
     /// The key is longer than the store allows.
@@ -115,37 +115,37 @@ pub enum Refusal {
         /// The most bytes a key may have.
         limit: usize,
     },
-    /// The line exceeds the longest request allowed. The connection ends with this.
+    /// The line exceeds the longest request allowed. The connection ends with this reply.
     #[error("request too long: a line may have at most {limit} bytes")]
     LineTooLong {
         /// The most bytes a line may have.
         limit: usize,
     },
-    /// The request did not come to its end in time, or held memory that others waited for. The connection ends
-    /// with this.
+    /// The request did not arrive completely in time, or held memory that others waited for. The connection ends with
+    /// this reply.
     #[error(
         "request too slow: it must come to its end within {longest:?}, and sooner while the server is short \
          of memory"
     )]
     TooSlow {
-        /// How long a request may take at most.
+        /// The longest time that a request may take.
         longest: Duration,
     },
-    /// As many connections are open as may be. The connection ends with this.
+    /// The limit of open connections is reached. The connection ends with this reply.
     #[error("Server at maximum capacity ({limit} connections). Please try again later.")]
     AtCapacity {
         /// The limit that was reached.
         limit: u32,
     },
-    /// The line could not be understood.
+    /// The line is not a valid request.
     #[error(transparent)]
     BadRequest(#[from] RequestError),
-    /// Anything else, in words made elsewhere.
+    /// Anything else, with a message from elsewhere.
     #[error("{0}")]
     Other(String),
 }
 
-/// The longest message of an error. Parse errors quote what they met, which may be a whole value.
+/// The longest message of an error, in bytes. Parse errors quote their input, which may be a whole value.
 const LONGEST_MESSAGE: usize = 300;
 
 impl Reply<'_> {

@@ -10,9 +10,9 @@ use super::text::Text;
 /// The first line of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Login {
-    /// Who wants in.
+    /// The user name.
     pub username: String,
-    /// The password as typed. Never logged and never answered.
+    /// The password as typed. Never logged, never sent back.
     pub password: String,
 }
 
@@ -57,63 +57,63 @@ pub enum Request<'a> {
     Vector,
 }
 
-/// What only an administrator may ask. Rare, hence owned: it outlives the line while it is carried out.
+/// A request that only an administrator may make. Rare, hence owned: it outlives the line while it is carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AdminRequest {
-    /// Make a space.
+    /// Create a space.
     CreateSpace {
         /// Its name.
         space: String,
-        /// `key-value`, `vector` or anything; left out, `key-value`.
+        /// `key-value`, `vector` or any other word; without it, `key-value`.
         engine: Option<String>,
-        /// `Some(false)` accepts losing the last second in a crash; left out, the server's durability holds.
+        /// `Some(false)` accepts losing the last second in a crash; without it, the server's durability applies.
         enable_wal: Option<bool>,
     },
-    /// Remove a space and all that is in it.
+    /// Remove a space and all its keys.
     DeleteSpace {
         /// Its name.
         space: String,
     },
-    /// Make a user.
+    /// Create a user.
     CreateUser {
         /// The new user's name.
         username: String,
         /// The new user's password.
         password: String,
-        /// A role by name; left out, the ordinary one.
+        /// A role by name; without it, the ordinary one.
         role: Option<String>,
-        /// Space to `read` or `write`.
+        /// A map from space to `read` or `write`.
         permissions: BTreeMap<String, String>,
     },
     /// Replace a user's password.
     UpdatePassword {
-        /// Whose.
+        /// The user's name.
         username: String,
         /// The new password.
         password: String,
     },
     /// Replace a user's role.
     UpdateRole {
-        /// Whose.
+        /// The user's name.
         username: String,
         /// The new role by name.
         role: String,
     },
     /// Replace all permissions of a user.
     UpdatePermissions {
-        /// Whose.
+        /// The user's name.
         username: String,
-        /// Space to `read` or `write`.
+        /// A map from space to `read` or `write`.
         permissions: BTreeMap<String, String>,
     },
     /// Remove a user.
     DeleteUser {
-        /// Whom.
+        /// The user's name.
         username: String,
     },
     /// Describe a user.
     GetUser {
-        /// Whom.
+        /// The user's name.
         username: String,
     },
 }
@@ -130,7 +130,7 @@ pub enum RequestError {
     /// The line is JSON, but not an object.
     #[error("invalid request: expected a JSON object")]
     NotAnObject,
-    /// A field that the request needs is not there.
+    /// A required field of the request is missing.
     #[error("{request}: missing field \"{field}\"")]
     Missing {
         /// The type of the request.
@@ -146,8 +146,7 @@ pub enum RequestError {
     UnknownType(String),
 }
 
-/// Every field that any request uses. One flat structure, so that fields may come in any order and the
-/// line is read once.
+/// Every field of every request. One flat structure, so that fields may come in any order and the line is read once.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields<'a> {
@@ -180,7 +179,7 @@ struct User {
 impl Login {
     /// Reads the first line of a connection.
     ///
-    /// Says nothing about what was wrong with it, because the client is not told either.
+    /// Does not report what is wrong with the line, because the client does not learn it either.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let user: User = object(line).ok()?;
         Some(Self { username: user.username?, password: user.password? })

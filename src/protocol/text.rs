@@ -1,4 +1,4 @@
-//! A string of a request, which is copied only if it must be.
+//! A string of a request, copied only if necessary.
 
 use std::borrow::Cow;
 use std::ops::Deref;

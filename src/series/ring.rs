@@ -22,11 +22,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{KEPT, Sample, Series};
 use crate::private;
 
-/// The file's name in the data directory, and that under which it is made.
+/// The file's name in the data directory, and its temporary name.
 const NAME: &str = "series";
 const NEW: &str = "series.new";
 
-/// How many bytes a slot has: a sample, and its checksum.
+/// The bytes of a slot: a sample and its checksum.
 const SLOT: usize = 40;
 const SAMPLE: usize = SLOT - size_of::<u64>();
 
@@ -42,7 +42,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How often a file that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the file is still there.
+/// How often to check whether the file is still there.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Writes the series to the disk, on a thread of its own. There is one.
@@ -82,7 +82,7 @@ impl Keeper {
     /// Begins to write `series`, and whatever is added to it, into this directory.
     ///
     /// # Errors
-    /// There can be no thread.
+    /// The thread could not be started.
     pub fn start(data_dir: &Path, series: Series) -> io::Result<Self> {
         let (over, is_over) = mpsc::channel();
         let ring = Ring::new(data_dir);
@@ -105,7 +105,7 @@ impl Keeper {
 struct Ring {
     path: PathBuf,
     new: PathBuf,
-    /// Open, with the second of the newest sample in it; `None` before it is made and after a failure.
+    /// The open file, with the second of the newest sample in it; `None` before it is created and after a failure.
     file: Option<(File, i64)>,
 }
 
@@ -170,7 +170,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Has a file that was removed or replaced made anew by the next write.
+    /// If the file was removed or replaced, the next write creates it anew.
     fn look(&mut self) -> io::Result<()> {
         if let Some((file, _)) = &self.file
             && !private::is_at(file, &self.path)?
@@ -207,9 +207,9 @@ impl Ring {
     }
 }
 
-/// Which slot a sample has; the first is the head of the file.
+/// The slot of a sample; the first is the header of the file.
 fn place(sample: &Sample) -> usize {
-    // Less than KEPT, whatever the clock says.
+    // Less than KEPT, whatever the clock shows.
     usize::try_from(sample.second.rem_euclid(i64::from(KEPT))).unwrap_or_default() + 1
 }
 
@@ -273,7 +273,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// A file with these samples, as two processes one after the other leave it.
+    /// A file with these samples, as two consecutive processes leave it.
     fn written(directory: &Path, seconds: impl IntoIterator<Item = i64>) -> Vec<u8> {
         let (mut recorder, series) = series(Vec::new());
         let mut ring = Ring::new(directory);
@@ -333,7 +333,7 @@ mod tests {
     fn damage_costs_what_is_damaged_and_never_the_start() {
         let directory = tempfile::tempdir().unwrap();
         let whole = written(directory.path(), 1..=3000);
-        // Written over by the next process, it has nothing of the one before that it was not given.
+        // Overwritten by the next process, it has only the samples of the one before that it was given.
         let number = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
         let before = number(&directory.path().join(NAME));
         assert!(written(directory.path(), 1..=3000) == whole);
@@ -348,7 +348,7 @@ mod tests {
         {
             assert_eq!(left(bytes), 0);
         }
-        // Each byte of a slot counts, and so does its place.
+        // Each byte of a slot counts, and so does its position.
         for byte in 0..SLOT {
             let mut torn = whole.clone();
             torn[SLOT * 5 + byte] ^= 1;

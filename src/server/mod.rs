@@ -1,5 +1,5 @@
-//! The client side of the daemon: the connections of `net` with the sessions of `session` on them. Here the two are put
-//! together; each explains itself.
+//! The client side of the daemon: combines the connections of `net` with the sessions of `session`; each explains
+//! itself.
 
 use std::io;
 use std::net::TcpListener;
@@ -24,36 +24,36 @@ pub use crate::session::{
 /// A running server for clients.
 pub type Server = net::Server<Session>;
 
-/// Asks the server who is connected.
+/// Lists the connected clients.
 pub type Roster = net::Roster<Session>;
 
-/// Asks the server whether it serves.
+/// Checks whether the server serves.
 pub type Prober = net::Prober<Session>;
 
-/// One connection, as it was a moment ago.
+/// One connection, as of a moment ago.
 pub type ConnectionInfo = net::ConnectionInfo<session::Label>;
 
-/// What the server works with.
+/// What the server depends on.
 #[derive(Clone)]
 pub struct Services {
     /// Admits connections.
     pub limiter: Limiter,
     /// Keeps spaces and keys.
     pub store: Store,
-    /// Knows users.
+    /// Holds the users.
     pub accounts: Accounts,
     /// May change at any time.
     pub settings: watch::Receiver<ClientSettings>,
 }
 
-/// What the server counts. Read from anywhere.
+/// The server's counters. Any thread may read them.
 #[derive(Debug)]
 pub struct Counters {
     connections: Arc<net::Counters>,
     requests: Arc<RequestCounters>,
 }
 
-/// All [`Counters`] as they were, each at a slightly different moment.
+/// The values of all [`Counters`], each read at a slightly different moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     /// Sessions that ended in a panic: faults of this program.
@@ -62,29 +62,28 @@ pub struct Counts {
     pub logins: u64,
     /// Logins that were refused.
     pub logins_denied: u64,
-    /// Connections that ended, by each reason there can be.
+    /// Connections that ended, by each possible reason.
     pub endings: Vec<(Ending, u64)>,
-    /// How many bytes requests in flight take now.
+    /// The bytes that requests in flight take now.
     pub inflight: usize,
-    /// How many connections wait for memory now.
+    /// The number of connections that wait for memory now.
     pub waiting: usize,
-    /// How often reading has paused for want of memory.
+    /// How often reading has paused for lack of memory.
     pub pauses: u64,
-    /// Requests, by each type and outcome there can be.
+    /// Requests, by each possible type and outcome.
     pub requests: Vec<Timing>,
 }
 
 impl Server {
-    /// Starts to serve clients on a bound listener. Must be called within a tokio runtime, which is used
-    /// for what takes its time.
+    /// Starts to serve clients on a bound listener. Must be called within a tokio runtime, which runs the slow work.
     ///
     /// # Errors
-    /// The listener could not be prepared, or a thread not started.
+    /// The listener could not be prepared, or a thread could not be started.
     pub fn start(listener: TcpListener, services: Services) -> io::Result<Self> {
         Self::start_with(listener, services, net::workers())
     }
 
-    /// The same, with that many threads to serve connections: one at least.
+    /// Like [`Server::start`], with this many threads for connections, at least one.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -93,7 +92,7 @@ impl Server {
         Self::launch(listener, limiter, settings, session::Services::new(store, accounts), workers)
     }
 
-    /// What the server counts, from now to its end.
+    /// The server's counters, which remain readable after its end.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::new(Counters {
             connections: Arc::clone(self.connection_counters()),
@@ -103,7 +102,7 @@ impl Server {
 }
 
 impl Counters {
-    /// The numbers now.
+    /// The current values.
     pub fn read(&self) -> Counts {
         let net::counters::Counts { panicked, endings, inflight, waiting, pauses } = self.connections.read();
         let RequestCounts { logins, logins_denied, requests } = self.requests.read();

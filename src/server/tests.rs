@@ -1,4 +1,4 @@
-//! Of the whole server, what cannot be brought about from outside.
+//! Tests of the whole server that cannot be set up from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -23,7 +23,7 @@ async fn serve(limit: u32, workers: usize) -> (Server, TempDir) {
     (server, dir)
 }
 
-/// The same, whose admin is still to be created: all logins wait for that.
+/// The same, before its admin is created: all logins wait for that.
 async fn serve_before_its_admin(
     limit: u32,
     workers: usize,
@@ -42,7 +42,7 @@ async fn serve_before_its_admin(
         max_request: 1024,
         max_inflight: 1 << 20,
     };
-    // Nobody changes them: the sender may go.
+    // The settings never change, so the sender may be dropped.
     let (_, settings) = watch::channel(settings);
     let services = Services { limiter, store, accounts, settings };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -86,7 +86,7 @@ async fn a_panic_ends_its_session_and_no_other_frees_its_place_and_is_counted() 
     assert_eq!(server.counters().read().panicked, 1);
 }
 
-/// The kernel has accepted them, the server has not when it is told to stop.
+/// The kernel has accepted them, but the server has not when it is told to stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_wait_to_be_accepted_at_a_stop_are_answered_and_not_reset() {
     const CLIENTS: usize = 100;
@@ -169,7 +169,7 @@ async fn who_hangs_up_while_its_login_is_checked_holds_no_place() {
         } else {
             for mut client in clients {
                 client.get_ref().shutdown(Shutdown::Write).unwrap();
-                // Whoever reads on is told.
+                // A client that reads on gets the error.
                 let words = answer(&mut client);
                 assert!(words.contains("the login was not checked"), "{words}");
                 assert_eq!(client.read(&mut [0; 9]).unwrap(), 0);
@@ -193,7 +193,7 @@ async fn the_time_to_log_in_counts_while_the_login_waits_to_be_checked() {
     wait_until(&server, "its place is free", <[_]>::is_empty).await;
 }
 
-/// One goes on and on, and never stops between two requests.
+/// One client never stops between two requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_memory_is_short_whoever_pipelines_lets_the_others_go_on() {
     let (server, _dir) = serve(10, 1).await;

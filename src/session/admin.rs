@@ -1,4 +1,4 @@
-//! Requests that only an administrator may make. They are rare and may take their time.
+//! Requests that only an administrator may make. They are rare and may take long.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(super) async fn administer(
     }
 }
 
-/// Shows what clients may know of an account.
+/// Calls `show` with the data of an account that clients may see.
 pub(super) fn with_profile(account: &Account, show: impl FnOnce(Profile<'_>)) {
     let permissions: Vec<_> =
         account.permissions.iter().map(|(space, access)| (space.as_str(), access.name())).collect();

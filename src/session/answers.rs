@@ -1,4 +1,4 @@
-//! The answers to reads and writes that the store has done.
+//! The answers to completed reads and writes.
 
 use crate::protocol::{Done, Refusal, Reply};
 use crate::store::{Found, MAX_KEY_LEN, Outcome, StoreError};
@@ -6,7 +6,7 @@ use crate::store::{Found, MAX_KEY_LEN, Outcome, StoreError};
 use super::counters::RequestOutcome;
 use super::tally::Tally;
 
-/// Appends the answers to reads: one for each, in their order.
+/// Appends the answers to reads: one for each, in order.
 pub(super) fn answer_reads(found: &[Found], output: &mut Vec<u8>, tally: &mut Tally) {
     for found in found {
         let reply = match found {
@@ -19,7 +19,7 @@ pub(super) fn answer_reads(found: &[Found], output: &mut Vec<u8>, tally: &mut Ta
     }
 }
 
-/// Appends the answers to writes that were submitted: one for each, in their order.
+/// Appends the answers to submitted writes: one for each, in order.
 pub(super) fn answer_writes(
     committed: Result<&[Outcome], &StoreError>,
     writes: usize,
@@ -46,7 +46,7 @@ fn done(outcome: Outcome) -> Result<Done, Refusal> {
     }
 }
 
-/// What a client is told when the store could not do it.
+/// The client's answer when the store failed.
 pub(super) fn refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::NoSuchSpace => Refusal::SpaceNotFound,

@@ -1,4 +1,5 @@
-//! What administrators do, and others try to, for the log: which act, on whom or what, by whom, from where, and what became of it.
+//! The actions of administrators, and attempts of others, for the log: which act, on whom or what, by whom, from where,
+//! and its outcome.
 //!
 //! These events have a separate target, and so a message id in the journal. They never contain passwords.
 
@@ -11,10 +12,10 @@ use crate::names::shown;
 use crate::net::{RHYTHM, Storm, Untold};
 use crate::protocol::{AdminRequest, Refusal};
 
-/// What a client sends may be as long as a request. A name that can be one is shorter than this, in characters.
+/// A client may send a text as long as a request. A valid name is shorter than this, in characters.
 const LONGEST_SHOWN: usize = 200;
 
-/// The most rights of a user in a line.
+/// The most rights of a user that a line lists.
 const MOST_LISTED: usize = 20;
 
 /// The user who sent the request, and the address of the client.
@@ -39,13 +40,13 @@ pub(super) struct Act {
     details: String,
 }
 
-/// What users tried that are no administrators. The first is logged as it comes, the others as a number, so that
-/// no client can flood the log.
+/// Attempts of users who are not administrators. The first is logged as it comes, the others as a number, so that no
+/// client can flood the log.
 #[derive(Debug)]
 pub(super) struct Attempts(Storm);
 
 impl Act {
-    /// The act that a request asks for; `None` if the request changes nothing.
+    /// The act in a request; `None` if the request changes nothing.
     pub(super) fn of(request: &AdminRequest) -> Option<Self> {
         let act = |name, of, object: &str, deed, details| {
             let object = brief(object);
@@ -96,7 +97,7 @@ impl Act {
 }
 
 impl Attempts {
-    /// Notes that a user who is no administrator asked for `request`, and was refused.
+    /// Records that a user who is not an administrator asked for `request`, and was refused.
     pub(super) fn note(&self, request: &AdminRequest, account: &Account, peer: SocketAddr) {
         if matches!(request, AdminRequest::GetUser { .. }) {
             return;
@@ -110,12 +111,12 @@ impl Attempts {
         }
     }
 
-    /// Whether there is something to be logged, or may be within the interval.
+    /// Whether there is something to log, or may be within the interval.
     pub(super) fn is_going_on(&self) -> bool {
         self.0.is_going_on()
     }
 
-    /// Logs what was noted and is due. To be called as often as [`RHYTHM`] says.
+    /// Logs the recorded attempts that are due. Must be called as often as [`RHYTHM`] says.
     pub(super) fn log(&self) {
         let Some((Untold { count: attempts, .. }, peers)) = self.0.look() else { return };
         tracing::warn!(target: AUDIT, act = "attempts", attempts, peers, outcome = "refused",
@@ -130,7 +131,7 @@ impl Default for Attempts {
     }
 }
 
-/// The rights in words, as they were asked for.
+/// The rights in words, as requested.
 fn rights(permissions: &BTreeMap<String, String>) -> String {
     let listed = permissions.iter().take(MOST_LISTED);
     let listed: Vec<_> =

@@ -1,7 +1,7 @@
 //! The writes of one turn of a worker's loop, which go to the store together.
 //!
-//! One submission a turn, whoever the writes are from: the committer is woken once and finds all of
-//! them, so that one sync serves them all, and the answers come back as one message.
+//! One submission a turn, from all connections: the committer is woken once and finds all writes, so that one sync
+//! serves them all, and the answers come back as one message.
 
 use crate::net::{Outbox, Token};
 use crate::store::{Outcome, Store, StoreError, Write};
@@ -11,16 +11,16 @@ use super::Session;
 /// Beyond this many bytes a turn's writes go to the store before the turn is over.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Writes that are to be submitted.
+/// Writes to submit.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     writes: Vec<Write>,
     bytes: usize,
-    /// Whose they are, and how many each has, in their order.
+    /// The owners of the writes, and how many each has, in order.
     owners: Vec<(Token, usize)>,
 }
 
-/// What became of the writes of one turn.
+/// The outcome of the writes of one turn.
 #[derive(Debug)]
 pub struct Committed {
     result: Result<Vec<Outcome>, StoreError>,
@@ -28,7 +28,7 @@ pub struct Committed {
 }
 
 impl Commits {
-    /// Takes the writes of one connection over, and says how many bytes they are.
+    /// Takes over the writes of one connection, and returns their bytes.
     pub(super) fn collect(&mut self, token: Token, writes: &mut Vec<Write>) -> usize {
         let bytes =
             writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum();
@@ -38,12 +38,12 @@ impl Commits {
         bytes
     }
 
-    /// Whether there is so much that it should be submitted at once.
+    /// Whether there are so many bytes that it should be submitted at once.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= MOST_BYTES
     }
 
-    /// Submits what there is. The outcomes come as one batch.
+    /// Submits the collected writes. The outcomes come as one batch.
     pub(super) fn submit(&mut self, store: &Store, outbox: &Outbox<Session>) {
         if self.owners.is_empty() {
             return;
@@ -61,7 +61,7 @@ impl Commits {
 }
 
 impl Committed {
-    /// What became of the writes of each connection.
+    /// The outcomes for each connection.
     pub(super) fn shares(&self) -> impl Iterator<Item = (Token, Result<&[Outcome], &StoreError>)> {
         let mut rest = self.result.as_deref();
         self.owners.iter().map(move |&(token, writes)| {

@@ -1,4 +1,4 @@
-//! What the server counts of logins and requests.
+//! The server's counters of logins and requests.
 //!
 //! Each worker counts in a block of its own, as it does of its [connections](crate::net).
 
@@ -10,8 +10,8 @@ use crate::named_enum::named_enum;
 use crate::net::counters::{PerWorker, add, sum};
 use crate::protocol::{Refusal, RequestKind};
 
-/// The bounds of the histograms, in nanoseconds: each about three times the one before, from 10 µs to 10 s.
-/// The last bucket, which has none, is for what took longer.
+/// The bounds of the histograms, in nanoseconds: each about three times the one before, from 10 µs to 10 s. The last
+/// bucket, which has no bound, holds everything slower.
 const BOUNDS: [u64; 13] = [
     10_000,
     30_000,
@@ -28,46 +28,46 @@ const BOUNDS: [u64; 13] = [
     10_000_000_000,
 ];
 
-/// With the one that has no bound.
+/// Including the one without a bound.
 const BUCKETS: usize = BOUNDS.len() + 1;
 
 const TIMINGS: usize = RequestKind::ALL.len() * RequestOutcome::ALL.len();
 
-/// What is counted of requests since the server started. Read from anywhere.
+/// Counters of requests since the server started. Any thread may read them.
 #[derive(Debug, Default)]
 pub struct RequestCounters {
     workers: PerWorker<Block>,
 }
 
-/// The counters of one worker. Only its owner counts with it, which is why counting is cheap.
+/// The counters of one worker. Only their owner writes them, which is why counting is cheap.
 #[derive(Debug)]
 pub struct Recorder {
     block: Arc<Block>,
 }
 
 named_enum! {
-    /// What became of a request.
+    /// The outcome of a request.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[repr(u8)]
     pub enum RequestOutcome {
-        /// It was done.
+        /// It was carried out.
         Ok = "ok",
-        /// The key, space or user is not there.
+        /// The key, space or user does not exist.
         NotFound = "not_found",
-        /// The client may not do it.
+        /// The client has no permission.
         Denied = "denied",
-        /// It was refused for another reason: it made no sense, what it would make is there, the store failed.
+        /// It was refused for another reason: it was invalid, the thing to create exists, the store failed.
         Error = "error",
     }
 }
 
 named_enum! {
-    /// What became of a login.
+    /// The outcome of a login.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum LoginOutcome {
-        /// The client is in.
+        /// It succeeded.
         Ok = "ok",
-        /// It is not, whatever the reason.
+        /// It was refused, for any reason.
         Denied = "denied",
     }
 }
@@ -75,31 +75,31 @@ named_enum! {
 /// A request that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
-    /// What was asked.
+    /// The type of the request.
     pub kind: RequestKind,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: RequestOutcome,
 }
 
-/// All [`RequestCounters`] as they were, each at a slightly different moment.
+/// The values of all [`RequestCounters`], each read at a slightly different moment.
 #[derive(Debug)]
 pub struct RequestCounts {
     /// Logins that succeeded.
     pub logins: u64,
     /// Logins that were refused.
     pub logins_denied: u64,
-    /// Requests, by each type and outcome there can be.
+    /// Requests, by each possible type and outcome.
     pub requests: Vec<Timing>,
 }
 
 /// Requests of one type and outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timing {
-    /// Which.
+    /// The type and outcome.
     pub of: Answered,
-    /// How many took at most so long and longer than the bound before, in seconds; the last bound is infinite.
+    /// How many took at most this long and longer than the bound before, in seconds; the last bound is infinite.
     pub buckets: Vec<(f64, u64)>,
-    /// How long they took together.
+    /// Their total duration.
     pub took: Duration,
 }
 
@@ -118,12 +118,12 @@ struct Slot {
 }
 
 impl RequestCounters {
-    /// A recorder for one more worker. What it counts stays when it is gone.
+    /// A recorder for one more worker. Its counts stay when it is gone.
     pub fn recorder(&self) -> Recorder {
         Recorder { block: self.workers.add() }
     }
 
-    /// The numbers now.
+    /// The current values.
     pub fn read(&self) -> RequestCounts {
         let workers = self.workers.all();
         let timing = |of: Answered| {
@@ -149,7 +149,7 @@ impl RequestCounters {
 }
 
 impl Recorder {
-    /// Counts requests that came together, were answered together, and took so long.
+    /// Counts requests that arrived together, were answered together, and took this long.
     pub fn requests(&mut self, answered: &[Answered], took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|&bound| bound < nanoseconds);

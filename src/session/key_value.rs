@@ -1,6 +1,6 @@
 //! The key-value protocol: a login, then requests, each a line, answered in their order.
 //!
-//! Nothing here waits: what must wait is handed to [others](super::offload).
+//! Nothing here waits: anything that must wait goes to [others](super::offload).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use super::lines::{self, Line};
 use super::requests::{Handled, User};
 use super::{Label, Scratch, Services, Session};
 
-/// Answers beyond this are sent before the next request is looked at, so that a client which asks for
-/// much and reads little cannot make the server hold it.
+/// Answers beyond this are sent before the next request is handled, so that a client which asks for much and reads
+/// little cannot make the server hold it.
 const MOST_OUTPUT: usize = 64 * 1024;
 
-/// So many keys are read for a client before its answers are sent.
+/// The most keys that are read for a client before its answers are sent.
 const MOST_READS: usize = 128;
 
-/// The longest login line. Whoever is not known yet may not occupy much memory.
+/// The longest login line. A client that has not logged in may not occupy much memory.
 const LONGEST_LOGIN: usize = 16 * 1024;
 
-/// A session in the key-value protocol: what one client may do, and what it is talking about.
+/// A session in the key-value protocol: the client's rights and the state of its requests.
 #[derive(Debug)]
 pub struct KeyValue {
     longest_line: u32,
     pub(super) user: Option<User>,
 }
 
-/// What is to be done before the next line can be handled.
+/// The next step before another line can be handled.
 enum Next {
-    /// Something that the connection does.
+    /// A step of the connection.
     Step(Step),
     /// Submit the collected writes, and answer them.
     Commit,
@@ -42,17 +42,17 @@ enum Next {
     Fetch,
     /// Check a login.
     LogIn(Login),
-    /// Carry out what may take its time.
+    /// Carry out an administrator's request, which may take long.
     Administer(Box<AdminRequest>),
 }
 
 impl KeyValue {
-    /// With a client that has not logged in.
+    /// A session with a client that has not logged in.
     pub(super) fn new(settings: &ClientSettings) -> Self {
         Self { longest_line: settings.max_request.try_into().unwrap_or(u32::MAX), user: None }
     }
 
-    /// Who the client is, if it has logged in.
+    /// The client's account, if it has logged in.
     pub(super) fn account(&self) -> Option<&Arc<Account>> {
         self.user.as_ref().map(|user| &user.account)
     }
@@ -88,16 +88,16 @@ impl KeyValue {
         }
     }
 
-    /// Handles complete lines until there are none, or something has to be waited for.
+    /// Handles complete lines until there are none, or the session has to wait.
     ///
-    /// Consecutive writes are collected, and so are consecutive reads from the first on that is not kept in memory.
-    /// Everything else waits until those are done, so that answers keep their order and a client sees its own
-    /// writes, and nothing that it wrote later. Returns the number of lines handled as well.
+    /// Consecutive writes are collected, and so are consecutive reads from the first one that is not in memory.
+    /// Everything else waits until those are done, so that answers keep their order and a client sees its own earlier
+    /// writes and none of its later ones. Also returns the number of lines handled.
     fn advance(&mut self, work: &mut Work<Session>, services: &Services, peer: SocketAddr) -> (Next, usize) {
         let Work { input, output, scratch: Scratch { writes, reads, tally, .. }, .. } = work;
         let mut handled = 0;
         if !reads.is_empty() {
-            // The last fetch has come back with a part of what was asked for.
+            // The last fetch has returned only a part of the keys.
             return (if output.len() > MOST_OUTPUT { Next::Step(Step::Send) } else { Next::Fetch }, 0);
         }
         let next = loop {
@@ -163,7 +163,7 @@ impl KeyValue {
                     tally.open(kind);
                 }
                 Err(refusal) => {
-                    // A refused one is answered in its turn: the line comes again after those before it.
+                    // A refused one is answered in order: its line is handled again after those before it.
                     if let Some(next) = collected(writes, reads) {
                         break next;
                     }
@@ -197,7 +197,7 @@ impl KeyValue {
     }
 }
 
-/// What has to be done with what was collected, if anything was: writes, or reads, never both.
+/// The next step for what was collected, if anything was: writes, or reads, never both.
 fn collected(writes: &[Write], reads: &[Read]) -> Option<Next> {
     match (writes, reads) {
         ([], []) => None,

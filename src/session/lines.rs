@@ -1,8 +1,8 @@
-//! Requests that are lines: where they end in what a client has sent.
+//! Requests as lines: their ends in a client's input.
 
 use crate::net::{Input, Which};
 
-/// What [`next`] found.
+/// The result of [`next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// A line, without its line feed.
@@ -33,7 +33,7 @@ pub(super) fn consume(input: &mut Input) {
     input.consume(input.searched() + 1);
 }
 
-/// Where the first or the last line ends, behind its line feed.
+/// The end of the first or the last line, behind its line feed.
 pub(super) fn end(bytes: &[u8], which: Which) -> Option<usize> {
     let found = match which {
         Which::First => memchr::memchr(b'\n', bytes),

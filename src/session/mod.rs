@@ -1,11 +1,11 @@
-//! What is spoken with clients: the sessions on the connections of [`net`](crate::net).
+//! The protocols with clients: the sessions on the connections of [`net`](crate::net).
 //!
 //! [`Session`] is the list of all kinds of sessions. `net` calls it by the trait that it implements here; each call
-//! goes to the kind's own type. Another kind is another variant, with what it waits for in [`Completion`] and what it is
-//! called in [`Label`].
+//! goes to the kind's own type. Another kind is another variant, with its outcomes in [`Completion`] and its name in
+//! [`Label`].
 //!
-//! The one kind there is speaks the key-value protocol ([`key_value`]): what requests mean is in [`requests`], the rare
-//! ones of administrators in [`admin`], and what is done elsewhere, since it takes its time, in [`offload`].
+//! The only kind speaks the key-value protocol ([`key_value`]): the meaning of requests is in [`requests`], the rare
+//! ones of administrators in [`admin`], and slow work done elsewhere in [`offload`].
 
 mod admin;
 mod answers;
@@ -41,7 +41,7 @@ pub(crate) use services::Services;
 #[cfg(test)]
 pub(crate) const FATAL: &[u8] = b"panic";
 
-/// What is spoken on one connection.
+/// The session on one connection.
 #[derive(Debug)]
 pub enum Session {
     /// The key-value protocol.
@@ -56,22 +56,22 @@ pub struct Worker {
     recorder: Recorder,
 }
 
-/// What a session has waited for.
+/// The outcome that a session has waited for.
 #[derive(Debug)]
 pub enum Completion<'a> {
-    /// A login was checked; with the generation of the accounts before that.
+    /// A login was checked; with the generation of the accounts before the check.
     LoggedIn(Result<Arc<Account>, LoginError>, u64),
-    /// An administrator's request was carried out; this is the answer, and in a word.
+    /// An administrator's request was carried out; the answer and its outcome.
     Administered(Vec<u8>, RequestOutcome),
     /// Keys were read.
     Fetched(Fetched),
-    /// Keys that are to be deleted were looked up, except for these.
+    /// Keys to delete were looked up, except for these.
     LookedUp(Vec<Read>),
-    /// Writes were committed, or were not.
+    /// Writes were committed, or failed.
     Committed(Result<&'a [Outcome], &'a StoreError>),
 }
 
-/// What a session is called in lists.
+/// The name of a session in lists.
 #[derive(Debug, Clone)]
 pub struct Label {
     account: Option<Arc<Account>>,
@@ -79,7 +79,7 @@ pub struct Label {
 }
 
 impl ConnectionInfo<Label> {
-    /// Who logged in, if anybody did.
+    /// The user that logged in, if any.
     pub fn user(&self) -> Option<&str> {
         self.label.account.as_ref().map(|account| account.username.as_str())
     }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::net::tests::sizes;
 
-    /// What an idle connection costs is this, a socket of the kernel's, and nothing else.
+    /// An idle connection costs only this and a socket in the kernel.
     #[test]
     fn a_waiting_connection_is_small() {
         assert_eq!(sizes::<Session>(), (136, 256));

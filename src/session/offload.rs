@@ -1,5 +1,5 @@
-//! What a session has others do for it, since it takes its time: commits, reads from the disk, administrators' requests,
-//! logins that are not known yet. The outcome comes back as a [`Completion`].
+//! Slow work that others do for a session: commits, reads from the disk, administrators' requests, checks of unknown
+//! logins. The outcome comes back as a [`Completion`].
 
 use std::sync::Arc;
 
@@ -19,25 +19,25 @@ use super::requests::User;
 use super::tally::Tally;
 use super::{Completion, Session};
 
-/// Room for so many writes is kept.
+/// The room for writes that is kept.
 const SPARE_WRITES: usize = 16;
 
-/// What a session needs while its connection is worked for.
+/// What a session needs while its connection has work.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Writes not yet submitted. Their answers come after all that is in the output.
+    /// Writes not yet submitted. Their answers come after everything in the output.
     pub(super) writes: Vec<Write>,
-    /// Keys not yet read, or to be read after what is in the output has been sent.
+    /// Keys not yet read, or to read after the output has been sent.
     pub(super) reads: Vec<Read>,
-    /// As long as it is there, somebody waits for keys that are being read.
+    /// Exists as long as a client waits for keys that are being read.
     waiting: Option<Arc<()>>,
     /// How many writes are being committed.
     submitted: usize,
-    /// How many bytes they take.
+    /// The bytes that they take.
     in_flight: usize,
-    /// The check of a login that is under way: nobody else needs it.
+    /// The check of a login that is under way: only this session needs it.
     login: Option<AbortHandle>,
-    /// Requests that are to be counted.
+    /// Requests to count.
     pub(super) tally: Tally,
 }
 
@@ -78,7 +78,7 @@ impl KeyValue {
         Step::Read
     }
 
-    /// Gives up what is waited for, and says so.
+    /// Gives up what the session waits for, and informs the client.
     pub(super) fn on_timeout(work: &mut Work<Session>) {
         let scratch = &mut work.scratch;
         let words = if let Some(login) = scratch.login.take() {
@@ -93,7 +93,7 @@ impl KeyValue {
         Reply::Refused(Refusal::Other(words.into())).render(&mut work.output);
     }
 
-    /// A client that can ask nothing gains nothing by being let in; one that has asked is owed its answer.
+    /// A client that can send no request gains nothing from a login; one that has sent a request gets its answer.
     pub(super) fn on_hang_up(&self, line: &mut Vec<u8>) -> bool {
         if self.account().is_some() {
             return true;
@@ -103,8 +103,8 @@ impl KeyValue {
         false
     }
 
-    /// Commits the collected writes. The thread that commits finds out whether a key to be deleted is there, and
-    /// everybody's commits would wait for the disk with it: so what is not in memory is looked up before.
+    /// Commits the collected writes. The committing thread finds out whether a key to delete exists, and all commits
+    /// would wait for the disk with it: so keys that are not in memory are looked up before.
     pub(super) fn commit(&self, work: &mut Work<Session>, context: &mut Context<'_, Session>) -> Step {
         let store = &context.services.store;
         let unknown: Vec<_> = work
@@ -146,7 +146,7 @@ impl KeyValue {
         Step::Wait
     }
 
-    /// Has keys read that are not kept in memory.
+    /// Starts reads of keys that are not in memory.
     pub(super) fn fetch(&self, work: &mut Work<Session>, context: &mut Context<'_, Session>) -> Step {
         let promise = context.promise();
         let scratch = &mut work.scratch;
@@ -172,7 +172,7 @@ impl KeyValue {
         Step::Wait
     }
 
-    /// Checks a login. `None` if the client is in.
+    /// Checks a login. `None` if it succeeded at once.
     pub(super) fn log_in(
         &mut self,
         login: Login,
@@ -192,12 +192,12 @@ impl KeyValue {
             let verdict = accounts.login(&login.username, &login.password, peer).await;
             promise.keep(Completion::LoggedIn(verdict, generation));
         });
-        // To be given up if nobody waits for it any more.
+        // Aborted if the client does not wait for it any more.
         work.scratch.login = Some(login.abort_handle());
         Some(Step::Wait)
     }
 
-    /// Notes a login that succeeded, and welcomes the client.
+    /// Records a login that succeeded, and welcomes the client.
     fn let_in(
         &mut self,
         account: Arc<Account>,

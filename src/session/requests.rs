@@ -1,4 +1,4 @@
-//! What the requests of a user mean, and whether the user may make them. Nothing here waits.
+//! The meaning of users' requests, and whether the user may make them. Nothing here waits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) struct User {
     pub(super) account: Arc<Account>,
     /// The generation of the accounts that `account` was read at, or an earlier one.
     pub(super) generation: u64,
-    /// The space of requests that name none.
+    /// The space of requests without one.
     pub(super) space: Option<Space>,
 }
 
@@ -26,13 +26,13 @@ pub(super) enum Handled {
     Found(Value),
     Spaces(Vec<Space>),
     Collected(Write),
-    /// To be read where it may take its time.
+    /// To read on a thread that may wait.
     Fetch(Read),
     Administer(Box<AdminRequest>),
 }
 
 impl User {
-    /// Reads the account again if any has changed. `false` if it is gone, be there another of its name.
+    /// Reads the account again if any has changed. `false` if it is gone, even if another has its name.
     pub(super) fn refresh(&mut self, services: &Services) -> bool {
         let generation = services.accounts.generation();
         if generation != self.generation {
@@ -101,8 +101,8 @@ impl User {
         self.permitted(space, services, Account::may_write, Refusal::WriteDenied)
     }
 
-    /// The space named, or the one in use. Permission comes first: whoever has none does not learn
-    /// which spaces there are.
+    /// The named space, or the one in use. Permission comes first: a user without it does not learn which spaces there
+    /// are.
     fn permitted(
         &self,
         named: Option<Text<'_>>,
@@ -112,7 +112,7 @@ impl User {
     ) -> Result<Space, Refusal> {
         match (named, &self.space) {
             (Some(name), _) if !may(&self.account, &name) => Err(denied),
-            // Most name the space in use all the same: that saves looking it up.
+            // Most requests name the space in use anyway: this saves the look-up.
             (Some(name), Some(space)) if *name == *space.name() && !space.is_deleted() => Ok(space.clone()),
             (Some(name), _) => services.store.space(&name).ok_or(Refusal::SpaceNotFound),
             (None, Some(space)) if !may(&self.account, space.name()) => Err(denied),

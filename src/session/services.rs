@@ -1,4 +1,4 @@
-//! What all sessions work with.
+//! The services for all sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use super::counters::RequestCounters;
 /// How long the committer may be in one call to the disk before the probe stops waiting for it.
 const DISK_MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// How often that is looked at.
+/// How often that is checked.
 const DISK_LOOK: Duration = Duration::from_millis(100);
 
-/// What all sessions work with.
+/// The services for all sessions.
 pub struct Services {
     /// Keeps spaces and keys.
     pub(super) store: Store,
-    /// Knows users.
+    /// Holds the users.
     pub(super) accounts: Accounts,
-    /// What users tried that are no administrators.
+    /// Attempts of users who are not administrators.
     pub(super) attempts: Attempts,
     pub(super) counters: Arc<RequestCounters>,
 }
@@ -34,7 +34,7 @@ impl Services {
         Self { store, accounts, attempts: Attempts::default(), counters: Arc::default() }
     }
 
-    /// What is counted of logins and requests.
+    /// The counters of logins and requests.
     pub(crate) fn counters(&self) -> &Arc<RequestCounters> {
         &self.counters
     }
@@ -55,8 +55,8 @@ impl net::Services for Services {
 
     /// Returns when the store has shown that it still commits, or waits for its disk.
     ///
-    /// A store that answers with an error is at work, and so is one whose disk does not answer: a restart mends
-    /// neither a full disk nor a slow one.
+    /// A store that answers with an error works, and so does one whose disk does not answer: a restart repairs neither
+    /// a full disk nor a slow one.
     async fn works(&self) -> bool {
         let commit = self.store.write(Vec::new());
         tokio::pin!(commit);

@@ -1,8 +1,8 @@
-//! Which requests of a connection are answered and not yet counted.
+//! The requests of a connection that are answered and not yet counted.
 //!
-//! They are counted together when their answers are handed to the kernel, with one look at the clock for all
-//! that came together. What each is said to have taken begins when the worker learnt of the input that it
-//! was in: the time in which it waited for others is part of it, that of its client or the network is not.
+//! They are counted together when their answers are handed to the kernel, with one reading of the clock for all that
+//! arrived together. The duration of each begins when the worker learnt of its input: it includes waits for other
+//! requests, but not for its client or the network.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use crate::protocol::RequestKind;
 
 use super::counters::{Answered, Recorder, RequestOutcome};
 
-/// Requests of one connection that are to be counted.
+/// Requests of one connection to count.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     answered: Vec<Answered>,
-    /// How many of them, the last ones, are not answered: somebody else works for them.
+    /// How many of them, the last ones, are unanswered, because work for them is under way elsewhere.
     open: usize,
 }
 
@@ -30,7 +30,7 @@ impl Tally {
         self.answered.push(Answered { kind, outcome: RequestOutcome::Ok });
     }
 
-    /// The first request that is open is answered.
+    /// The first open request is answered.
     pub(super) fn close(&mut self, outcome: RequestOutcome) {
         let first = self.answered.len() - self.open;
         if let Some(request) = self.answered.get_mut(first) {
@@ -39,14 +39,14 @@ impl Tally {
         }
     }
 
-    /// The last `requests` that are open will be opened again.
+    /// The last `requests` open ones will be opened again.
     pub(super) fn withdraw(&mut self, requests: usize) {
         let requests = requests.min(self.open);
         self.answered.truncate(self.answered.len() - requests);
         self.open -= requests;
     }
 
-    /// All is answered, and the answers are on their way. The input was known of since `since`.
+    /// All are answered, and the answers are under way. The worker knew of the input since `since`.
     pub(super) fn count(&mut self, recorder: &mut Recorder, since: Option<Instant>) {
         if !self.answered.is_empty() {
             let took = since.map_or_else(Default::default, |since| since.elapsed());
@@ -61,7 +61,7 @@ impl Tally {
         self.open = 0;
     }
 
-    /// How many bytes it takes.
+    /// The bytes that it takes.
     pub(super) fn held(&self) -> usize {
         self.answered.capacity() * size_of::<Answered>()
     }

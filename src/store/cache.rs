@@ -1,15 +1,15 @@
-//! What was read lately, kept ready in memory, and always true.
+//! Recently read values, kept in memory, and always true.
 //!
-//! A hot key costs the engine 1 to 2 microseconds, as much as all the rest of a request that is not a
-//! system call; from here it comes in a tenth of that. What is kept is bounded in bytes.
+//! A hot key costs the engine 1 to 2 microseconds, as much as all the rest of a request that is not a system call; from
+//! here it takes a tenth of that. The size is bounded in bytes.
 //!
 //! # How it stays true
-//! Nobody may see a key's value go back, and nobody an old value once a newer one is acknowledged. The
-//! keys are spread over stripes. Before a commit the committer [opens](Cache::begin) the stripes of its
-//! keys and takes the keys out, and when the engine has the changes it [closes](Changing) them. A
-//! reader who finds nothing here asks the engine, and keeps the answer only if its stripe was closed
-//! from before it asked until after: so what it keeps is what the engine holds now. During a commit all
-//! ask the engine: whoever has had the new value from there must not find the old one here.
+//! No client may see a key's value go back, or an old value once a newer one is acknowledged. The keys are spread over
+//! stripes. Before a commit the committer [opens](Cache::begin) the stripes of its keys and takes the keys out, and
+//! when the engine has the changes it [closes](Changing) them. A reader that finds nothing here asks the engine, and
+//! keeps the answer only if its stripe was closed from before it asked until after: so what it keeps is what the engine
+//! holds now. During a commit all readers ask the engine: a client that has read the new value from there must not find
+//! the old one here.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -27,33 +27,33 @@ const CAPACITY: u64 = 48 << 20;
 const WRITTEN: u64 = 1 << 20;
 /// What an entry takes besides its key and value.
 const OVERHEAD: u64 = 112;
-/// A larger value is not copied here: it would take the place of many others.
+/// A larger value is not copied here: it would displace many others.
 const LARGEST: usize = 64 << 10;
-/// What it makes room for at once; it grows from there.
+/// The initial capacity; it grows from there.
 const EXPECTED: usize = 1024;
 
-/// So many that the keys of one commit leave most of them closed. A power of two.
+/// Enough that the keys of one commit leave most of them closed. A power of two.
 const STRIPES: usize = 1024;
 
 type Entries = sync::Cache<Key, Option<Value>, Weigh, foldhash::fast::RandomState>;
 
 pub(super) struct Cache {
     entries: Entries,
-    /// Keyed at random, like the entries: nobody shall be able to choose keys that meet.
+    /// Keyed at random, like the entries: clients must not be able to choose keys that collide.
     hasher: foldhash::fast::RandomState,
     stripes: Stripes,
 }
 
-/// Keys that are being changed. Dropped, once the engine has the changes or has refused them.
+/// Keys that are being changed. Dropped once the engine has the changes or has refused them.
 pub(super) struct Changing<'a> {
     cache: &'a Cache,
     changes: Vec<Change>,
 }
 
 struct Change {
-    /// Which stripe is open for it.
+    /// The stripe that is open for it.
     stripe: usize,
-    /// What will be kept, if anything.
+    /// What to keep, if anything.
     to_keep: Option<(Key, Option<Value>)>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct KeyRef<'a> {
 struct Weigh;
 
 impl Cache {
-    /// The value of `key`, from here or as `read` finds it. That a key is not there is kept as well.
+    /// The value of `key`, from here or as `read` finds it. The absence of a key is kept as well.
     ///
     /// `read` and all [`clear`](Self::clear) must exclude each other.
     pub(super) fn get(
@@ -88,20 +88,19 @@ impl Cache {
             && small
         {
             let kept = Key(layout::full_key(key.space, key.key).into());
-            // A copy: what the engine gives out may keep a whole block of it in memory.
+            // A copy: a value from the engine may keep a whole block of the engine in memory.
             let value = found.as_ref().map(|value| Value((&**value).into()));
             self.stripes.if_still_closed(stripe, closed, || self.entries.insert(kept, value));
         }
         Ok(found)
     }
 
-    /// What is kept of `key`, if anything.
+    /// The kept value of `key`, if any.
     pub(super) fn kept(&self, key: KeyRef<'_>) -> Option<Option<Value>> {
         self.entries.get(&key)
     }
 
-    /// To be called before the engine is given changes of the keys; what it returns, to be kept until
-    /// it has them.
+    /// Must be called before the engine gets changes of the keys; hold the returned value until it has them.
     pub(super) fn begin(&self, changes: &Changes) -> Changing<'_> {
         let has_room = self.entries.weight() < WRITTEN;
         let begin = |(full_key, value): &(Bytes, Option<Bytes>)| {
@@ -145,8 +144,8 @@ impl Default for Cache {
 }
 
 impl Changing<'_> {
-    /// The engine has the changes: what was kept stays kept, with its new value, and what is new is kept as well while
-    /// there is much room. Until the stripes are closed, nobody else keeps anything of these keys.
+    /// The engine has the changes: kept keys stay, with their new values, and new ones are kept as well while there is
+    /// much room. Until the stripes are closed, no reader keeps anything of these keys.
     pub(super) fn keep_changed(&mut self) {
         for (key, value) in self.changes.iter_mut().filter_map(|change| change.to_keep.take()) {
             self.cache.entries.insert(key, value);

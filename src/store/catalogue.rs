@@ -1,10 +1,10 @@
-//! What the engine holds of the store's own: which spaces there are, and the system area.
+//! The store's own entries in the engine: the spaces, and the system area.
 
 use super::engine::Engine;
 use super::space::Space;
 use super::{Entry, StoreError, layout};
 
-/// What the store's own entries say.
+/// The content of the store's own entries.
 pub(super) struct Catalogue {
     pub(super) spaces: Vec<Space>,
     /// Numbers of deleted spaces whose keys may still take up disk space.

@@ -1,5 +1,5 @@
-//! The one thread that changes anything: it takes all that waits, commits it as one group, syncs
-//! once, and only then answers.
+//! The only thread that changes anything: it takes all waiting submissions, commits them as one group, syncs once, and
+//! only then answers.
 //!
 //! The file is long because a group, its failure and the repair share the state that only this thread changes.
 
@@ -25,18 +25,18 @@ use crate::unpoisoned::Unpoisoned as _;
 /// What [`Durability::EverySecond`] means.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// After a failure writes are refused for so long before the engine is opened again; twice as long
-/// after each try that failed, up to the maximum.
+/// How long writes are refused after a failure before the engine is reopened; the time doubles after each failed try,
+/// up to the maximum.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// A group is cut off at this many bytes, so that it stays well within one memtable.
 const GROUP_BYTES: usize = 4 << 20;
 
-/// The target of what is logged when writes are refused, and when they are accepted again.
+/// The log target for refusing writes and accepting them again.
 const TROUBLE: &str = "shibudb::store::trouble";
 
-/// With less free space than this, a full disk is not worth another try.
+/// Below this much free space a full disk is not worth another try.
 const ROOM_TO_RESUME: u64 = 1 << 20;
 
 pub(super) struct Committer {
@@ -45,23 +45,23 @@ pub(super) struct Committer {
     next_id: u64,
     /// When what was committed without a sync must be synced.
     sync_due: Option<Instant>,
-    /// Something that was committed is not synced. The next commit says so, for whoever has to make
-    /// sense of the journal after a power failure.
+    /// Something that was committed is not synced. The next commit records this, for the reader of the journal after a
+    /// power failure.
     unsynced: bool,
     prealloc: JournalPrealloc,
     failure: Option<Failure>,
-    /// What marks the commits of this store.
+    /// The secret that marks the commits of this store.
     secret: Bytes,
 }
 
-/// However the thread ends, nobody waits for it in vain.
+/// Answers every waiting caller, however the thread ends.
 struct End(Arc<Shared>);
 
-/// The engine failed, and has not been opened anew since.
+/// The engine failed, and has not been reopened since.
 struct Failure {
     reason: Arc<str>,
-    /// The disk was full, and nothing else: no sync has failed, so nothing is in doubt. On the file systems in use,
-    /// running out of space shows when writing. Anything else may have been a failed sync.
+    /// The disk was full, and nothing else failed: no sync has failed, so nothing is in doubt. On the file systems in
+    /// use, running out of space shows in a write. Anything else may have been a failed sync.
     disk_full: bool,
     retry_after: Duration,
     retry_at: Instant,
@@ -155,7 +155,7 @@ impl Committer {
         self.commit(&mut group);
     }
 
-    /// Commits a group and tells everybody.
+    /// Commits a group and answers all its writers.
     fn commit(&mut self, group: &mut Group) {
         let group = std::mem::take(group);
         let sync = group.must_sync(self.durability);
@@ -169,7 +169,7 @@ impl Committer {
             return Err(SpaceError::AlreadyExists);
         }
         let space = Space::new(name, self.next_id, wal);
-        // Taken even if the commit fails: it may have reached the disk.
+        // Used up even if the commit fails: it may have reached the disk.
         self.next_id += 1;
         let changes = vec![
             (layout::catalogue_key(name).into(), Some(layout::catalogue_value(&space).into())),
@@ -224,9 +224,9 @@ impl Committer {
         result.map_err(|error| self.fail(error))
     }
 
-    /// Gives the disk space of the journals back, if they are not needed any more.
+    /// Frees the disk space of the journals, if they are not needed any more.
     fn trim(&mut self) {
-        // Nobody else writes. What was written since the flush makes it wait until all is quiet again.
+        // This is the only writer. A write since the flush makes this wait until all is quiet again.
         let is_flushed = self.shared.with_engine(|engine| Ok(engine.is_flushed())).unwrap_or(false);
         if self.failure.is_some() || !is_flushed {
             return;
@@ -245,8 +245,8 @@ impl Committer {
 
     fn sync(&mut self) {
         self.sync_due = None;
-        // The commit says that the sync before it was done. It has nothing to lose itself, but what
-        // comes next must not claim that it is on disk.
+        // The commit says that the sync before it was done. It has no data to lose itself, but the next commit must not
+        // claim that this one is on disk.
         let said = vec![self.mark(false)];
         let on_disk = self.shared.disk_wait.call();
         let synced = self.shared.with_engine(|engine| {
@@ -260,13 +260,13 @@ impl Committer {
         }
     }
 
-    /// What the first item of a commit says of those before it.
+    /// The first item of a commit: whether everything before it was synced.
     fn mark(&self, unsynced: bool) -> (Bytes, Option<Bytes>) {
         let key = if unsynced { layout::UNSYNCED_KEY } else { layout::SYNCED_KEY };
         (key.into(), Some(self.secret.clone()))
     }
 
-    /// Recovers without anybody asking: readers may be waiting for an engine that is not there.
+    /// Recovers without a write to ask for it: readers may be waiting for an engine that is not there.
     fn try_recover(&mut self) {
         if let Err(error) = self.recover() {
             tracing::debug!(%error, "the store is still not available: {error}");
@@ -276,7 +276,7 @@ impl Committer {
     /// Refuses writes from now on. Returns the error to report.
     fn fail(&mut self, error: StoreError) -> StoreError {
         let disk_full = error.is_disk_full();
-        // What failed in the background has left no reason.
+        // A failure in the background has left no reason.
         let on_disk = self.shared.disk_wait.call();
         let has_no_room =
             disk_full || (error.of_disk().is_none() && free_space(&self.shared) < ROOM_TO_RESUME);
@@ -301,7 +301,7 @@ impl Committer {
         error
     }
 
-    /// Opens the engine anew if it has failed. See the module's documentation.
+    /// Reopens the engine if it has failed. See the module's documentation.
     fn recover(&mut self) -> Result<(), StoreError> {
         let Some(failure) = &mut self.failure else { return Ok(()) };
         let unavailable = StoreError::Unavailable(Arc::clone(&failure.reason));
@@ -316,7 +316,7 @@ impl Committer {
             free_space(&self.shared) >= ROOM_TO_RESUME + room_to_repair(&self.shared, failure.disk_full);
         drop(on_disk);
         if !has_room {
-            // Looking is cheap: whoever makes room shall not wait long.
+            // Checking the space is cheap, and an operator who frees some should not wait long.
             failure.retry_after = RETRY_INTERVAL;
             return Err(unavailable);
         }
@@ -348,28 +348,28 @@ impl Committer {
     }
 }
 
-/// What is done to the journals while the engine is closed.
+/// What to do with the journals while the engine is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repair {
     None,
-    /// They are written anew.
+    /// They are rewritten.
     Rewrite,
     /// They are replaced by an empty one, if all that they hold is in tables.
     Trim,
 }
 
-/// What came of opening the engine again.
+/// The result of reopening the engine.
 struct Reopened {
     /// The number for the next space.
     next_id: u64,
-    /// Whether what was to be done to the journals was done. There is an engine in any case.
+    /// Whether the repair of the journals worked. There is an engine in any case.
     repaired: io::Result<()>,
 }
 
-/// Closes the engine, does to its journals what is to be done, and opens it. Who asks the engine waits meanwhile; what
-/// is kept in memory is still read.
+/// Closes the engine, repairs its journals as told, and opens it. Calls to the engine wait meanwhile; what is kept in
+/// memory is still read.
 fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
-    // Whoever makes long use of the engine waits for the disk meanwhile.
+    // The wait for a caller that uses the engine for long counts as a wait for the disk.
     let _on_disk = shared.disk_wait.call();
     let _long_use = shared.long_use.lock().unpoisoned();
     let mut slot = shared.slot_mut();
@@ -385,7 +385,8 @@ fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
         Engine::open(&shared.dir, &shared.deleted, Some(&known)).and_then(|Opened { engine, .. }| {
             let catalogue = Catalogue::load(&engine)?;
             let synced = engine.sync();
-            // What was reported as failed may turn out to have happened. Nobody has an answer of the new engine yet.
+            // What was reported as failed may turn out to have happened. The new engine has not answered any reader
+            // yet.
             shared.cache.clear();
             *slot = Slot::Open(engine);
             Ok((catalogue, synced))
@@ -405,25 +406,25 @@ fn reopen(shared: &Shared, repair: Repair) -> Result<Reopened, StoreError> {
     }
 }
 
-/// The manifest knows of the new journal before the old ones go: a crash at any moment leaves what it expects.
+/// The manifest records the new journal before the old ones go: a crash at any moment leaves what it expects.
 fn trim_journals(shared: &Shared) -> io::Result<()> {
     let Some(journal) = Engine::begin_journal(&shared.dir)? else { return Ok(()) };
     shared.manifest.change(|facts| facts.journal = Some(journal))?;
     Engine::remove_journals_before(&shared.dir, journal)
 }
 
-/// How much free space the repair takes, if there is one to do: to begin without would only fill the disk, and
-/// keep readers waiting.
+/// How much free space the repair needs, if one is due: starting without it would only fill the disk and keep readers
+/// waiting.
 fn room_to_repair(shared: &Shared, disk_full: bool) -> u64 {
     if disk_full {
         return 0;
     }
-    // If the journals cannot be read, the repair will say why.
+    // If the journals cannot be read, the repair will report why.
     Engine::room_to_rewrite(&shared.dir).unwrap_or(0)
 }
 
 /// Waits for the disk.
 fn free_space(shared: &Shared) -> u64 {
-    // If the system does not say, trying is the way to find out.
+    // If the system does not report it, only a try shows whether there is space.
     shared.disk().map_or(u64::MAX, |disk| disk.available)
 }

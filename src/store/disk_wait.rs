@@ -1,7 +1,7 @@
 //! How long the committer has been waiting for the disk.
 //!
-//! A committer within a call to the disk is not stuck: a restart of the server mends no disk. So that the watchdog can
-//! tell one from the other, the committer says when it enters such a call and when it has left it.
+//! A committer within a call to the disk is not stuck: a restart of the server repairs no disk. So that the watchdog
+//! can distinguish the two, the committer marks the beginning and the end of such calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 /// Whether a call to the disk is under way, and since when.
 #[derive(Debug)]
 pub(super) struct DiskWait {
-    /// What the milliseconds are counted from.
+    /// The origin of the milliseconds.
     epoch: Instant,
-    /// The milliseconds at which the call began, plus one; 0 while there is none.
+    /// When the call began, in milliseconds plus one; 0 while there is none.
     since: AtomicU64,
 }
 
-/// A call that is under way, until it is dropped.
+/// A call under way, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Call<'a>(&'a DiskWait);
 
@@ -26,13 +26,13 @@ impl Default for DiskWait {
 }
 
 impl DiskWait {
-    /// Enters a call. To be used by one thread, and not within another call.
+    /// Begins a call. For one thread only, and not within another call.
     pub(super) fn call(&self) -> Call<'_> {
         self.since.store(self.milliseconds() + 1, Ordering::Relaxed);
         Call(self)
     }
 
-    /// How long the call that is under way has taken; `None` if there is none.
+    /// How long the current call has taken; `None` if there is none.
     pub(super) fn duration(&self) -> Option<Duration> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_millis(self.milliseconds().saturating_sub(since)))

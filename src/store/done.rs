@@ -1,4 +1,4 @@
-//! Who is told what: the callback of a submission, which is called exactly once, whatever happens, and answers.
+//! Answers to callers: the callback of a submission, which is called exactly once, whatever happens, and replies.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 
 use super::{Outcome, StoreError};
 
-/// What became of a submission.
+/// The outcome of a submission.
 pub(super) type Written = Result<Vec<Outcome>, StoreError>;
 
-/// Whom to tell what became of a submission. Dropped uncalled, it says [`StoreError::Closed`]: so
-/// whoever waits hears of it even if a thread of the store panics.
+/// The callback for the outcome of a submission. Dropped uncalled, it reports [`StoreError::Closed`]: so the caller
+/// gets an answer even if a thread of the store panics.
 pub(super) struct Done(Option<Box<dyn FnOnce(Written) + Send>>);
 
 impl Done {
@@ -23,7 +23,7 @@ impl Done {
         self.tell(written);
     }
 
-    /// A panic of one callback must not keep the others from being called.
+    /// A panic of one callback must not prevent the others from being called.
     fn tell(&mut self, written: Written) {
         let Some(callback) = self.0.take() else { return };
         if catch_unwind(AssertUnwindSafe(|| callback(written))).is_err() {
@@ -32,7 +32,7 @@ impl Done {
     }
 }
 
-/// Whoever asked may have gone away meanwhile; then nobody needs the answer.
+/// The caller may have gone meanwhile; then the answer is not needed.
 pub(super) fn answer<T>(reply: oneshot::Sender<T>, result: T) {
     drop(reply.send(result));
 }

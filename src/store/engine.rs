@@ -1,7 +1,8 @@
-//! The embedded engine, as this room wants it: open, get, commit, sync, give space back.
+//! The embedded engine, reduced to what this room needs: open, get, commit, sync, free space.
 //!
-//! Nothing else names the engine's types, and its errors leave this file in the store's own words. Another engine
-//! takes another such file, `journal/` and `whole.rs`, which know how this one's files look.
+//! Only this file names the engine's types, and it translates the engine's errors into the store's own. A different
+//! engine would need a different version of this file, of `journal/` and of `whole.rs`, which know this one's file
+//! formats.
 //!
 //! The file is a little long for that reason.
 
@@ -26,41 +27,41 @@ use super::{EngineError, Entry, StoreError, Value, journal, whole};
 
 /// The engine's files, inside the data directory.
 const FOLDER: &str = "store";
-/// Where they are made. The engine cannot open what it has not made whole, so it gets its name last.
+/// Where they are created. The engine cannot open a store that was not created completely, so it gets its name last.
 const FOLDER_BEING_MADE: &str = "store.new";
 /// The one keyspace; see [`layout`].
 const KEYSPACE: &str = "keys";
 
-/// What is read again and again is kept elsewhere (`cache.rs`).
+/// Small: `cache.rs` keeps what is read often.
 const BLOCK_CACHE: u64 = 16 << 20;
-/// A larger one is searched and freed more slowly: with 16 MB the worst write of many took 34 ms instead of 18.
+/// A larger memtable is searched and freed more slowly: with 16 MB the worst of many writes took 34 ms instead of 18.
 const MEMTABLE: u64 = 8 << 20;
-/// After this much journal the oldest is flushed away, so that a restart has little to replay.
+/// Beyond this much journal the oldest is flushed away, so that a restart has little to replay.
 const JOURNALS: u64 = 128 << 20;
-/// So many tables stay open, of 64 MB each; another is opened for a read, which costs that a few microseconds.
-/// The engine would keep 900, whatever the process may have open beside them.
+/// How many tables of 64 MB stay open; any other is opened for each read, which costs that read a few microseconds. The
+/// engine's own default is 900, whatever else the process may have open.
 const TABLES: usize = 8;
-/// What the engine may have open beside tables that are read from: its lock, its journals (2 full ones make
-/// up [`JOURNALS`], one is being written and one replaced), the journal once more, so that zeros are written
-/// ahead of it, and what a compaction merges and writes.
+/// The files that the engine may have open beside tables for reading: its lock, its journals (2 full ones make up
+/// [`JOURNALS`], one is being written and one replaced), the journal once more, to write zeros ahead of it, and what a
+/// compaction merges and writes.
 const OTHER_FILES: usize = 1 + 4 + 1 + 8;
 
 /// The most files that the engine has open.
 pub(super) const MOST_FILES: usize = TABLES + OTHER_FILES;
 
-/// One to flush while the other compacts.
+/// One flushes while the other compacts.
 const WORKERS: usize = 2;
 
-/// The engine itself halts a writer at 4 sealed memtables or 30 runs, and sleeps there for ever
-/// if the workers that should relieve it are dead. We wait earlier, and look whether they live.
+/// The engine itself halts a writer at 4 sealed memtables or 30 runs, and it sleeps there for ever if the workers that
+/// should relieve it are dead. We wait earlier, and check whether they live.
 const SEALED_MAX: usize = 2;
 const RUNS_MAX: usize = 20;
 
-/// Up to this size a compaction of everything follows a deletion. Beyond, the tables that held
-/// nothing else go at once, and the rest goes as ordinary compaction comes by.
+/// Up to this size a deletion is followed by a compaction of everything. Beyond it, tables that held nothing else go at
+/// once, and ordinary compactions remove the rest.
 const COMPACT_WHOLE_MAX: u64 = 1 << 30;
 
-/// An open engine. Its clones must all be gone before the same directory can be opened again.
+/// An open engine. All its clones must be dropped before the same directory can be opened again.
 #[derive(Clone)]
 pub(super) struct Engine {
     database: Database,
@@ -71,7 +72,7 @@ pub(super) struct Engine {
 /// An engine that was just opened.
 pub(super) struct Opened {
     pub(super) engine: Engine,
-    /// The newest journal, as far as was looked before.
+    /// The newest journal, as found by the check before the engine was opened.
     pub(super) journal: Option<Journal>,
 }
 
@@ -82,13 +83,13 @@ pub(super) type Bytes = fjall::Slice;
 pub(super) type Changes = Vec<(Bytes, Option<Bytes>)>;
 
 impl Engine {
-    /// Opens what is in `dir`, or makes it if nothing is known of it.
+    /// Opens the store in `dir`, or creates it if `dir` has no record of one.
     ///
-    /// What it holds may not be on the disk yet: a process that was killed may have left it behind,
-    /// unsynced. Until it is [synced](Self::sync), nobody may be told that it lasts.
+    /// What it holds may not be on the disk yet: a killed process may have left it behind unsynced. Until it is
+    /// [synced](Self::sync), no client may be told that it is durable.
     ///
     /// # Errors
-    /// The engine cannot open it, or it is less than it has been.
+    /// The engine cannot open it, or something that it once held is missing.
     pub(super) fn open(
         dir: &Path,
         deleted: &Arc<Deleted>,
@@ -108,10 +109,10 @@ impl Engine {
         Ok(Opened { engine, journal })
     }
 
-    /// Makes an empty store: all of it, or nothing that stands in the way of the next attempt.
+    /// Creates an empty store: all of it, or nothing that stands in the way of the next attempt.
     ///
-    /// Without the journal, which holds nothing yet. The engine makes another when it opens the store, and
-    /// one that it has made itself has [room behind its end](super::journal_prealloc), which one that it finds has not.
+    /// It leaves out the journal, which holds nothing yet. The engine creates another when it opens the store, and a
+    /// journal that it has just created has [room behind its end](super::journal_prealloc); one that it finds has none.
     fn make(dir: &Path, deleted: &Arc<Deleted>) -> Result<(), fjall::Error> {
         let being_made = dir.join(FOLDER_BEING_MADE);
         match fs::remove_dir_all(&being_made) {
@@ -142,13 +143,13 @@ impl Engine {
         Ok(Self { database, keys, deleted: Arc::clone(deleted) })
     }
 
-    /// Writes the journals anew, so that what a failed sync left in doubt is either on disk or
-    /// reported. The engine must be closed.
+    /// Rewrites the journals, so that what a failed sync left in doubt is either on disk or reported. The engine must
+    /// be closed.
     pub(super) fn rewrite_journals(dir: &Path) -> io::Result<()> {
         journal::rewrite_all(&folder(dir))
     }
 
-    /// How many bytes of room that needs beside what is there.
+    /// How many bytes of free space that needs.
     pub(super) fn room_to_rewrite(dir: &Path) -> io::Result<u64> {
         journal::room_to_rewrite(&folder(dir))
     }
@@ -166,7 +167,7 @@ impl Engine {
         Ok(Contents { bytes, keys: self.keys.approximate_len(), disk: None })
     }
 
-    /// All entries whose key begins with `prefix`, without it.
+    /// All entries whose key begins with `prefix`; the keys are returned without it.
     pub(super) fn entries(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for entry in self.keys.prefix(prefix) {
@@ -176,8 +177,8 @@ impl Engine {
         Ok(entries)
     }
 
-    /// Applies changes, all or none. With `sync` they are on disk before anyone can read them.
-    /// No key may occur twice: all get the same sequence number.
+    /// Applies changes, all or none. With `sync` they are on disk before any reader sees them. No key may occur twice:
+    /// all get the same sequence number.
     pub(super) fn commit(&self, changes: Changes, sync: bool) -> Result<(), EngineError> {
         self.wait_for_room()?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
@@ -192,13 +193,13 @@ impl Engine {
         batch.commit().map_err(failed)
     }
 
-    /// Puts on disk what was committed without.
+    /// Syncs what was committed without a sync.
     pub(super) fn sync(&self) -> Result<(), EngineError> {
         self.database.persist(PersistMode::SyncData).map_err(failed)
     }
 
-    /// Whether the engine still accepts writes. One failed write or sync, or one failed flush in
-    /// the background, and it never does again: it must be opened anew.
+    /// Whether the engine still accepts writes. After one failed write or sync, or one failed flush in the background,
+    /// it never does again: it must be reopened.
     fn check_alive(&self) -> Result<(), EngineError> {
         self.database.persist(PersistMode::Buffer).map_err(failed)
     }
@@ -211,8 +212,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets go of the tables that compactions have replaced: the engine keeps them for readers
-    /// who began before, and only looks whether there are any when it turns a memtable over.
+    /// Releases the tables that compactions have replaced: the engine keeps them for readers that began earlier, and
+    /// checks for such readers only when it rotates a memtable.
     pub(super) fn release_replaced(&self) -> Result<(), EngineError> {
         self.keys.rotate_memtable().map(drop).map_err(failed)
     }
@@ -222,7 +223,7 @@ impl Engine {
         self.keys.tree.active_memtable().is_empty() && self.keys.sealed_memtable_count() == 0
     }
 
-    /// Begins an empty journal in place of all there are. The engine must be closed, and have been
+    /// Replaces all journals with one empty journal. The engine must be closed, and have been
     /// [flushed](Self::is_flushed).
     pub(super) fn begin_journal(dir: &Path) -> io::Result<Option<Journal>> {
         journal::begin(&folder(dir))
@@ -233,7 +234,7 @@ impl Engine {
         journal::remove_before(&folder(dir), journal.number)
     }
 
-    /// Puts all changes into tables. Takes as long as it takes.
+    /// Writes all changes to tables. May take long.
     pub(super) fn flush(&self) -> Result<(), EngineError> {
         self.keys.rotate_memtable().map_err(failed)?;
         while self.keys.sealed_memtable_count() > 0 {
@@ -246,7 +247,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the keys of deleted spaces out of the tables. Takes as long as it takes.
+    /// Removes the keys of deleted spaces from the tables. May take long.
     pub(super) fn reclaim(&self, ids: &[u64]) -> Result<(), EngineError> {
         self.flush()?;
         for &id in ids {
@@ -266,7 +267,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// What the engine said, in the store's words.
+/// Translates the engine's error.
 fn failed(error: fjall::Error) -> EngineError {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
@@ -277,7 +278,7 @@ fn failed(error: fjall::Error) -> EngineError {
     }
 }
 
-/// Where the engine keeps its files, in the data directory.
+/// The engine's folder in the data directory.
 pub(super) fn folder(dir: &Path) -> PathBuf {
     dir.join(FOLDER)
 }
@@ -305,7 +306,7 @@ impl Factory for LeaveOutDeleted {
 impl CompactionFilter for LeaveOut {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
         if self.source.is_closing() {
-            // The only way to end a compaction early. What it has written so far is thrown away.
+            // The only way to end a compaction early. Its output so far is thrown away.
             return Err(io::Error::from(io::ErrorKind::Interrupted).into());
         }
         let deleted = !self.deleted.is_empty()

@@ -9,12 +9,12 @@ use crate::names::{InvalidName, LooksLike};
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The directory cannot be made, read or written.
+    /// The directory cannot be created, read or written.
     #[error("data directory {} is not usable: {source}", path.display())]
     NotUsable {
         /// The data directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process has this data directory open.
@@ -23,7 +23,7 @@ pub enum OpenError {
         /// The data directory.
         path: PathBuf,
     },
-    /// The manifest is not what the store has written.
+    /// The manifest does not hold what the store has written.
     #[error(
         "{} is damaged; restore it from a backup, or, if the directory `store` beside it is complete, move it away: \
          the next start recreates it",
@@ -33,27 +33,27 @@ pub enum OpenError {
         /// The manifest.
         path: PathBuf,
     },
-    /// The engine could not read what is there.
+    /// The engine could not read the stored files.
     #[error("cannot open the store in {}: {source}", path.display())]
     Engine {
         /// The data directory.
         path: PathBuf,
-        /// What the engine or the catalogue said.
+        /// The error of the engine or the catalogue.
         source: StoreError,
     },
 }
 
-/// Why a read or a write did not happen. A write that failed was not acknowledged; whether it
-/// survives is open, as with every failed commit.
+/// Why a read or a write did not happen. A failed write was not acknowledged; it may or may not survive, as with every
+/// failed commit.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The space was deleted (and perhaps made anew since: that is another space).
+    /// The space was deleted. It may have been created anew since, but that is another space.
     #[error("space not found")]
     NoSuchSpace,
-    /// Disk or engine failed.
+    /// The disk or the engine failed.
     #[error("storage error: {0}")]
     Engine(#[source] Arc<EngineError>),
-    /// Something the store wrote itself does not read back as written.
+    /// Something that the store wrote does not read back as written.
     #[error("storage is damaged: {0}")]
     Damaged(&'static str),
     /// A journal does not read back as it was written and synced.
@@ -142,7 +142,7 @@ pub enum EngineError {
     /// The disk or its file system.
     #[error("{}", describe_disk(.0))]
     Disk(#[from] io::Error),
-    /// A write failed before, and the engine accepts none until it is opened again.
+    /// A write failed earlier, and the engine accepts none until it is reopened.
     #[error("an earlier write to the disk failed")]
     Poisoned,
     /// Anything else, in the engine's own words.
@@ -159,7 +159,7 @@ pub enum SpaceError {
     /// There is no space of this name.
     #[error("space does not exist")]
     DoesNotExist,
-    /// No space can be called that.
+    /// The name is not valid for a space.
     #[error("space name {0}")]
     InvalidName(#[from] InvalidName),
     /// It looks like the name of another space.
@@ -182,7 +182,7 @@ impl OpenError {
 }
 
 impl StoreError {
-    /// Whether what is stored is not what was written, or not for this version.
+    /// Whether the stored data is not what was written, or is for another version.
     fn is_damage(&self) -> bool {
         match self {
             Self::Damaged(_)
@@ -213,7 +213,7 @@ impl StoreError {
         }
     }
 
-    /// The system's error about the disk, if that is the cause.
+    /// The system's error from the disk, if that is the cause.
     pub(super) fn of_disk(&self) -> Option<&io::Error> {
         match self {
             Self::Engine(error) => match &**error {

@@ -1,12 +1,12 @@
 //! Reads that may wait, on threads of their own.
 //!
-//! What is kept in memory is [read](super::Store::kept) by whoever asks. All else needs the engine, which may wait
-//! for the disk, for a lock that somebody holds who waits for the disk, or until it is opened again after a
-//! failure: even for a key that is in its memory, since it writes to the disk under the lock that finds it. So it is
-//! never asked by a thread that others wait for.
+//! A caller [reads](super::Store::kept) what is in memory itself. Everything else needs the engine, which may wait for
+//! the disk, for a lock whose holder waits for the disk, or until it is reopened after a failure. That holds even for a
+//! key in its memory, since it writes to the disk under the lock that a lookup takes. So threads that others wait for
+//! never call it.
 //!
-//! A reader takes one [`Fetch`] at a time, and does so much of it as takes little time: who wants more asks again,
-//! and others come first. Mostly one reader is awake. Another is woken if something has waited for longer than a
+//! A reader takes one [`Fetch`] at a time, and does as much of it as takes little time: for the rest the caller asks
+//! again, and others come first. Mostly one reader is awake. Another is woken if something has waited for longer than a
 //! read from memory takes: then the first waits for the disk.
 
 use std::collections::VecDeque;
@@ -24,49 +24,49 @@ use crate::unpoisoned::Unpoisoned as _;
 /// How many reads may wait for the disk at the same time.
 pub(super) const READERS: usize = 4;
 
-/// What has waited for so long waits for a reader that waits for the disk.
+/// A fetch that has waited this long waits for a reader that waits for the disk.
 const LONG: Duration = Duration::from_micros(300);
 
-/// A fetch that has taken so long, or found so many bytes, is given back as it is.
+/// A fetch that has taken this long, or found this many bytes, is returned as it is.
 const SLICE: Duration = Duration::from_millis(1);
 const SLICE_BYTES: usize = 64 << 10;
 
-/// So many bytes may have been found and not been taken over. More are not looked for.
+/// The most bytes that may be found and not yet taken over. Beyond it reading pauses.
 const MOST_HELD: usize = 8 << 20;
 
-/// A key to be read.
+/// A key to read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// Where.
+    /// The space of the key.
     pub space: Space,
-    /// Which key.
+    /// The key.
     pub key: Vec<u8>,
 }
 
-/// What a key was found to have.
+/// The result of reading a key.
 pub type Found = Result<Option<Value>, StoreError>;
 
-/// Reads to be done in order.
+/// Reads to perform in order.
 pub struct Fetch {
-    /// What is to be read.
+    /// The reads.
     pub reads: Vec<Read>,
-    /// Gone when nobody waits for it any more. Then it need not be done.
+    /// Dropped when the result is no longer wanted. Then the fetch is skipped.
     pub wanted: Weak<()>,
-    /// Called once with what was found, on the thread that reads; dropped if it was not done.
+    /// Called once with the results, on the reading thread; dropped if the fetch was not done.
     pub done: Box<dyn FnOnce(Fetched) + Send>,
 }
 
-/// What came of a [`Fetch`].
+/// The result of a [`Fetch`].
 #[derive(Debug)]
 pub struct Fetched {
-    /// What was found, in order. Of one read at least.
+    /// The results, in order, of at least one read.
     pub found: Vec<Found>,
-    /// What was not read, since the rest took its time.
+    /// The reads that were left out, because the others took their time.
     pub rest: Vec<Read>,
     _held: Held,
 }
 
-/// Bytes that were found and are still to be taken over.
+/// Bytes that were found and not yet taken over.
 struct Held {
     readers: Arc<Readers>,
     bytes: usize,
@@ -83,7 +83,7 @@ pub(super) struct Readers {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<(Instant, Fetch)>,
-    /// Readers that wait for something to do.
+    /// Readers that are idle.
     idle: usize,
     held: usize,
     closed: bool,
@@ -94,7 +94,7 @@ impl Readers {
     pub(super) fn push(&self, fetch: Fetch) {
         let mut state = self.state();
         if state.closed {
-            // Whom it tells may do anything.
+            // Unlocked first: dropping the fetch runs code of the caller.
             drop(state);
             return;
         }
@@ -111,7 +111,7 @@ impl Readers {
         }
     }
 
-    /// Lets nothing more in. Readers end when they have finished what they are at.
+    /// Accepts no more. Readers end when they have finished their current fetch.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -149,7 +149,7 @@ impl Readers {
 }
 
 impl State {
-    /// Whether somebody could do what has waited for long.
+    /// Whether an idle reader could take a fetch that has waited for long.
     fn is_late(&self) -> bool {
         self.idle > 0 && self.waiting.front().is_some_and(|(since, _)| since.elapsed() > LONG)
     }
@@ -172,7 +172,7 @@ fn run(shared: &Shared) {
         if wanted.strong_count() == 0 {
             continue;
         }
-        // A panic is told by dropping `done`, and keeps nobody else from being read for.
+        // A panic is reported by dropping `done`, and does not stop reads for others.
         if catch_unwind(AssertUnwindSafe(|| done(read(shared, reads)))).is_err() {
             tracing::error!("a read from the store has panicked");
         }

@@ -1,4 +1,4 @@
-//! A group of changes that will be committed together, and those who wait for it.
+//! A group of changes that will be committed together, and the callers that wait for it.
 
 use std::collections::HashMap;
 
@@ -11,21 +11,20 @@ use super::{Durability, MAX_KEY_LEN, Outcome, StoreError, Write, layout};
 
 #[derive(Default)]
 pub(super) struct Group {
-    /// The last change of each key: what came before it in the same commit is never seen. That holds for one
-    /// key by itself. A reader of several may see one of them as it is after the commit, and then another as
-    /// it was before.
+    /// The last change of each key: earlier ones in the same commit are never visible. That holds for one key by
+    /// itself. A reader of several keys may see one as of after the commit, and then another as of before.
     changes: HashMap<Bytes, Option<Bytes>, foldhash::fast::RandomState>,
-    /// Where full keys are put together.
+    /// The buffer in which full keys are built.
     full_key: Vec<u8>,
     bytes: usize,
-    /// Some change is to a space that keeps to the durability of the store.
+    /// Some change is to a space with the durability of the store.
     wal: bool,
     /// Some change is to an entry of the store's own.
     own: bool,
     waiting: Waiting,
 }
 
-/// Those who are to be told what became of the group.
+/// The callers to answer after the group's commit.
 #[derive(Default)]
 pub(super) struct Waiting {
     writes: Vec<(Vec<Outcome>, Done)>,
@@ -33,7 +32,7 @@ pub(super) struct Waiting {
 }
 
 impl Group {
-    /// Adds the changes of one submission, and says what will have become of each.
+    /// Adds the changes of one submission, and returns the outcome of each if the commit succeeds.
     ///
     /// If it fails, what it added so far is committed with the group, but not acknowledged.
     pub(super) fn write(
@@ -53,7 +52,7 @@ impl Group {
         if key.len() > MAX_KEY_LEN {
             return Ok(if value.is_some() { Outcome::KeyTooLong } else { Outcome::NotFound });
         }
-        // The engine's own kind of bytes can only be made of bytes that lie together.
+        // The engine's byte type can only be built from contiguous bytes.
         self.full_key.clear();
         self.full_key.extend_from_slice(&space.id().to_be_bytes());
         self.full_key.extend_from_slice(&key);
@@ -63,15 +62,15 @@ impl Group {
         } else {
             let exists = match self.changes.get(&key) {
                 Some(change) => change.is_some(),
-                // Whoever deletes has mostly had it looked up: everybody's commits wait for this thread.
+                // Deletes have mostly been looked up before: all commits wait for this thread.
                 None => match layout::split(&key).and_then(|key| cache.kept(key.into())) {
                     Some(value) => value.is_some(),
                     None => engine.contains(&key)?,
                 },
             };
             if !exists {
-                // A delete of nothing that follows a delete in this group must wait for that one,
-                // which it does: the whole group is answered at once.
+                // A delete of a missing key that follows a delete in this group must wait for that one. It does: the
+                // whole group is answered at once.
                 return Ok(Outcome::NotFound);
             }
             Outcome::Deleted
@@ -93,7 +92,7 @@ impl Group {
         self.waiting.own.push(reply);
     }
 
-    /// Has `done` called with `outcomes` once the group is committed.
+    /// Calls `done` with `outcomes` once the group is committed.
     pub(super) fn tell_later(&mut self, outcomes: Vec<Outcome>, done: Done) {
         self.waiting.writes.push((outcomes, done));
     }
@@ -113,8 +112,8 @@ impl Group {
         self.own || (self.wal && durability == Durability::Always)
     }
 
-    /// The changes, in the order of their keys: the engine finds the place of each near that of the one before,
-    /// which is what a commit mostly costs beside the sync.
+    /// The changes, in the order of their keys: the engine finds the place of each near the one before, which is most
+    /// of a commit's cost beside the sync.
     pub(super) fn into_parts(self) -> (Changes, Waiting) {
         let mut changes: Changes = self.changes.into_iter().collect();
         changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -123,7 +122,7 @@ impl Group {
 }
 
 impl Waiting {
-    /// Tells everybody.
+    /// Answers all callers.
     pub(super) fn answer(self, result: Result<(), StoreError>) {
         for (outcomes, done) in self.writes {
             done.call(result.clone().map(|()| outcomes));

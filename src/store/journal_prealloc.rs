@@ -1,12 +1,12 @@
-//! Room behind the end of the engine's journal that is on the disk already, as zeros.
+//! Room behind the end of the engine's journal that is already on the disk, as zeros.
 //!
-//! The engine makes its journal as long as it may become, but as a hole. A sync of what was written into
-//! a hole must also put on the disk which blocks the file has got: one more write, and on most file
-//! systems a commit of their own journal. Where zeros have been written before there is nothing of that
-//! kind to do: on ext4 a lone sync then takes half the time, and 64 connections get a fifth more done.
+//! The engine creates its journal at full length, but as a hole. A sync of data written into a hole must also store
+//! which blocks the file got: one more write, and on most file systems a commit of their own journal. Where zeros were
+//! written before, that is not needed: on ext4 a lone sync then takes half the time, and 64 connections get a fifth
+//! more done.
 //!
-//! Must never change what a journal says: only the thread that commits comes here, between two commits,
-//! and it puts zeros where zeros are read, within the length that the file has.
+//! Must never change the meaning of a journal: only the committing thread calls this, between two commits, and it
+//! writes zeros only where zeros are read, within the file's length.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use super::journal;
 /// How much is written ahead at a time, in bytes. The sync after that takes a little longer.
 const CHUNK: usize = 256 << 10;
 
-/// A commit larger than this, in bytes, takes its time for its own sake.
+/// A commit larger than this, in bytes, takes long anyway.
 const LARGEST_HELPED: usize = CHUNK / 4;
 
 /// What the journal adds to a commit and to each change in it, at most.
@@ -30,9 +30,9 @@ const OVERHEAD: usize = 32;
 /// The room ahead of one store's journal.
 #[derive(Debug)]
 pub(super) struct JournalPrealloc {
-    /// Where the journals are.
+    /// The folder of the journals.
     folder: PathBuf,
-    /// How many bytes there are left, to the best of our knowledge.
+    /// The bytes that are left, to the best of our knowledge.
     left: usize,
 }
 
@@ -42,7 +42,7 @@ impl JournalPrealloc {
         Self { folder, left: 0 }
     }
 
-    /// Sees to it that there is room for a commit that will be synced, if it is small.
+    /// Makes sure that there is room for a commit that will be synced, if it is small.
     pub(super) fn make_room_for(&mut self, changes: &Changes) {
         let size = |(key, value): &(Bytes, Option<Bytes>)| {
             OVERHEAD + key.len() + value.as_ref().map_or(0, |value| value.len())
@@ -52,7 +52,7 @@ impl JournalPrealloc {
             return;
         }
         if self.left < needed {
-            // If it cannot be done, the commit will say so, or take longer. Not to be tried every time.
+            // If this fails, the commit will fail too, or take longer. Not retried every time.
             self.left = CHUNK;
             if let Err(error) = self.extend() {
                 tracing::debug!(%error, "cannot write ahead of the journal: {error}");
@@ -65,11 +65,11 @@ impl JournalPrealloc {
         let Some((_, newest)) = journal::journals(&self.folder)?.pop() else { return Ok(()) };
         let file = File::options().read(true).write(true).open(newest)?;
         let hole = seek(&file, SeekFrom::Hole(0))?;
-        // A journal that was found at the start has none: the engine makes it longer as it goes.
+        // A journal that was found at the start has none: the engine extends it as it goes.
         let room = file.metadata()?.len().saturating_sub(hole);
         let mut ahead = vec![0; CHUNK.min(room.try_into().unwrap_or(CHUNK))];
         file.read_exact_at(&mut ahead, hole)?;
-        // Some file systems make a hole of what is written as zeros; then there may be more behind it.
+        // Some file systems turn written zeros into a hole; then there may be more data behind it.
         if ahead.iter().all(|&byte| byte == 0) {
             file.write_all_at(&ahead, hole)?;
         }
@@ -88,7 +88,7 @@ mod tests {
 
     const LENGTH: u64 = 1 << 20;
 
-    /// A journal as the engine makes it: `content`, then a hole.
+    /// A journal as the engine creates it: `content`, then a hole.
     fn journal(path: &Path, content: &[u8], length: u64) {
         let mut file = File::create(path).unwrap();
         file.set_len(length).unwrap();

@@ -1,7 +1,7 @@
-//! How spaces and keys are laid out in the engine's one keyspace.
+//! The layout of spaces and keys in the engine's one keyspace.
 //!
-//! Every key begins with the number of its space, 8 bytes big-endian, so that a space is one
-//! contiguous range. Numbers are never used twice. Number 0 is the store's own:
+//! Every key begins with the number of its space, 8 bytes big-endian, so that a space is one contiguous range. Numbers
+//! are never reused. Number 0 is the store's own:
 //!
 //! | key after the number | value |
 //! |---|---|
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::space::Space;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// The number that is not a space's.
+/// The number that belongs to no space.
 pub(super) const OWN: u64 = 0;
 
 /// Bytes before the key itself.
@@ -50,7 +50,7 @@ pub(super) fn system_key(key: &[u8]) -> Vec<u8> {
     own_key(b'u', key)
 }
 
-/// The name of a space is what follows the prefix.
+/// The prefix of a catalogue key; the space's name follows it.
 pub(super) fn catalogue_prefix() -> Vec<u8> {
     own_key(b'c', &[])
 }
@@ -65,13 +65,13 @@ pub(super) fn catalogue_value(space: &Space) -> Vec<u8> {
     value
 }
 
-/// The space that an entry of the catalogue stands for, if it is one.
+/// The space in an entry of the catalogue, if it is one.
 pub(super) fn space_of_entry(name: &[u8], value: &[u8]) -> Option<Space> {
     let (id, flags) = value.split_at_checked(8)?;
     Some(Space::new(str::from_utf8(name).ok()?, number(id)?, flags.first() == Some(&WAL)))
 }
 
-/// The number of a deleted space is what follows the prefix.
+/// The prefix of a deletion key; the deleted space's number follows it.
 pub(super) fn deleted_prefix() -> Vec<u8> {
     own_key(b'd', &[])
 }
@@ -95,15 +95,15 @@ pub(super) fn split(full_key: &[u8]) -> Option<(u64, &[u8])> {
     Some((number(space)?, key))
 }
 
-/// A number as the store's own entries have it.
+/// A number in the format of the store's own entries.
 pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// Which spaces are deleted, for the compactions, which leave out the keys of these.
+/// The deleted spaces, for the compactions, which leave out their keys.
 ///
-/// A deleted number is never used again and nobody can reach its keys, so that forgetting them
-/// early, late, or in part makes no difference to anything but the disk space.
+/// A deleted number is never reused and its keys are unreachable, so forgetting them early, late, or in part affects
+/// only the disk space.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     ids: RwLock<HashSet<u64>>,
@@ -119,7 +119,7 @@ impl Deleted {
         self.ids.write().unpoisoned().remove(&id);
     }
 
-    /// Breaks off what is under way to give their disk space back: the store is being closed.
+    /// Aborts the compaction that frees their disk space: the store is being closed.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }

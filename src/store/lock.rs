@@ -1,8 +1,8 @@
 //! One process per data directory.
 //!
-//! What is locked is the directory itself: unlike a file in it, it cannot be replaced while it is in use without
-//! taking all that is stored along. The file `lock` is locked as well, for file systems on which a directory cannot
-//! be (NFS and some of FUSE), and because earlier versions lock nothing else.
+//! The lock is on the directory itself: unlike a file in it, it cannot be replaced while it is in use without moving
+//! all stored data along. The file `lock` is locked as well, for file systems on which a directory cannot be locked
+//! (NFS and some of FUSE), and because earlier versions lock nothing else.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::private;
 
 const FILE: &str = "lock";
 
-/// Held as long as the store is open; the system gives it back however the process ends.
+/// Held as long as the store is open; the system releases it however the process ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     _directory: File,
@@ -20,7 +20,7 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Makes `dir` if need be, and locks it.
+    /// Creates `dir` if it does not exist, and locks it.
     pub(super) fn acquire(dir: &Path) -> Result<Self, OpenError> {
         let not_usable = |source| OpenError::NotUsable { path: dir.into(), source };
         private::make_dir(dir).map_err(not_usable)?;
@@ -38,7 +38,7 @@ impl DirectoryLock {
             let opened = private::open(&file, private::options().create(true).write(true));
             let opened = opened.map_err(not_usable)?;
             match opened.try_lock() {
-                // Locked under a name that means another file by now, it would keep nobody out.
+                // If the name means another file by now, the lock would exclude no other process.
                 Ok(()) if !private::is_at(&opened, &file).map_err(not_usable)? => {}
                 Ok(()) => return Ok(Self { _directory: directory, _file: opened }),
                 Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: dir.into() }),

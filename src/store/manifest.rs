@@ -1,12 +1,12 @@
-//! What the store is known to hold: a small file beside the engine's folder.
+//! What the store must hold: a small file beside the engine's folder.
 //!
-//! The engine cannot tell a file that is gone from one that never was. This file can: it is there from the first
-//! opening on, so that a start that finds less than it says is refused. It is replaced as a whole, synced, and
-//! never says more than is on the disk:
+//! The engine cannot tell a missing file from one that never existed. This file can: it exists from the first opening
+//! on, and a start that finds less than it records is refused. It is replaced as a whole, synced, and never records
+//! more than is on the disk:
 //!
 //! | moment | what comes first |
 //! |---|---|
-//! | a store is made | the engine's folder; without a manifest a store is [checked](super::whole) and taken in |
+//! | a store is created | the engine's folder; without a manifest a store is [checked](super::whole) and adopted |
 //! | a journal is begun | the journal, and a commit in it that is synced |
 //! | the first administrator is created | its account |
 
@@ -39,12 +39,12 @@ pub(super) struct Manifest {
     facts: Mutex<Facts>,
 }
 
-/// What it says.
+/// The content of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     /// Marks the commits of this store.
     pub(super) secret: Secret,
-    /// The newest journal that is known of. There may be newer ones, but none can be older and the newest.
+    /// The newest known journal. There may be newer ones, but no older one can be the newest.
     pub(super) journal: Option<Journal>,
     /// The data directory has an administrator, or has had one.
     pub(super) has_admin: bool,
@@ -58,7 +58,7 @@ pub(super) struct Journal {
     pub(super) begun: bool,
 }
 
-/// As it is written.
+/// The file's format.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -69,7 +69,7 @@ struct Written {
 }
 
 impl Facts {
-    /// Those of a store that is not known yet.
+    /// The facts about a new store.
     fn new() -> io::Result<Self> {
         let mut secret = [0; SECRET_LEN];
         getrandom::fill(&mut secret)?;
@@ -99,7 +99,7 @@ impl Facts {
     }
 }
 
-/// What the manifest in `dir` says, if there is one.
+/// Reads the manifest in `dir`, if there is one.
 ///
 /// # Errors
 /// It cannot be read.
@@ -116,7 +116,7 @@ pub(super) fn load(dir: &Path) -> Result<Option<Facts>, OpenError> {
 }
 
 impl Manifest {
-    /// That of the store in `dir`, of which `known` is known.
+    /// The manifest of the store in `dir`, with the facts `known`.
     ///
     /// # Errors
     /// There is no randomness for a secret.
@@ -129,7 +129,7 @@ impl Manifest {
         self.lock().clone()
     }
 
-    /// Changes what is known, and has that on the disk when it returns. Waits for the disk.
+    /// Changes the facts, and returns once they are on the disk. Waits for the disk.
     ///
     /// # Errors
     /// It could not be written; then nothing is changed.
@@ -151,12 +151,12 @@ impl Manifest {
 
 fn write(dir: &Path, text: &str) -> io::Result<()> {
     let temporary = dir.join(TEMPORARY);
-    // What was left behind may have another mode.
+    // A leftover file may have another mode.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // The secret is nobody else's to know.
+    // No other user may learn the secret.
     let mut file = private::open(&temporary, private::options().write(true).create_new(true))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

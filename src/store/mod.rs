@@ -7,39 +7,36 @@
 //! The file is long because it explains the room, and has every way in and out of it.
 //!
 //! # The engine
-//! fjall 3, a log-structured tree with a journal. Measured for this workload (2 cores, 256-byte
-//! values, durable batches of 64): four times the puts of redb and heed, which copy pages per
-//! commit. Their reads are faster: fjall takes 1 to 2 microseconds for a key that is hot. Since
-//! clients are served without a task each, that would be a good part of what a request costs, so what
-//! was read lately is kept in front of the engine (`cache.rs` says how it stays true).
+//! fjall 3, a log-structured tree with a journal. Measured for this workload (2 cores, 256-byte values, durable batches
+//! of 64): four times the puts of redb and heed, which copy pages per commit. Their reads are faster: fjall takes 1 to
+//! 2 microseconds for a hot key. Clients have no task each, so that would be a good part of a request's cost: a cache
+//! in front of the engine keeps recently read values (`cache.rs` says how it stays true).
 //!
 //! # Who may wait
-//! The engine may always wait for the disk: it writes files under the lock that every read takes. So threads that
-//! clients wait for ask only what is [kept in memory](Store::kept), and leave all else to threads of the store
-//! (`fetch.rs`), which also wait while the engine is being opened again.
+//! The engine may always wait for the disk: it writes files under the lock that every read takes. So a thread that
+//! serves clients reads only what is [kept in memory](Store::kept), and leaves everything else to the store's own
+//! threads (`fetch.rs`), which also wait while the engine is reopened.
 //!
 //! # Group commit
-//! Whoever writes queues a submission and waits. The committer takes all that has queued up while
-//! it was syncing, applies it as one batch, syncs once, and answers everybody. A batch becomes
-//! readable only after its sync, so nobody reads what a crash could take back — except in spaces
-//! without `wal` and with [`Durability::EverySecond`], which are synced once a second.
+//! A writer queues a submission and waits. The committer takes everything that was queued while it was syncing, applies
+//! it as one batch, syncs once, and answers all writers. A batch becomes readable only after its sync, so no client
+//! reads what a crash could take back, except in spaces without `wal` and with [`Durability::EverySecond`], which are
+//! synced once a second.
 //!
 //! # Spaces
-//! All spaces share one engine keyspace and are told apart by a number before each key. A keyspace
-//! per space would cost each several files, syncs and a memtable, and every idle one would hold up
-//! the journals of all. This way a space is one entry in a catalogue, created and deleted by one
-//! commit, and 10,000 of them open in a fraction of a second. The keys of a deleted space are out
-//! of reach at once, since its number is never used again; a background thread then drops the
-//! tables that held nothing else and compacts the rest, with a filter that leaves them out.
+//! All spaces share one engine keyspace; a number before each key tells them apart. A keyspace per space would cost
+//! several files, syncs and a memtable each, and every idle one would hold up the journals of all. With a shared
+//! keyspace a space is one entry in a catalogue, created and deleted by one commit, and 10,000 of them open in a
+//! fraction of a second. The keys of a deleted space become unreachable at once, since its number is never reused; a
+//! background thread then drops the tables that held nothing else and compacts the rest with a filter that leaves those
+//! keys out.
 //!
 //! # When the disk fails
-//! After one failed write or sync the engine refuses every further write, rightly: nobody knows
-//! what is on disk. It still reads. Those who waited get an error, and so does every write until
-//! the committer has recovered: it closes the engine, opens it anew, which replays the journals,
-//! and swaps it in behind the handles. On a full disk it does not try before there is space. If
-//! the failure may have been one of a sync, the journals are written anew first (`journal.rs` says
-//! why). A write that was reported as failed may turn out to have happened; an acknowledged one is
-//! never lost.
+//! After one failed write or sync the engine rightly refuses every further write: what is on disk is unknown. It still
+//! reads. The waiting writers get an error, and so does every write until the committer has recovered: it closes the
+//! engine, reopens it, which replays the journals, and swaps it in behind the handles. On a full disk it waits for free
+//! space before it tries. If a sync may have failed, it rewrites the journals first (`journal.rs` says why). A write
+//! that was reported as failed may turn out to have happened; an acknowledged one is never lost.
 
 mod cache;
 mod catalogue;
@@ -97,11 +94,11 @@ use crate::names::check_unlike;
 use crate::sync;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// The longest key, in bytes. The engine counts key lengths in 16 bits, and the space takes some.
+/// The longest key, in bytes. The engine counts key lengths in 16 bits, including the space's number.
 pub const MAX_KEY_LEN: usize = u16::MAX as usize - layout::PREFIX_LEN;
 
-/// The most files that a store has open: those of the engine, a table for each thread that reads, and the lock of the
-/// data directory. The manifest passes.
+/// The most files that a store has open: those of the engine, a table for each reading thread, and the lock of the data
+/// directory. The manifest is open only briefly.
 pub const MOST_FILES: usize = engine::MOST_FILES + fetch::READERS + 1;
 
 /// What an acknowledgement means.
@@ -124,24 +121,24 @@ pub struct Store {
 /// A change of one key.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// Where.
+    /// The space of the key.
     pub space: Space,
-    /// Which key; at most [`MAX_KEY_LEN`] bytes.
+    /// The key; at most [`MAX_KEY_LEN`] bytes.
     pub key: Vec<u8>,
     /// The new value; `None` deletes the key.
     pub value: Option<Vec<u8>>,
 }
 
-/// What became of one [`Write`].
+/// The outcome of one [`Write`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The value is stored.
     Stored,
-    /// The key was there and is deleted.
+    /// The key existed and is deleted.
     Deleted,
-    /// The key to delete was not there, counting the writes before this one.
+    /// The key to delete did not exist, counting the writes before this one.
     NotFound,
-    /// The space was deleted before this write got its turn; nothing is changed.
+    /// The space was deleted before this write was applied; nothing is changed.
     NoSuchSpace,
     /// The key is longer than [`MAX_KEY_LEN`]; nothing is changed.
     KeyTooLong,
@@ -154,7 +151,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value(Bytes);
 
-/// What is closed once, by whoever comes first.
+/// The state that the first caller closes, once.
 struct Open {
     shared: Arc<Shared>,
     naming: tokio::sync::Mutex<()>,
@@ -165,12 +162,12 @@ struct Running {
     committer: JoinHandle<()>,
     reclaimer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
-    // Given back last: until then nobody else may open the directory.
+    // Released last: until then no other process may open the directory.
     _lock: DirectoryLock,
 }
 
 impl Store {
-    /// Opens the store of the data directory `dir`, making both if need be.
+    /// Opens the store of the data directory `dir`, and creates both if they do not exist.
     ///
     /// # Errors
     /// [`OpenError`] if the directory is not usable, in use, or damaged.
@@ -187,7 +184,7 @@ impl Store {
         let manifest = Manifest::new(dir, known).map_err(not_usable)?;
         let shared = Arc::new(Shared::new(dir.into(), engine, deleted, manifest));
         shared.look_at_contents();
-        // On a full disk the store must open all the same; it is tried again.
+        // On a full disk the store must open all the same; the note is retried later.
         if let Err(error) = shared.note_journal_found(journal) {
             tracing::warn!(%error, "cannot write the manifest of the store yet: {error}");
         }
@@ -216,7 +213,7 @@ impl Store {
         self.open.shared.spaces().values().cloned().collect()
     }
 
-    /// The value of `key`, if it is kept in memory, or is known not to be there. Never waits, and costs little.
+    /// The value of `key`, if it is in memory or known not to exist. Never waits, and costs little.
     ///
     /// # Errors
     /// [`StoreError::NoSuchSpace`] if the space was deleted.
@@ -224,37 +221,36 @@ impl Store {
         self.open.shared.kept(space, key)
     }
 
-    /// The value of `key`. Waits for the disk if need be, and while the store recovers from a failure. It is never
-    /// older than what was acknowledged before, nor than what was read before.
+    /// The value of `key`. May wait for the disk, and waits while the store recovers from a failure. The value is never
+    /// older than what was acknowledged or read before.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchSpace`] if the space was deleted, else what the engine says.
+    /// [`StoreError::NoSuchSpace`] if the space was deleted, else the engine's error.
     pub fn get(&self, space: &Space, key: &[u8]) -> Found {
         self.open.shared.get(space, key)
     }
 
-    /// The same for several keys, on threads of the store. Never waits.
+    /// Reads several keys in the same way, on threads of the store. Never waits.
     pub fn fetch(&self, fetch: Fetch) {
         self.open.shared.readers.push(fetch);
     }
 
-    /// To be called now and then while a [`Store::fetch`] is under way: has another thread do it if those at work
-    /// are held up.
+    /// Call this now and then while a [`Store::fetch`] is under way: it wakes another reader if the working ones are
+    /// held up.
     pub fn look_after_fetches(&self) {
         self.open.shared.readers.look();
     }
 
-    /// Has `writes` applied in order, and `done` called once they are as durable as their spaces ask
-    /// for. Never waits.
+    /// Queues `writes` to be applied in order, and calls `done` once they are as durable as their spaces require. Never
+    /// waits.
     ///
-    /// `done` is called exactly once, on the thread that commits, which it holds up meanwhile: it should
-    /// do no more than pass the outcome on. If the store is closed it is called here and now.
+    /// `done` is called exactly once, on the committing thread, which it holds up meanwhile: it should only pass the
+    /// outcome on. If the store is closed, `done` is called immediately on the caller's thread.
     ///
-    /// There is no bound on what may be queued but that of the callers: let each have few submissions
-    /// under way. A connection has one.
+    /// The queue has no bound of its own: each caller must limit its submissions under way. A connection has one.
     ///
     /// # Errors
-    /// `done` gets an error if the whole submission failed: nothing of it is acknowledged.
+    /// `done` gets an error if the whole submission failed: no part of it is acknowledged.
     pub fn submit(
         &self,
         writes: Vec<Write>,
@@ -266,27 +262,27 @@ impl Store {
     /// Like [`submit`](Self::submit), and waits for the outcome.
     ///
     /// # Errors
-    /// The whole submission failed: nothing of it is acknowledged.
+    /// The whole submission failed: no part of it is acknowledged.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
         let (reply, outcome) = oneshot::channel();
         self.submit(writes, |written| done::answer(reply, written));
         outcome.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Makes a space. With `wal` its writes are as durable as the store was opened for; without,
-    /// the last second of them may be lost in a crash.
+    /// Creates a space. With `wal` its writes are as durable as the store was opened for; without, a crash may lose the
+    /// last second of them.
     ///
     /// # Errors
     /// [`SpaceError`] if the name is taken or impossible or looks like another one, or the change could not be stored.
     pub async fn create_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
         check_name(name)?;
-        // From the look at the other names until there is this one: of two that look alike only one is made.
+        // Held from the check of the other names until this one exists: of two look-alike names only one is created.
         let _naming = self.open.naming.lock().await;
         check_unlike(name, self.spaces().iter().map(Space::name))?;
         self.import_space(name, wal).await
     }
 
-    /// The same for a space that there was elsewhere, whatever other names its own looks like.
+    /// Creates a space that existed elsewhere, even if its name looks like another one.
     ///
     /// # Errors
     /// As [`create_space`](Self::create_space).
@@ -295,7 +291,7 @@ impl Store {
         self.ask(|reply| Command::CreateSpace { name: name.to_owned(), wal, reply }).await?
     }
 
-    /// Deletes a space and all its keys. Their disk space comes back soon after.
+    /// Deletes a space and all its keys. Their disk space is freed soon after.
     ///
     /// # Errors
     /// [`SpaceError::DoesNotExist`], or the change could not be stored.
@@ -303,7 +299,7 @@ impl Store {
         self.delete_space_and(name, Vec::new()).await
     }
 
-    /// Deletes a space, and stores entries of the system area: all of that or nothing. No key may occur twice.
+    /// Deletes a space and stores entries of the system area, atomically. No key may occur twice.
     ///
     /// # Errors
     /// As [`Store::delete_space`].
@@ -315,7 +311,7 @@ impl Store {
     /// All entries of the system area, in order of their keys.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     pub fn system_entries(&self) -> Result<Vec<Entry>, StoreError> {
         self.open.shared.with_engine(Catalogue::system_entries)
     }
@@ -323,7 +319,7 @@ impl Store {
     /// Stores an entry of the system area. Always synced.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     pub async fn system_put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         self.ask(|reply| Command::Own { key: layout::system_key(key), value: Some(value), reply }).await?
     }
@@ -331,12 +327,12 @@ impl Store {
     /// Deletes an entry of the system area, if it is there. Always synced.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     pub async fn system_delete(&self, key: &[u8]) -> Result<(), StoreError> {
         self.ask(|reply| Command::Own { key: layout::system_key(key), value: None, reply }).await?
     }
 
-    /// Notes for good that this data directory has an administrator. Waits for the disk.
+    /// Records permanently that this data directory has an administrator. Waits for the disk.
     ///
     /// # Errors
     /// It could not be written.
@@ -349,25 +345,25 @@ impl Store {
         self.open.shared.manifest.facts().has_admin
     }
 
-    /// How long the one who commits has been waiting for the disk; `None` if it is not.
+    /// How long the committer has been waiting for the disk; `None` if it is not waiting.
     #[must_use]
     pub fn waits_for_disk(&self) -> Option<Duration> {
         self.open.shared.disk_wait.duration()
     }
 
-    /// How many commits were tried since the store was opened. Fewer than there were writes, when
-    /// many write at once: that is what group commit is for.
+    /// How many commits were tried since the store was opened. With many concurrent writers this is lower than the
+    /// number of writes, because of group commit.
     pub fn commits(&self) -> u64 {
         self.open.shared.tally.commits()
     }
 
-    /// How large the store is, and what it has done since it was opened. Never waits.
+    /// The size of the store, and its work since it was opened. Never waits.
     pub fn stats(&self) -> Stats {
         self.open.shared.stats()
     }
 
-    /// Commits what is queued, syncs, and closes the store for all its handles. Blocks; later uses
-    /// of other handles get [`StoreError::Closed`].
+    /// Commits what is queued, syncs, and closes the store for all its handles. Blocks; later uses of other handles
+    /// fail with [`StoreError::Closed`].
     ///
     /// # Errors
     /// The last sync failed.
@@ -395,7 +391,7 @@ impl Open {
         {
             tracing::warn!(%error, "cannot write the manifest of the store: {error}");
         }
-        // Only now, when nothing is left to write: it makes the engine's own compactions fail.
+        // Only now, when nothing is left to write: closing it makes the engine's own compactions fail.
         self.shared.deleted.close();
         self.shared.reclaimer.close();
         let reclaimed = running.reclaimer.join();

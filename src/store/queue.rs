@@ -1,8 +1,7 @@
-//! The queue between those who write and the one thread that commits.
+//! The queue between the writers and the one committing thread.
 //!
-//! It is as long as there are writers who wait: each connection has at most one submission under way,
-//! and the server bounds what all of them together may hold in memory. A bound here would only make
-//! somebody wait who must not.
+//! Its length is the number of waiting writers: each connection has at most one submission under way, and the server
+//! bounds how much memory all of them hold together. A bound here would only block a thread that must not wait.
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -14,7 +13,7 @@ use super::done::Done;
 use super::{SpaceError, StoreError, Write};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Something for the committer to do, and whom to tell.
+/// A command for the committer, and where to send its answer.
 pub(super) enum Command {
     Write {
         writes: Vec<Write>,
@@ -26,7 +25,7 @@ pub(super) enum Command {
         value: Option<Vec<u8>>,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// Gives the disk space of the journals back.
+    /// Frees the disk space of the journals.
     Trim,
     CreateSpace {
         name: String,
@@ -55,34 +54,33 @@ struct State {
 
 /// What woke the committer.
 pub(super) enum Taken {
-    /// These commands, in the order they came.
+    /// These commands, in order of arrival.
     Commands(Vec<Command>),
-    /// Nothing came before the deadline.
+    /// Nothing arrived before the deadline.
     Deadline,
     /// Closed, and nothing is left to do.
     Closed,
 }
 
 impl Queue {
-    /// Queues a command. Once the queue is closed the command is dropped, which tells whoever waits
-    /// for it.
+    /// Queues a command. Once the queue is closed the command is dropped, which notifies the caller that waits for it.
     pub(super) fn push(&self, command: Command) {
         let mut state = self.state();
         if state.closed {
-            // Whom it tells may do anything, also push.
+            // Unlocked first: the notified caller may do anything, also push.
             drop(state);
             return;
         }
         state.waiting.push(command);
         let first = state.waiting.len() == 1;
         drop(state);
-        // The committer takes everything at once: only the first of a group need wake it.
+        // The committer takes everything at once: only the first of a group needs to wake it.
         if first {
             self.arrived.notify_one();
         }
     }
 
-    /// Takes everything that waits; blocks until there is something, or until `deadline`.
+    /// Takes all waiting commands; blocks until there is one, or until `deadline`.
     pub(super) fn take(&self, deadline: Option<Instant>) -> Taken {
         let mut state = self.state();
         loop {
@@ -100,13 +98,13 @@ impl Queue {
         }
     }
 
-    /// Lets nothing more in. What waits is still taken.
+    /// Accepts no more. Waiting commands are still taken.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
     }
 
-    /// Lets nothing more in and drops what waits: nobody will take it.
+    /// Accepts no more and drops the waiting commands: no thread will take them.
     pub(super) fn abandon(&self) {
         self.close();
         let waiting = mem::take(&mut self.state().waiting);

@@ -1,5 +1,5 @@
-//! Upkeep, on a thread of its own: gives back the disk space of deleted spaces and of journals that are not
-//! needed any more, and keeps the manifest up to date.
+//! Upkeep, on a thread of its own: frees the disk space of deleted spaces and of journals that are not needed any more,
+//! and keeps the manifest up to date.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,16 +13,16 @@ use super::shared::Shared;
 use super::{EngineError, StoreError, journal, layout};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Between two looks at whether anything was written.
+/// The pause between two checks whether anything was written.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After so many looks without a write, the journals may go.
+/// After this many checks without a write, the journals may go.
 const QUIET_LOOKS: u32 = 5;
 
-/// Journals that take less than this on the disk, in bytes, stay: they are read in no time.
+/// Journals that take less than this on the disk, in bytes, stay: reading them is quick.
 const SMALL: u64 = 8 << 20;
 
-/// What the thread has to do.
+/// The work of the thread.
 #[derive(Default)]
 pub(super) struct Reclaimer {
     state: Mutex<State>,
@@ -31,7 +31,7 @@ pub(super) struct Reclaimer {
 
 #[derive(Default)]
 struct State {
-    /// The numbers of the spaces whose keys are to be forgotten.
+    /// The numbers of the spaces whose keys to drop.
     ids: Vec<u64>,
     closed: bool,
 }
@@ -43,7 +43,7 @@ enum Taken {
     Closed,
 }
 
-/// What was seen at the last look.
+/// The state at the last check.
 #[derive(Default)]
 struct Quiet {
     commits: u64,
@@ -82,7 +82,7 @@ impl Reclaimer {
     }
 }
 
-/// Runs until the reclaimer is closed. What is left then is done after the next start.
+/// Runs until the reclaimer is closed. The remaining work is done after the next start.
 pub(super) fn run(shared: &Shared) {
     let mut quiet = Quiet::default();
     loop {
@@ -101,7 +101,7 @@ fn reclaim(shared: &Shared, ids: &[u64]) {
     });
     match reclaimed {
         Ok(()) => tracing::debug!(spaces = ids.len(), "freed the disk space of {} deleted spaces", ids.len()),
-        // Broken off; the next start begins anew.
+        // Aborted; the next start begins again.
         Err(_) if shared.deleted.is_closing() => {}
         // The engine failed: its next opening finds these spaces in the catalogue again.
         Err(error) => tracing::warn!(%error, "cannot free the disk space of deleted spaces yet: {error}"),
@@ -128,19 +128,19 @@ impl Quiet {
     }
 }
 
-/// Has the journals given back, if that is worth while.
+/// Has the journals trimmed, if that is worth while.
 fn trim(shared: &Shared) {
     if journal::size(&engine::folder(&shared.dir)).unwrap_or(0) < SMALL {
         return;
     }
     match with_engine_for_long(shared, Engine::flush) {
         Ok(()) => shared.queue.push(Command::Trim),
-        // The next opening reads them; the engine's failure is told by whoever has had it.
+        // The next opening reads them; the caller that hit the engine's failure reports it.
         Err(error) => tracing::debug!(%error, "cannot free the disk space of the journals: {error}"),
     }
 }
 
-/// Uses a clone, so that the slot is not locked for so long; `long_use` keeps the engine in place.
+/// Uses a clone, so that the slot is not locked for long; `long_use` keeps the engine in place.
 fn with_engine_for_long(
     shared: &Shared,
     use_engine: impl FnOnce(&Engine) -> Result<(), EngineError>,
@@ -150,12 +150,12 @@ fn with_engine_for_long(
     Ok(use_engine(&engine)?)
 }
 
-/// Takes the spaces out of the catalogue of what is to be reclaimed.
+/// Removes the spaces from the catalogue of spaces to reclaim.
 fn forget(shared: &Shared, ids: &[u64]) {
     for &id in ids {
         let (reply, stored) = oneshot::channel();
         let command = Command::Own { key: layout::deleted_key(id), value: None, reply };
-        // At worst it is reclaimed once more after the next start, which finds nothing.
+        // At worst the next start reclaims them once more, and finds nothing.
         shared.queue.push(command);
         if !matches!(stored.blocking_recv(), Ok(Ok(()))) {
             return;
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::store::{Durability, Store};
 
-    /// The watchdog takes a committer that waits for nothing for stuck.
+    /// To the watchdog, a committer that reports no wait looks stuck.
     #[test]
     fn a_committer_that_waits_for_upkeep_waits_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();

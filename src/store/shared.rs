@@ -1,4 +1,4 @@
-//! What readers, the committer and the reclaimer share.
+//! The state that readers, the committer and the reclaimer share.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,30 +22,30 @@ use crate::unpoisoned::Unpoisoned as _;
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) queue: Queue,
-    /// Of what the engine in the slot holds.
+    /// Caches values of the engine in the slot.
     pub(super) cache: Cache,
     pub(super) deleted: Arc<Deleted>,
     pub(super) reclaimer: Reclaimer,
-    /// Held by whoever uses a clone of the engine beyond a single call, and by the committer while
-    /// it closes and opens the engine. Taken before `slot`.
+    /// Held by users of a clone of the engine beyond a single call, and by the committer while it closes and opens the
+    /// engine. Taken before `slot`.
     pub(super) long_use: Mutex<()>,
     pub(super) tally: Tally,
-    /// Of the committer.
+    /// The committer's waits for the disk.
     pub(super) disk_wait: DiskWait,
     pub(super) readers: Arc<Readers>,
-    /// What the next start must find.
+    /// The content that the next start must find.
     pub(super) manifest: Manifest,
     slot: RwLock<Slot>,
-    /// As they were at the last look.
+    /// As of the last check.
     contents: Mutex<Option<Contents>>,
     spaces: RwLock<BTreeMap<Box<str>, Space>>,
 }
 
-/// The engine's place.
+/// The place of the engine.
 #[derive(Debug)]
 pub(super) enum Slot {
     Open(Engine),
-    /// It could not be opened again after a failure.
+    /// It could not be reopened after a failure.
     Failed(Arc<str>),
     Closed,
 }
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Runs `use_engine` with the open engine, which cannot be exchanged meanwhile.
+    /// Runs `use_engine` with the open engine, which cannot be replaced meanwhile.
     pub(super) fn with_engine<T>(
         &self,
         use_engine: impl FnOnce(&Engine) -> Result<T, StoreError>,
@@ -81,7 +81,7 @@ impl Shared {
         }
     }
 
-    /// The value of a key, if that is known without waiting for anything.
+    /// The value of a key, if it is known without waiting.
     pub(super) fn kept(&self, space: &Space, key: &[u8]) -> Option<Found> {
         if space.is_deleted() {
             return Some(Err(StoreError::NoSuchSpace));
@@ -92,17 +92,17 @@ impl Shared {
         self.cache.kept(KeyRef { space: space.id(), key }).map(Ok)
     }
 
-    /// The value of a key. May wait for the disk, and while the engine is being opened again.
+    /// The value of a key. May wait for the disk, and while the engine is being reopened.
     pub(super) fn get(&self, space: &Space, key: &[u8]) -> Found {
         if let Some(found) = self.kept(space, key) {
             return found;
         }
         let key = KeyRef { space: space.id(), key };
-        // With the engine in place: it is not exchanged, and the cache not cleared, before it is kept.
+        // The engine stays in place: it is not replaced, and the cache not cleared, before the value is kept.
         self.with_engine(|engine| self.cache.get(key, || engine.get(&layout::full_key(key.space, key.key))))
     }
 
-    /// Notes the newest journal after an opening, which has synced what was `found` in it.
+    /// Records the newest journal after an opening, which has synced what was `found` in it.
     pub(super) fn note_journal_found(&self, found: Option<Journal>) -> io::Result<()> {
         let newest = journal::journals(&engine::folder(&self.dir))?.pop();
         let newest = newest.map(|(number, _)| match found {
@@ -112,14 +112,14 @@ impl Shared {
         self.manifest.change(|facts| facts.journal = newest)
     }
 
-    /// Notes the newest journal, so that the next start misses it if it is gone. Waits for the disk.
+    /// Records the newest journal, so that the next start notices if it is gone. Waits for the disk.
     pub(super) fn note_journal(&self) -> io::Result<()> {
         let known = self.manifest.facts().journal;
         let newest = journal::newest(&engine::folder(&self.dir), known)?;
         self.manifest.change(|facts| facts.journal = newest.or(facts.journal))
     }
 
-    /// Whether the engine is in its place. Never waits.
+    /// Whether the engine is in place. Never waits.
     pub(super) fn is_open(&self) -> bool {
         self.slot.try_read().is_ok_and(|slot| matches!(&*slot, Slot::Open(_)))
     }
@@ -145,8 +145,8 @@ impl Shared {
         self.spaces.write().unpoisoned().remove(space.name());
     }
 
-    /// Makes the spaces in memory those of the catalogue. A commit that was reported as failed may
-    /// have reached the disk, so that after a failure the two may differ.
+    /// Replaces the spaces in memory by those of the catalogue. A commit that was reported as failed may have reached
+    /// the disk, so the two may differ after a failure.
     pub(super) fn adopt(&self, catalogue: Catalogue) {
         let mut spaces = self.spaces.write().unpoisoned();
         let mut before = std::mem::take(&mut *spaces);

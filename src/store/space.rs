@@ -1,4 +1,4 @@
-//! A space: a named set of keys, and what may be its name.
+//! A space: a named set of keys, and the rules for its name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::names::{self, InvalidName};
 
 /// A named set of keys. A cheap handle.
 ///
-/// It stands for this one space, not for its name: after a deletion every use says
-/// [`StoreError::NoSuchSpace`](super::StoreError::NoSuchSpace), also when a new space has taken the name.
+/// It stands for this one space, not for its name: after a deletion every use fails with
+/// [`StoreError::NoSuchSpace`](super::StoreError::NoSuchSpace), even if a new space has taken the name.
 #[derive(Clone)]
 pub struct Space {
     inner: Arc<Inner>,
@@ -32,8 +32,8 @@ impl Space {
         &self.inner.name
     }
 
-    /// Whether an acknowledged write is as durable as the store was opened for. Without, the last
-    /// second may be lost in a crash.
+    /// Whether an acknowledged write is as durable as the store was opened for. If not, a crash may lose the last
+    /// second.
     pub fn wal(&self) -> bool {
         self.inner.wal
     }
@@ -42,7 +42,7 @@ impl Space {
         self.inner.id
     }
 
-    /// Whether it was deleted. Its name may be another space's by now.
+    /// Whether it was deleted. Another space may have its name by now.
     pub fn is_deleted(&self) -> bool {
         self.inner.deleted.load(Ordering::Acquire)
     }
@@ -66,7 +66,7 @@ impl PartialEq for Space {
 
 impl Eq for Space {}
 
-/// Whether a space can be called that: what can be the name of anything ([`names`]), and is no path.
+/// Whether a space can have this name: it must be valid as any name ([`names`]), and not be a path.
 ///
 /// Names never become paths here, but they end up in scripts, logs and exports of others.
 ///

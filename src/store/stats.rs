@@ -1,4 +1,4 @@
-//! How large the store is, and what it has done.
+//! The size of the store, and its work.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +9,18 @@ use jiff::Timestamp;
 use super::shared::Shared;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// What [`Store::stats`](super::Store::stats) says. The counts are since the store was opened.
+/// The result of [`Store::stats`](super::Store::stats). The counts are since the store was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// What is on disk and how much, as it was about a second ago: unknown while the engine is not open.
+    /// What is on disk and how much, as of about a second ago: `None` while the engine is not open.
     pub contents: Option<Contents>,
     /// Spaces.
     pub spaces: usize,
-    /// Commits that were tried. Each is for all writes that had queued up.
+    /// Commits that were tried. Each covers all writes queued by then.
     pub commits: u64,
     /// Those of them that failed, and syncs that failed.
     pub failures: u64,
-    /// Changes of single keys that were committed, those of users and other things of our own among them.
+    /// Changes of single keys that were committed, including users and the store's own entries.
     pub writes: u64,
     /// Why writes are refused; `None` while they are accepted.
     pub trouble: Option<Trouble>,
@@ -43,23 +43,23 @@ pub struct Trouble {
 pub struct Contents {
     /// Bytes on disk, journals included.
     pub bytes: u64,
-    /// How many keys there are, estimated: one that was written again or deleted counts once more until the
-    /// engine has compacted it away.
+    /// The number of keys, estimated: one that was rewritten or deleted counts once more until the engine has compacted
+    /// it away.
     pub keys: usize,
-    /// The disk that they are on; `None` if the system does not say.
+    /// The disk that they are on; `None` if the system does not report it.
     pub disk: Option<Disk>,
 }
 
 /// The file system of the data directory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
-    /// All that it holds and could hold.
+    /// The total size.
     pub size: u64,
-    /// What the server may still use of that.
+    /// The part that the server may still use.
     pub available: u64,
 }
 
-/// What the committer counts.
+/// The committer's counters.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     commits: AtomicU64,
@@ -83,7 +83,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// Has a look at what is stored, for whoever asks later and may not wait for the disk.
+    /// Records what is stored, for later callers that may not wait for the disk.
     pub(super) fn look_at_contents(&self) {
         if let Ok(contents) = self.with_engine(|engine| Ok(engine.contents()?)) {
             *self.contents() = Some(Contents { disk: self.disk(), ..contents });
@@ -103,7 +103,7 @@ impl Tally {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// A commit of so many writes was tried.
+    /// A commit of this many writes was tried.
     pub(super) fn commit(&self, writes: usize, succeeded: bool) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if succeeded {

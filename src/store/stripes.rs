@@ -1,13 +1,12 @@
-//! Which keys are being changed, so that a reader keeps nothing that may be older than what the engine has.
+//! Tracks which keys are being changed, so that a reader keeps nothing older than the engine's content.
 //!
-//! The keys are spread over stripes. A stripe is open while a key of it is being changed. What a reader has found is
-//! true for as long as its stripe was closed from before it asked the engine: [`Stripes::closed`] and
-//! [`Stripes::if_still_closed`] tell. It is the code that `tests/library/interleavings/` runs through every
-//! interleaving.
+//! The keys are spread over stripes. A stripe is open while a key of it is being changed. A reader's result is true if
+//! its stripe was closed from before it asked the engine until after: [`Stripes::closed`] and
+//! [`Stripes::if_still_closed`] check that. `tests/library/interleavings/` runs this code through every interleaving.
 
 use super::sync::{Mutex, MutexGuard, Unpoisoned};
 
-/// All of them.
+/// All stripes.
 pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
 
 /// A share of all keys.
@@ -19,7 +18,7 @@ struct Stripe {
     done: u32,
 }
 
-/// That a stripe was closed, and since which change.
+/// Proof that a stripe was closed, with the number of its changes.
 pub(super) struct Closed {
     done: u32,
 }
@@ -33,13 +32,13 @@ impl Stripes {
         self.0.len()
     }
 
-    /// To be asked before the engine is. `None` while a key of the stripe is being changed.
+    /// Must be called before asking the engine. `None` while a key of the stripe is being changed.
     pub(super) fn closed(&self, stripe: usize) -> Option<Closed> {
         let stripe = self.lock(stripe);
         (stripe.open == 0).then_some(Closed { done: stripe.done })
     }
 
-    /// Calls `keep` if no key of the stripe has been changed since then. None begins to be, until it returns.
+    /// Calls `keep` if no key of the stripe has been changed since then. No change can begin until it returns.
     #[expect(clippy::needless_pass_by_value, reason = "it is of one question to the engine")]
     pub(super) fn if_still_closed(&self, stripe: usize, since: Closed, keep: impl FnOnce()) {
         let stripe = self.lock(stripe);
@@ -48,14 +47,15 @@ impl Stripes {
         }
     }
 
-    /// A key of the stripe is about to be changed. Nobody keeps anything of the stripe from when `forget` is called.
+    /// A key of the stripe is about to be changed. From the call of `forget` on, no reader keeps anything of the
+    /// stripe.
     pub(super) fn open<T>(&self, stripe: usize, forget: impl FnOnce() -> T) -> T {
         let mut stripe = self.lock(stripe);
         stripe.open += 1;
         forget()
     }
 
-    /// The engine has the change, or has refused it. To be called as often as [`Self::open`].
+    /// The engine has the change, or has refused it. Must be called as often as [`Self::open`].
     pub(super) fn close(&self, stripe: usize) {
         let mut stripe = self.lock(stripe);
         stripe.open -= 1;

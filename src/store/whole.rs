@@ -1,8 +1,8 @@
-//! Whether the engine's files are all there, before the engine looks.
+//! Checks that the engine's files are all there, before the engine opens them.
 //!
-//! The engine takes what is missing for what never was: without its version it makes an empty store, without the
-//! version of a keyspace an empty keyspace, and then it deletes the tables that nothing refers to any more.
-//! The store is [made](super::engine) whole before it gets its name, so that whatever is missing has been there.
+//! The engine treats missing files as never created: without its version it creates an empty store, without the version
+//! of a keyspace an empty keyspace, and then it deletes the tables that nothing refers to any more. The store is
+//! [created](super::engine) completely before it gets its name, so any missing file did exist.
 
 use std::fs;
 use std::io;
@@ -20,10 +20,10 @@ const TABLES: &str = "tables";
 const OWN: &str = "0";
 const KEYS: &str = "1";
 
-/// What the version begins with.
+/// The first bytes of the version.
 const MAGIC: &[u8] = b"FJL";
 
-/// Looks for everything that an engine's folder consists of, except for the journals.
+/// Checks every part of an engine's folder, except for the journals.
 ///
 /// # Errors
 /// [`StoreError::Missing`] and [`StoreError::Format`].
@@ -50,7 +50,7 @@ pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether the keyspace of all keys has tables. If nobody can tell, it has.
+/// Whether the keyspace of all keys has tables. If that cannot be determined, the answer is yes.
 pub(super) fn has_tables(folder: &Path) -> bool {
     let tables = fs::read_dir(folder.join(KEYSPACES).join(KEYS).join(TABLES));
     tables.map_or(true, |mut tables| tables.next().is_some())

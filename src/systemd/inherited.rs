@@ -1,9 +1,7 @@
-//! What was handed over as sd_listen_fds(3) has it: by a socket unit, or by an earlier run through the
-//! file-descriptor store.
+//! Descriptors passed as in sd_listen_fds(3): by a socket unit, or by an earlier run through the file-descriptor store.
 //!
-//! The environment only claims that there are descriptors. Each is looked at before it is used, and a claim
-//! that is not true ends the start: to go on would be to do without the sockets of somebody who thinks they
-//! are served.
+//! The environment only claims that there are descriptors. Each is checked before it is used, and a false claim ends
+//! the start: otherwise the server would run without sockets whose owner believes that they are served.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,16 +18,16 @@ use rustix::net::{AddressFamily, SocketType};
 
 use super::{is_open, take_over};
 
-/// The first descriptor that is handed over.
+/// The first descriptor that is passed.
 const FIRST: RawFd = 3;
 
-/// The name of a descriptor that was handed over without one.
+/// The name of a descriptor that was passed without one.
 const UNNAMED: &str = "unknown";
 
-/// A descriptor that was handed over.
+/// A descriptor that was passed.
 #[derive(Debug)]
 pub struct Inherited {
-    /// The name it was handed over under.
+    /// The name it was passed under.
     pub name: String,
     /// What it is.
     pub descriptor: Descriptor,
@@ -44,10 +42,10 @@ pub enum Descriptor {
     Other(&'static str),
 }
 
-/// Why it cannot be told what was handed over.
+/// Why the passed descriptors cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritError {
-    /// A variable does not say what it should.
+    /// A variable has an unexpected value.
     #[error(
         "{name} is {value:?}: expected {expected}; the process that starts shibudb sets it to hand over sockets, see \
          sd_listen_fds(3)"
@@ -55,7 +53,7 @@ pub enum InheritError {
     Variable {
         /// Its name.
         name: &'static str,
-        /// What it says.
+        /// Its value.
         value: OsString,
         /// What was expected.
         expected: &'static str,
@@ -71,7 +69,7 @@ pub enum InheritError {
         /// How many descriptors there should be.
         descriptors: RawFd,
     },
-    /// There is no such descriptor.
+    /// A descriptor does not exist.
     #[error(
         "LISTEN_FDS={descriptors} says that the descriptors {FIRST} to {last} were handed over, but {missing} \
          is not open: hand the sockets over as sd_listen_fds(3) says, or unset LISTEN_FDS and LISTEN_PID",
@@ -80,29 +78,29 @@ pub enum InheritError {
     NotOpen {
         /// How many descriptors there should be.
         descriptors: RawFd,
-        /// The first that is not there.
+        /// The first that does not exist.
         missing: RawFd,
     },
-    /// The system refuses to say, or to keep it from programs that this one might start.
+    /// The system does not report its state, or cannot set it close-on-exec.
     #[error("cannot take over descriptor {descriptor}: {source}")]
     System {
         /// Its number.
         descriptor: RawFd,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl InheritError {
-    /// Whether it will be the same at the next start.
+    /// Whether the next start would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::System { .. })
     }
 }
 
-/// Takes over what was handed to this process. To be called once and before anything else: a descriptor that this
-/// process opens itself could have one of these numbers.
+/// Takes over the descriptors passed to this process. Must be called once and before anything else: a descriptor that
+/// this process opens itself could have one of these numbers.
 ///
 /// # Errors
 /// [`InheritError`]; nothing was taken.
@@ -114,7 +112,7 @@ pub fn inherited() -> Result<Vec<Inherited>, InheritError> {
     if let Some(missing) = numbers.clone().find(|&number| !is_open(number)) {
         return Err(InheritError::NotOpen { descriptors: claim.descriptors, missing });
     }
-    // All of them, so that none stays open if one is of no use.
+    // All of them, so that none stays open if one is unusable.
     let descriptors: Vec<_> = numbers.map(|number| (number, take_over(number))).collect();
     let names = claim.names.into_iter().chain(iter::repeat(UNNAMED.to_owned()));
     descriptors
@@ -128,11 +126,11 @@ pub fn inherited() -> Result<Vec<Inherited>, InheritError> {
         .collect()
 }
 
-/// What the environment says of descriptors for this process.
+/// What the environment claims about descriptors for this process.
 #[derive(Debug, PartialEq, Eq)]
 struct Claim {
     descriptors: RawFd,
-    /// As many, or none: then they have no names.
+    /// One for each descriptor, or none: then they have no names.
     names: Vec<String>,
 }
 
@@ -215,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// What is claimed by variables with these values, of process 7.
+    /// The claim made by variables with these values, in process 7.
     fn claim(pid: &str, descriptors: &str, names: Option<&str>) -> Result<Option<Claim>, String> {
         let get = |name| match name {
             "LISTEN_PID" => Some(pid.into()),

@@ -1,9 +1,9 @@
-//! The notification socket, and the thread that sends what is to be said on it.
+//! The notification socket, and the thread that sends messages on it.
 //!
-//! The other side may not read for a while, or never. So nobody but this thread touches the socket, it never
-//! waits in a call to send, and what waits is bounded: of the status and of a request for time the newest, of
-//! the messages about the process' life one of each kind. They are sent in order, and given up after
-//! [`LONGEST_TRY`]. A sign of life goes first, since it is true only for a while.
+//! The receiver may not read for a while, or never. So only this thread touches the socket, it never blocks in a send,
+//! and the queue is bounded: it keeps the newest status, the newest request for time, and one message of each kind
+//! about the process' life. Messages are sent in order, and given up after [`LONGEST_TRY`]. A watchdog ping goes first,
+//! since it is valid only for a while.
 //!
 //! The file is long because the queue, its thread and the socket keep these rules together: which message waits, which
 //! is replaced and which is given up depends on what the last attempt to send has returned.
@@ -28,24 +28,24 @@ use sd_notify::NotifyState;
 
 use crate::unpoisoned::Unpoisoned as _;
 
-/// How long a message is tried: as long as the shipped unit gives a start.
+/// How long a message is retried: as long as the shipped unit allows a start to take.
 const LONGEST_TRY: Duration = Duration::from_secs(5 * 60);
 
-/// How long a request for time is worth sending: by then there is another.
+/// How long a request for time is worth sending: after that a newer one exists.
 const MORE_TIME_VALID: Duration = Duration::from_secs(5);
 
-/// How long the socket may be full before the log says so.
+/// How long the socket may be full before that is logged.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Between two tries. That the socket has room again is noticed at once.
+/// The pause between two tries. New room in the socket is noticed at once.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What a message is about. Of most kinds only the newest matters.
+/// The subject of a message. Of most kinds only the newest matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A socket to be kept.
     Keep,
-    /// Sockets to be kept no longer.
+    /// Sockets to forget.
     Forget,
     Ready,
     Reloading,
@@ -54,7 +54,7 @@ pub(super) enum Kind {
     Failed,
 }
 
-/// Something to be said that must arrive, in its turn.
+/// A message that must arrive, in order.
 #[derive(Debug)]
 pub(super) struct Message {
     kind: Kind,
@@ -63,7 +63,7 @@ pub(super) struct Message {
     since: Instant,
 }
 
-/// The place from which the thread takes what it sends.
+/// The queue from which the thread takes what it sends.
 #[derive(Debug)]
 struct Outbox {
     address: SocketAddrUnix,
@@ -74,20 +74,20 @@ struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Until when a sign of life is true.
+    /// Until when a watchdog ping is valid.
     alive: Option<Instant>,
     messages: VecDeque<Message>,
     /// Newer than all messages.
     status: Option<String>,
-    /// How much is asked for, and when that was.
+    /// How much time is requested, and when that was.
     more_time: Option<(Duration, Instant)>,
-    /// The thread is at something that it has taken.
+    /// The thread is sending something that it has taken.
     sending: bool,
-    /// The last try has failed, other than for want of room.
+    /// The last try failed for another reason than a full socket.
     unreachable: bool,
 }
 
-/// What is to be sent next.
+/// What to send next.
 #[derive(Debug)]
 enum Next {
     Alive(Instant),
@@ -95,19 +95,19 @@ enum Next {
     Status { status: Option<String>, more_time: Option<(Duration, Instant)> },
 }
 
-/// What came of a try.
+/// The result of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Sent,
-    /// Nobody reads, for now.
+    /// The receiver does not read, for now.
     Full,
-    /// Nobody is there, for now.
+    /// There is no receiver, for now.
     Unreachable(Errno),
-    /// This will never be taken.
+    /// The receiver will never accept this.
     Refused(Errno),
 }
 
-/// Tries that have failed, for the log: one line when it begins, one when it is over.
+/// Failed tries, for the log: one line when they begin, one when they end.
 #[derive(Debug, Default)]
 struct Trouble {
     since: Option<Instant>,
@@ -128,17 +128,17 @@ impl Message {
     }
 }
 
-/// Sends a message, in its turn.
+/// Sends a message, in order.
 pub(super) fn post(message: Message) {
     change(|state| state.post(message));
 }
 
-/// Shows this status, unless there is a newer one before it could be sent.
+/// Sends this status, unless a newer one replaces it first.
 pub(super) fn status(text: String) {
     change(|state| state.status = Some(text));
 }
 
-/// Shows this status and asks for time, if any, in one message.
+/// Sends this status and a request for time, if any, in one message.
 pub(super) fn starting(status: String, more_time: Option<Duration>) {
     change(|state| {
         state.status = Some(status);
@@ -146,17 +146,17 @@ pub(super) fn starting(status: String, more_time: Option<Duration>) {
     });
 }
 
-/// Asks for so much more time from now.
+/// Requests this much more time from now.
 pub(super) fn more_time(time: Duration) {
     change(|state| state.more_time = Some((time, Instant::now())));
 }
 
-/// Gives a sign of life, true for so long.
+/// Sends a watchdog ping, valid for this long.
 pub(super) fn alive(valid: Duration) {
     change(|state| state.alive = Some(Instant::now() + valid));
 }
 
-/// Waits until all that was to be said is sent, at most for `longest`, and not at all for one who is not there.
+/// Waits until all messages are sent, at most for `longest`, and not at all for a receiver that is not there.
 pub(super) fn flush(longest: Duration) {
     let Some(outbox) = outbox() else { return };
     let deadline = Instant::now() + longest;
@@ -181,7 +181,7 @@ pub(super) fn has_receiver() -> bool {
     outbox().is_some()
 }
 
-/// The outbox of this process, with its thread; none if nobody wants to be told anything.
+/// The outbox of this process, with its thread; `None` without a notification socket.
 fn outbox() -> Option<&'static Outbox> {
     static OUTBOX: OnceLock<Option<Outbox>> = OnceLock::new();
     static THREAD: OnceLock<bool> = OnceLock::new();
@@ -219,7 +219,7 @@ impl Outbox {
         Self { address, state: Mutex::default(), arrived: Condvar::new(), sent: Condvar::new() }
     }
 
-    /// Sends, for as long as the process lives.
+    /// Sends messages for as long as the process lives.
     fn run(&self) -> ! {
         let (mut socket, mut trouble) = (None, Trouble::default());
         loop {
@@ -242,7 +242,7 @@ impl Outbox {
             if let Some(next) = state.next(Instant::now()) {
                 return next;
             }
-            // What there was may have become too old.
+            // Waiting messages may have expired.
             self.sent.notify_all();
             state = self.arrived.wait(state).unpoisoned();
         }
@@ -269,7 +269,7 @@ impl State {
         match message.kind {
             // There may be several.
             Kind::Keep | Kind::Forget => {}
-            // Who ends has no use for a socket any more, and must not hold it open.
+            // A process that ends has no use for the socket any more, and must not hold it open.
             Kind::Stopping => self.messages.retain(|waiting| waiting.kind != Kind::Keep),
             kind => self.messages.retain(|waiting| waiting.kind != kind),
         }
@@ -300,7 +300,7 @@ impl State {
         Some(next)
     }
 
-    /// Puts back what could not be sent, unless there is something newer in its place.
+    /// Puts back what could not be sent, unless a newer message replaces it.
     fn put_back(&mut self, next: Next) {
         match next {
             Next::Alive(until) => self.alive = self.alive.or(Some(until)),
@@ -327,7 +327,7 @@ impl State {
         self.messages.iter().any(|message| message.kind == kind)
     }
 
-    /// A sign of life is not worth waiting for.
+    /// A watchdog ping is not worth waiting for.
     fn is_done(&self) -> bool {
         !self.sending && self.messages.is_empty() && self.status.is_none() && self.more_time.is_none()
     }
@@ -357,12 +357,12 @@ impl Next {
     }
 }
 
-/// As they travel. sd-notify has the words; it does not send them without waiting.
+/// The wire format. sd-notify has the words; it does not send them without blocking.
 fn lines(state: &[NotifyState<'_>]) -> String {
     state.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Tries to send, without waiting. The socket is connected, so that room in it can be waited for.
+/// Tries to send, without blocking. The socket is connected, so that poll can wait for room in it.
 fn send(socket: &mut Option<OwnedFd>, address: &SocketAddrUnix, next: &Next) -> Outcome {
     let result = try_send(socket, address, next);
     match result {
@@ -372,7 +372,7 @@ fn send(socket: &mut Option<OwnedFd>, address: &SocketAddrUnix, next: &Next) -> 
             Outcome::Refused(error)
         }
         Err(error) => {
-            // Whoever listens there next time is somebody else.
+            // The next process that listens there is a different receiver.
             *socket = None;
             Outcome::Unreachable(error)
         }
@@ -401,10 +401,10 @@ fn try_send(socket: &mut Option<OwnedFd>, address: &SocketAddrUnix, next: &Next)
     Ok(())
 }
 
-/// Waits until the other side has read something, but not for long: it may have gone.
+/// Waits until the receiver has read something, but not for long: it may have gone.
 fn wait_for_room(socket: &OwnedFd) {
     let pause = Timespec::try_from(PAUSE).ok();
-    // Of an error the next try will tell.
+    // The next try will report an error.
     if poll(&mut [PollFd::new(socket, PollFlags::OUT)], pause.as_ref()).is_err() {
         thread::sleep(PAUSE);
     }

@@ -1,8 +1,8 @@
-//! What the kernel tells of the names on a way, by way of notify.
+//! The kernel's events about the names on a path, by way of notify.
 //!
-//! Events come in the order in which things happened, but a moment later, from a thread of the crate `notify`.
-//! So they say when a writer is at work; that nothing has happened they cannot say, and the watcher
-//! looks at the file itself for that.
+//! Events arrive in the order in which things happened, but slightly later, from a thread of the crate `notify`. So
+//! they show that a writer is at work, but cannot show that nothing has happened: for that the watcher checks the file
+//! itself.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,28 +16,28 @@ use tokio::sync::Notify;
 use super::resolved_path::ResolvedPath;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Something happened to a name on the way.
+/// An event on a name on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileEvent {
-    /// The file was opened, perhaps only to be read. Not told of directories.
+    /// The file was opened, perhaps only for reading. Not reported for directories.
     Opened,
-    /// Something was written to it, or it was cut short.
+    /// The file was written to or truncated.
     Written,
     /// A writer has closed it.
     Closed,
-    /// There is such a name now; a writer may have it open.
+    /// The name exists now; a writer may have it open.
     Made,
-    /// It is gone.
+    /// The name is gone.
     Gone,
-    /// A directory is gone: if there is another in its place, not all that happens in it may be told.
+    /// A directory is gone: if another replaced it, some events in it may be missing.
     Cut,
-    /// It means something else now.
+    /// The name refers to something else now.
     Moved,
-    /// Its owner, its mode or its times.
+    /// Its owner, its mode or its times changed.
     Touched,
 }
 
-/// The watches on one way.
+/// The watches on one path.
 #[derive(Debug)]
 pub(super) struct FileEvents {
     watches: INotifyWatcher,
@@ -45,10 +45,10 @@ pub(super) struct FileEvents {
     told: Arc<Told>,
 }
 
-/// What has been told and not yet been taken in.
+/// Events that have arrived and have not been drained.
 #[derive(Debug, Default)]
 struct Told {
-    /// The paths that matter; the directories hold others too.
+    /// The paths that matter; the directories contain others too.
     names: Mutex<Names>,
     notices: Mutex<Vec<FileEvent>>,
     arrived: Notify,
@@ -62,10 +62,10 @@ struct Names {
 }
 
 impl FileEvents {
-    /// Watches a way.
+    /// Watches a path.
     ///
     /// # Errors
-    /// What the system says if it has no more watches to give.
+    /// The system's error if its limit of watches is reached.
     pub(super) fn of(resolved: &ResolvedPath) -> notify::Result<Self> {
         let told: Arc<Told> = Arc::default();
         let hears = Arc::clone(&told);
@@ -75,8 +75,8 @@ impl FileEvents {
         Ok(events)
     }
 
-    /// Watches another way, or the same one again: where a directory or the file was replaced, what is
-    /// there now is watched. Nothing is missed of what is still there.
+    /// Watches another path, or the same one again: where a directory or the file was replaced, its replacement is
+    /// watched. Loses no event of what still exists.
     ///
     /// # Errors
     /// As [`FileEvents::of`].
@@ -84,13 +84,13 @@ impl FileEvents {
         let end = resolved.end().to_owned();
         let names = resolved.steps().map(|(directory, name)| directory.join(name)).chain([end.clone()]);
         *lock(&self.told.names) = Names { all: names.collect(), file: end.clone() };
-        // The file itself too, for what is written to it by another name or beneath a mount.
+        // The file itself too, for writes to it by another name or beneath a mount.
         let wanted: HashSet<_> =
             resolved.steps().map(|(directory, _)| directory.to_owned()).chain([end]).collect();
         for path in &wanted {
             match self.watches.watch(path, RecursiveMode::NonRecursive) {
                 Err(error) if is_exhaustion(&error) => return Err(error),
-                // Directories above may be closed to us; there, a look now and then must do.
+                // Parent directories may be unreadable; there, a check now and then must do.
                 Err(error) => {
                     tracing::debug!(path = %path.display(), %error, "cannot watch {}: {error}", path.display());
                 }
@@ -110,14 +110,14 @@ impl FileEvents {
         self.told.arrived.notified().await;
     }
 
-    /// All that has been told so far, in order.
+    /// All events so far, in order.
     pub(super) fn drain(&self) -> Vec<FileEvent> {
         std::mem::take(&mut *lock(&self.told.notices))
     }
 }
 
 impl Told {
-    /// Takes down an event if it is about one of the names. Runs on notify's thread.
+    /// Records an event if it is about one of the names. Runs on notify's thread.
     fn hear(&self, event: notify::Result<Event>) {
         let event = match event {
             Ok(event) if event.need_rescan() => Some(FileEvent::Moved),
@@ -130,7 +130,7 @@ impl Told {
                     meaning => meaning,
                 })
             }
-            // Something was told that cannot be understood: anything may have happened.
+            // Events were lost or unreadable: anything may have happened.
             Err(error) => {
                 tracing::debug!(%error, "inotify failed: {error}");
                 Some(FileEvent::Moved)
@@ -143,7 +143,7 @@ impl Told {
     }
 }
 
-/// Nothing under these locks can stop halfway, so what is behind a poisoned one is whole.
+/// No code that holds these locks can stop halfway, so the data behind a poisoned one is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unpoisoned()
 }
@@ -152,7 +152,7 @@ fn meaning(kind: EventKind) -> Option<FileEvent> {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(FileEvent::Closed),
         EventKind::Access(AccessKind::Open(_)) => Some(FileEvent::Opened),
-        // Whoever reads changes nothing, and we read too.
+        // Reading changes nothing, and we read too.
         EventKind::Access(_) => None,
         EventKind::Modify(ModifyKind::Data(_)) => Some(FileEvent::Written),
         EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)) => Some(FileEvent::Touched),
@@ -162,8 +162,8 @@ fn meaning(kind: EventKind) -> Option<FileEvent> {
     }
 }
 
-/// Whether the system has no more watches to give, as opposed to a path that cannot be watched: one that is missing,
-/// closed to us, or a link to itself.
+/// Whether the system's limit of watches is reached, as opposed to a path that cannot be watched: one that is missing,
+/// unreadable, or a link to itself.
 fn is_exhaustion(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => true,

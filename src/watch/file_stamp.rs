@@ -1,4 +1,4 @@
-//! What can be seen of a file without the kernel telling anything.
+//! A file's state as visible without events of the kernel.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// What a look from outside shows of a file; `Err` is why it shows nothing.
+/// The state of a file; `Err` is why there is none.
 pub(super) type FileStamp = Result<Identity, io::ErrorKind>;
 
-/// Which file it is, and what changes when it does.
+/// The file's identity, and what changes when it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -22,12 +22,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Which file it is, whatever is in it.
+    /// The file's identity, whatever its content.
     pub(super) fn file(self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// For how long it has been as it is, by the clocks of its file system and of this machine.
+    /// How long it has been unchanged, by the clocks of its file system and of this machine.
     pub(super) fn age(self) -> Duration {
         let (seconds, nanoseconds) = self.changed;
         let changed = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
@@ -37,7 +37,7 @@ impl Identity {
     }
 }
 
-/// Looks at the file that `path` leads to by now.
+/// The stamp of the file that `path` leads to now.
 pub(super) fn stamp(path: &Path) -> FileStamp {
     let metadata = fs::metadata(path).map_err(|error| error.kind())?;
     Ok(Identity {

@@ -1,9 +1,9 @@
-//! Follows a file on a thread of its own, so that nobody else waits for its file system.
+//! Follows a file on a thread of its own, so that no other thread waits for its file system.
 //!
-//! A network file system whose server is gone, and a FUSE file system that hangs, let nobody go who looks at a file,
-//! reads it or asks inotify for a watch. That is this thread's trouble alone: whoever wants to know what the file says
-//! awaits it here, for a bounded time. The thread is never joined; it ends with the process, or when its
-//! [`Follower`] is dropped and the file system answers.
+//! A network file system whose server is gone, and a FUSE file system that hangs, block every thread that stats a file,
+//! reads it or requests an inotify watch. Only this thread is affected: callers await the file's content here, for a
+//! bounded time. The thread is never joined; it ends with the process, or when its [`Follower`] is dropped and the file
+//! system answers.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,10 +20,10 @@ use tokio::time::timeout;
 use super::{Reading, Unfinished, Watcher};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// After so long without an answer a file system is said to be silent.
+/// After this long without an answer a file system counts as silent.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// How long an answer is waited for: longer than it takes to see that a file is left alone.
+/// How long to wait for an answer: longer than it takes to see that a file stays unchanged.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// The file, as seen from another thread.
@@ -31,18 +31,18 @@ const ANSWER: Duration = Duration::from_secs(3);
 pub struct Follower<T> {
     asks: mpsc::Sender<oneshot::Sender<Result<T, Unfinished>>>,
     found: mpsc::Receiver<T>,
-    /// Found while an answer was waited for.
+    /// A result that arrived during a wait for an answer.
     kept: Option<T>,
     at_work: Arc<AtWork>,
-    /// What the thread was at when it was last looked at.
+    /// The thread's call at the last check.
     looked_at: Option<Since>,
     silent: Option<Timestamp>,
 }
 
-/// Why there is nothing to tell of what the file says now.
+/// Why the file's current content is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotRead {
-    /// Whoever writes it has not finished.
+    /// Its writer has not finished.
     Unfinished(Unfinished),
     /// Its file system has not answered since then.
     Silent(Timestamp),
@@ -50,7 +50,7 @@ pub enum NotRead {
     Ended,
 }
 
-/// Since when the thread has been at what it is doing; `None` while it waits for something to do.
+/// Since when the thread has been in its current call; `None` while it is idle.
 #[derive(Debug, Default)]
 struct AtWork(Mutex<Option<Since>>);
 
@@ -61,11 +61,11 @@ struct Since {
 }
 
 impl<T: Send + 'static> Follower<T> {
-    /// Follows the file at `path`, which is absolute and need not exist, and has it read by `read` whenever it may
-    /// have changed; the rest of an incomplete text is waited for as long as `max_wait`.
+    /// Follows the file at `path`, which is absolute and need not exist, and has `read` read it whenever it may have
+    /// changed; waits up to `max_wait` for the rest of an incomplete text.
     ///
     /// # Errors
-    /// What the system says if there can be no thread.
+    /// The system's error if the thread cannot be started.
     pub fn start(
         thread_name: &str,
         path: PathBuf,
@@ -84,7 +84,7 @@ impl<T: Send + 'static> Follower<T> {
         Ok(Self { asks, found, kept: None, at_work, looked_at: None, silent: None })
     }
 
-    /// What the file says, after it may have changed; `None` if the thread has ended. Cancel safe.
+    /// The file's content after it may have changed; `None` if the thread has ended. Cancel safe.
     pub async fn changed(&mut self) -> Option<T> {
         match self.kept.take() {
             Some(kept) => Some(kept),
@@ -92,7 +92,7 @@ impl<T: Send + 'static> Follower<T> {
         }
     }
 
-    /// What the file says now.
+    /// The file's current content.
     ///
     /// # Errors
     /// [`NotRead`], after a bounded time.
@@ -103,7 +103,7 @@ impl<T: Send + 'static> Follower<T> {
         let (reply, answer) = oneshot::channel();
         match self.asks.try_send(reply) {
             Ok(()) => {}
-            // There is one already, which was given up.
+            // One request is pending already, whose caller gave up.
             Err(mpsc::error::TrySendError::Full(_)) => return Err(self.is_silent()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(NotRead::Ended),
         }
@@ -112,14 +112,14 @@ impl<T: Send + 'static> Follower<T> {
             loop {
                 tokio::select! {
                     answer = &mut answer => return answer,
-                    // The thread would wait for it to be taken.
+                    // The thread would block until it is taken.
                     Some(found) = self.found.recv() => self.kept = Some(found),
                 }
             }
         };
         match timeout(ANSWER, answer).await {
             Ok(Ok(Ok(value))) => {
-                // Which is older.
+                // It is older.
                 self.kept = None;
                 Ok(value)
             }
@@ -129,8 +129,8 @@ impl<T: Send + 'static> Follower<T> {
         }
     }
 
-    /// Since when the file system has been silent, if it is. To be asked now and then: it takes two looks to tell a
-    /// thread that waits from a process that was stopped.
+    /// Since when the file system has been silent, if it is. Call it now and then: it takes two checks to tell a thread
+    /// that waits from a process that was stopped.
     pub fn silent_since(&mut self) -> Option<Timestamp> {
         let since = *self.at_work.lock();
         let still = since.filter(|since| self.looked_at == Some(*since) && since.begun.elapsed() >= SILENT);
@@ -146,11 +146,11 @@ impl<T: Send + 'static> Follower<T> {
 
 impl AtWork {
     fn lock(&self) -> MutexGuard<'_, Option<Since>> {
-        // Nothing under it can stop halfway.
+        // No code that holds this lock can stop halfway.
         self.0.lock().unpoisoned()
     }
 
-    /// Runs `work`, which makes calls that may wait for ever: it is at work for as long as it is being polled.
+    /// Runs `work`, which may block for ever: the thread counts as busy while `work` is being polled.
     async fn of<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -163,7 +163,7 @@ impl AtWork {
     }
 }
 
-/// What the thread does.
+/// The body of the thread.
 async fn follow<T>(
     path: PathBuf,
     max_wait: Duration,
@@ -182,7 +182,7 @@ async fn follow<T>(
         };
         let result = watcher.read(&read).await;
         let found = match reply {
-            // What nobody waits for any more may be news all the same.
+            // A result whose caller has gone may still be news.
             Some(reply) => reply.send(result).err(),
             None => Some(result),
         };
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// A reading that waits until it is let go.
+    /// A reading that blocks until it is released.
     #[tokio::test]
     async fn a_file_system_that_hangs_is_told_in_bounded_time_and_its_news_come_later() {
         let dir = tempfile::tempdir().unwrap();
@@ -208,13 +208,13 @@ mod tests {
         std::fs::write(&path, "text\n").unwrap();
         let (go_on, held) = sync::channel::<()>();
         let read = move |path: &Path| {
-            // Until the test lets go of it.
+            // Until the test releases it.
             held.recv().ok();
             Reading { value: std::fs::read_to_string(path).unwrap(), complete: true }
         };
         let mut follower = Follower::start("file", path.clone(), Duration::ZERO, read).unwrap();
         let NotRead::Silent(since) = follower.read().await.unwrap_err() else { panic!("it is silent") };
-        // The thread is not given more to do, and nobody waits for it.
+        // The thread gets no more work, and no caller waits for it.
         assert!(matches!(follower.read().await, Err(NotRead::Silent(_))));
         follower.silent_since();
         assert!(follower.silent_since().is_some_and(|told| told <= since));

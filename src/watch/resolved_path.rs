@@ -1,4 +1,4 @@
-//! The way that the kernel walks to a file: which names it looks up, and in which directories.
+//! The path by which the kernel reaches a file: which names it looks up, and in which directories.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,8 +15,8 @@ pub(super) struct ResolvedPath {
     end: PathBuf,
 }
 
-/// One name, looked up in one directory. The directory is told apart by its inode too: one that
-/// something was mounted over is another one, and needs another watch.
+/// One name, looked up in one directory. The inode is part of the directory's identity: a mount over it makes it
+/// another one, which needs another watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     directory: PathBuf,
@@ -25,7 +25,7 @@ struct Step {
 }
 
 impl ResolvedPath {
-    /// Walks to `path`, which is absolute, as far as it leads.
+    /// Walks to `path`, which is absolute, as far as it exists.
     pub(super) fn to(path: &Path) -> Self {
         let mut steps = Vec::new();
         let mut at = PathBuf::from("/");
@@ -53,13 +53,13 @@ impl ResolvedPath {
         Self { steps, end: at }
     }
 
-    /// Every name on the way with the directory it is looked up in: what happens to any of them may
-    /// change where the way leads.
+    /// Every name on the path with the directory it is looked up in: a change of any of them may change the end of the
+    /// path.
     pub(super) fn steps(&self) -> impl DoubleEndedIterator<Item = (&Path, &OsStr)> {
         self.steps.iter().map(|step| (step.directory.as_path(), step.name.as_os_str()))
     }
 
-    /// Where the way ends: the file's path without symbolic links, whether or not it is there.
+    /// The end of the path: the file's path without symbolic links, whether or not it exists.
     pub(super) fn end(&self) -> &Path {
         &self.end
     }

@@ -1,4 +1,4 @@
-//! The rules of the accounts, as clients see them over their connections.
+//! The rules of accounts, as clients see them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ fn the_last_admin_stays_whoever_asks() {
     assert_eq!(admin.ask(&delete("admin")), error(LAST_ADMIN));
     assert_eq!(admin.ask(&set_role("admin", "user")), error(LAST_ADMIN));
     admin.expect_ok(&set_role("zoe", "admin"), "USER_ROLE_UPDATED");
-    // Two who remove each other at the same moment: one of them stays, and may still do everything.
+    // Two admins remove each other at the same moment: one of them stays, with all rights.
     let mut zoe = server.login("zoe", "secret");
     admin.send(format!("{}\n", delete("zoe")));
     zoe.send(format!("{}\n", delete("admin")));
@@ -134,7 +134,7 @@ fn a_session_ends_with_its_account_though_there_is_another_of_that_name() {
     zoe.expect_ok(&put("k"), "OK");
     admin.expect_ok(&delete("zoe"), "USER_DELETED");
     admin.expect_ok(&create("zoe", "other", "admin"), "USER_CREATED");
-    // It has asked for nothing while there was no account.
+    // It sent no request while the account did not exist.
     assert_eq!(zoe.ask(&get("k")), error("authentication failed"));
     zoe.expect_end();
     server.login("zoe", "other").expect_ok(&put("k"), "OK");
@@ -185,14 +185,14 @@ fn names_and_passwords_are_of_any_language_and_have_limits() {
     assert_eq!(admin.ask(&create("admin", PASSWORD, "user")), error("user already exists"));
 }
 
-/// Nobody learns from the time of a refusal who has an account. A busy machine may disturb a
-/// measurement, but never makes one of them fast again and again.
+/// The time of a refusal does not reveal whether the account exists. A busy machine may disturb a
+/// measurement, but does not make one of them fast repeatedly.
 #[test]
 fn the_time_of_a_refusal_does_not_tell_whether_the_user_exists() {
     let (server, _admin, _zoe) = with_zoe();
     let mut measured = Vec::new();
     for round in 0..20 {
-        // From an address of its own, which is not slowed down yet.
+        // From a new address, which is not slowed down yet.
         let peer = Ipv4Addr::new(127, 0, 2, round);
         let known = fastest_refusal(&server, peer, "zoe");
         let unknown = fastest_refusal(&server, peer, "nobody");

@@ -1,10 +1,10 @@
-//! Administrative acts are in the log: what, on whom, by whom, from where, and what became of it.
+//! Administrative acts are in the log: the act, its object, the actor, the address, and the outcome.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Client, PASSWORD, Setup, sandbox};
 
-/// Does one of each.
+/// Performs one of each.
 fn act(admin: &mut Client) {
     let user = |user: Value, kind: &str| json!({"type": kind, "new_user": user});
     admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
@@ -65,7 +65,7 @@ fn what_others_try_is_told_once_and_then_as_a_number() {
         let answer = bob.ask(&json!({"type": "DELETE_USER", "delete_user": {"username": "admin"}}));
         assert_eq!(answer["message"], "admin access required");
     }
-    // Who only looks has tried to change nothing.
+    // Reading is not an administrative act.
     bob.ask(&json!({"type": "GET_USER", "data": "admin"}));
     server.wait_for_log(&format!(
         "refused {} more administrative requests from users who are not administrators, most often from {} ({})",

@@ -1,4 +1,4 @@
-//! Who is connected, over the management API and the command line, and ending a connection from there.
+//! Listing and ending connections, through the management API and the command line.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -135,18 +135,18 @@ fn a_process_that_was_stopped_reads_what_has_come_in_before_it_judges_who_was_si
     for client in &mut newcomers {
         client.send(format!("{}\n", json!({"username": "admin", "password": PASSWORD})));
     }
-    // Longer than either timeout: no condition can say that.
+    // Longer than either timeout: there is no condition to wait for.
     std::thread::sleep(Duration::from_millis(6500));
     server.signal(Signal::CONT);
     for client in sessions.iter_mut().chain(&mut newcomers) {
         let answer = client.try_line().expect("no reset").expect("an answer, not the end");
         assert!(answer.contains("OK"), "{answer}");
     }
-    // And whoever says nothing from then on is closed as ever.
+    // A client that sends nothing from then on is closed as before.
     server.wait_until_active(0);
 }
 
-/// A name from before there was a rule for names.
+/// A name from a version without a rule for names.
 const OLD_NAME: &str = "bob\u{202e}\u{1b}[2J ";
 
 #[test]

@@ -1,4 +1,4 @@
-//! The built server as a process: what clients, systemd, Prometheus and operators see of it from outside.
+//! The built server as a process, as seen by clients, systemd, Prometheus and operators.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../harness/mod.rs"]

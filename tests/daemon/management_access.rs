@@ -1,4 +1,4 @@
-//! Who may use the management API of the whole server: the config file, the token file, the socket.
+//! Access to the management API of a running server: the config file, the token file, the socket.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::{Reply, Server, Setup, Signal, http, refused, shibudb};
 
-/// A file with permissions of its own.
+/// A file with the given mode.
 fn file(dir: &Path, name: &str, text: &str, mode: u32) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, text).unwrap();
@@ -15,7 +15,7 @@ fn file(dir: &Path, name: &str, text: &str, mode: u32) -> PathBuf {
     path
 }
 
-/// What `shibudb` says with this config file, which it must not accept.
+/// The error of `shibudb` for this config file, which it must not accept.
 #[track_caller]
 fn refuses(dir: &Path, config: &str, words: &[&str]) -> String {
     let config = file(dir, "shibudb.toml", config, 0o644);
@@ -115,7 +115,7 @@ fn a_token_is_asked_for_and_a_reload_reads_a_new_one() {
     assert_eq!(server.get("/stats").status, 401);
     assert_eq!(ask(&server, "GET", "/stats", "first").status, 200);
 
-    // A bad one changes nothing, and the reload says why.
+    // An invalid token file changes nothing, and the reload reports why.
     file(dir.path(), "token", "", 0o600);
     let reply = ask(&server, "POST", "/reload", "first");
     assert_eq!(reply.status, 400);
@@ -240,7 +240,7 @@ fn the_socket_is_there_while_the_server_is_and_the_history_names_who_used_it() {
     pid.parse::<u32>().unwrap();
     server.wait_for_log(&format!(" by {actor} through cli"));
 
-    // A crash leaves the file; the next run takes its place.
+    // A crash leaves the file; the next run replaces it.
     server.kill();
     assert!(socket.exists());
     assert!(!manager("limit 80").status.success());
@@ -262,7 +262,7 @@ fn a_socket_that_cannot_be_had_is_told_and_nothing_is_removed() {
     };
     let path = socket.display();
     let somebody = UnixListener::bind(&socket).unwrap();
-    // Who listens may go.
+    // Temporary: the other process may exit.
     assert_eq!(
         run(1),
         format!(
@@ -317,7 +317,7 @@ fn the_manager_reaches_a_server_that_listens_elsewhere() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Connection limit updated to 70\n", "{output:?}");
     server.wait_for_log("connection limit changed from 1000 to 70 by 127.0.0.");
 
-    // In a domain that this machine need not know of.
+    // In a domain that this machine need not resolve.
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let short = name.split('.').next().unwrap();
     let request = |host: &str| {

@@ -1,5 +1,5 @@
-//! What is written to standard error carries its priority where that is the journal, so that `journalctl -p err` finds
-//! why a start failed; and nowhere else.
+//! Lines on standard error carry their priority only if that is the journal, so that `journalctl -p err` shows why a
+//! start failed.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::harness::{Setup, sandbox, shibudb, wait_until};
 
-/// Runs a command to its end with a file as its standard error, which it takes for the journal's stream if told so.
-/// Its exit status, and what it wrote.
+/// Runs a command to its end with a file as its standard error, optionally presented as the journal's stream. Returns
+/// its exit status and its output.
 fn run(home: &Path, arguments: &[&str], journal: bool) -> (Option<i32>, String) {
     let path = home.join("stderr");
     let stderr = File::create(&path).unwrap();

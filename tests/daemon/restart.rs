@@ -1,4 +1,4 @@
-//! What outlives the server, and how it ends.
+//! What survives a restart, and how the server stops.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -60,7 +60,7 @@ fn what_was_answered_ok_is_there_after_a_kill() {
     server.kill();
     server.start_again();
 
-    // With the same limit on the command line, so that the one set at run time still stands above it.
+    // With the same limit on the command line, so that the one set at run time still takes precedence.
     assert_eq!((server.limit(), server.active()), (70, 0));
     let mut zoe = server.login("zoe", "secret");
     for number in 0..100 {
@@ -132,7 +132,7 @@ fn a_management_request_that_never_ends_does_not_keep_the_log_from_what_is_left_
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let mut server =
         Setup::new().config(format!("[management]\ntoken_file = {:?}\n", file.display().to_string())).start();
-    // The first is told at once, the second in a while.
+    // The first is logged at once, the second later.
     for _ in 0..2 {
         assert_eq!(server.get("/limit").status, 401);
     }
@@ -140,12 +140,12 @@ fn a_management_request_that_never_ends_does_not_keep_the_log_from_what_is_left_
     let head = "PUT /limit HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer open-sesame\r\n\
         Content-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
     stuck.write_all(head.as_bytes()).unwrap();
-    // It waits for the body.
+    // The server waits for the body.
     let mut answer = [0; 12];
     stuck.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
 
     assert!(server.stop().success());
-    // Somebody else may have asked, too: a program that knew the port when it was another server's.
+    // Another program may have sent a request, too: one that knew the port from an earlier server.
     server.wait_for_log(" more to the management API w");
 }

@@ -63,7 +63,7 @@ fn a_restart_leaves_the_samples_from_before_and_a_gap() {
     assert!(after.active.contains(&1), "{after:?}");
     assert!(after.time.is_sorted_by(|one, next| one < next), "{:?}", after.time);
 
-    // In good order, not even the last second is lost.
+    // With a clean stop, not even the last second is lost.
     server.set_limit(77);
     // Twice, since a second that ends with another limit has that.
     wait_until("it is in two samples", || series_of(&server).limit.ends_with(&[77, 77]));
@@ -93,7 +93,7 @@ fn what_is_wrong_with_the_file_is_one_line_and_an_empty_series() {
     one_line(&server, "does not hold the last hour's samples, or is damaged; starting a new series");
     wait_until("it is made anew", || !ring::read(&server.data_dir(), Timestamp::now()).is_empty());
 
-    // Where a directory is there can be no file, which is no reason not to serve.
+    // A directory in place of the file prevents storing samples, but not the start.
     assert!(server.stop().success());
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir_all(path.join("in-the-way")).unwrap();
@@ -102,7 +102,7 @@ fn what_is_wrong_with_the_file_is_one_line_and_an_empty_series() {
     server.wait_for_log("cannot store the samples of the last hour");
     assert!(server.stop().success());
 
-    // Nor is a link followed.
+    // A link is not followed either.
     std::fs::remove_dir_all(&path).unwrap();
     let elsewhere = server.config_path();
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();

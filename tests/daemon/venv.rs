@@ -1,4 +1,4 @@
-//! Virtual environments with what PyPI has, made once and kept.
+//! Virtual environments with packages from PyPI, made once and kept.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,11 +10,11 @@ const CLIENT: &str = "shibudb-client==1.1.0";
 
 static ENVIRONMENT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// One at a time makes an environment: tests run in parallel, and two would be in each other's way.
+/// Only one test at a time makes an environment: tests run in parallel, and two would interfere.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// One of the programs in `python_client/`, to be run with the client at hand; or `None`, and the
-/// reason was told.
+/// One of the programs in `python_client/`, to be run with the client installed; `None`, with the reason
+/// printed, if that is impossible.
 pub(crate) fn python(program: &str) -> Option<Command> {
     match ENVIRONMENT.get_or_init(|| make("python-client", CLIENT, "shibudb_client")) {
         Ok(python) => {
@@ -30,7 +30,7 @@ pub(crate) fn python(program: &str) -> Option<Command> {
     }
 }
 
-/// The Python of the environment `name`, in which the `module` of the `package` can be imported; else why not.
+/// The Python of the environment `name`, in which the `module` of the `package` can be imported; else the reason.
 pub(crate) fn make(name: &str, package: &str, module: &str) -> Result<PathBuf, String> {
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -42,7 +42,7 @@ pub(crate) fn make(name: &str, package: &str, module: &str) -> Result<PathBuf, S
     };
     if !has_package() {
         let needs = |what: &str, error: String| format!("{package} needs {what}: {error}");
-        // What an earlier attempt may have left is replaced.
+        // Replaces leftovers of an earlier attempt.
         try_to(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))
             .map_err(|error| needs("python3 with venv", error))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", package];
@@ -51,7 +51,7 @@ pub(crate) fn make(name: &str, package: &str, module: &str) -> Result<PathBuf, S
     Ok(python)
 }
 
-/// The last line of what a command that failed has said.
+/// Runs a command; on failure, the error is the last line of its standard error.
 fn try_to(command: &mut Command) -> Result<(), String> {
     let Output { status, stderr, .. } = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&stderr);

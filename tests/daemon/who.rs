@@ -1,4 +1,4 @@
-//! Who moves the limit from this machine has a name in the history: through the socket, the port and by signal.
+//! The history names the user of each change of the limit from this machine: by socket, port and signal.
 
 use std::process::Child;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::sandbox::{self, Sandbox};
 use crate::harness::{http, wait_until};
 
-/// A server as a unit has it, with a runtime directory.
+/// A server as in a unit, with a runtime directory.
 fn serve(sandbox: &Sandbox, arguments: &str, runtime_directory: &str) -> Child {
     let text = format!("export RUNTIME_DIRECTORY={runtime_directory}; exec shibudb run {arguments} 2>>log");
     sandbox.bash(&text).spawn().unwrap()
@@ -21,7 +21,7 @@ fn last_change(management_port: u16) -> Value {
 fn whoever_is_on_this_machine_has_a_name() {
     sandbox::enter(|sandbox| {
         sandbox.run("mkdir -p /run/shibudb/service && echo 'max_connections = 50' >shibudb.toml");
-        // Another server, whose socket is found first, and which is not the one that is meant.
+        // Another server, whose socket is found first.
         sandbox.run("mkdir -p /run/shibudb/instances/another");
         let mut another = serve(sandbox, "9200 7 --data-dir another", "/run/shibudb/instances/another");
         let mut child = serve(sandbox, "9090 --config shibudb.toml --data-dir data", "/run/shibudb/service");
@@ -30,7 +30,7 @@ fn whoever_is_on_this_machine_has_a_name() {
         wait_until("both are ready", || ready() == "2\n");
         assert_eq!(sandbox.run("stat -c %a /run/shibudb/service/management.sock"), "660\n");
 
-        // The socket is used when it is there.
+        // The socket is used if it exists.
         sandbox.run("shibudb manager 9090 limit 70");
         let change = last_change(10090);
         let actor = change["actor"].as_str().unwrap();
@@ -47,14 +47,14 @@ fn whoever_is_on_this_machine_has_a_name() {
             "an instance has one, too"
         );
 
-        // Who comes through the port is looked up.
+        // The user of a client on the port is looked up.
         sandbox.run(
             "curl -sf -X PUT -H 'Content-Type: application/json' -d '{\"limit\":71}' localhost:10090/limit",
         );
         let actor = last_change(10090)["actor"].as_str().unwrap().to_owned();
         assert!(actor.starts_with("127.0.0.1:") && actor.ends_with(" uid 0 (root)"), "{actor}");
 
-        // A limit that can be had at any time fails no reload, one that never can does.
+        // A limit that may become possible fails no reload, one above the ceiling does.
         sandbox.run("echo 'max_connections = 60' >shibudb.toml && shibudb manager 9090 reload");
         let refused = "echo 'max_connections = 4000000' >shibudb.toml; ! shibudb manager 9090 reload 2>&1";
         assert!(sandbox.run(refused).contains("Error: max_connections = 4000000 was refused: "));
@@ -64,7 +64,7 @@ fn whoever_is_on_this_machine_has_a_name() {
         let actor = last_change(10090)["actor"].as_str().unwrap().to_owned();
         assert!(actor.starts_with("pid ") && actor.ends_with(" uid 0 (root)"), "{actor}");
 
-        // Without a socket the port is asked, and its words stay what they are.
+        // Without a socket the port is used, with the same output.
         child.kill().unwrap();
         child.wait().unwrap();
         let error = sandbox.run("! shibudb manager 9090 status 2>&1");
@@ -77,7 +77,7 @@ fn whoever_is_on_this_machine_has_a_name() {
     });
 }
 
-/// One that nobody has configured is no reason not to start.
+/// An unusable socket that is not configured does not prevent the start.
 #[test]
 fn a_socket_that_cannot_be_had_stops_no_start() {
     sandbox::enter(|sandbox| {

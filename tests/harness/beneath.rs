@@ -1,4 +1,4 @@
-//! A test that runs itself again in other surroundings.
+//! Runs a test again in another environment.
 
 use std::any::type_name;
 use std::env;
@@ -6,21 +6,21 @@ use std::process::Command;
 
 use super::skipped;
 
-/// Mounts of its own, gone with the process.
+/// A private mount namespace, which ends with the process.
 pub(crate) const OWN_MOUNTS: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
 
 /// For a test that changes something of its whole process, such as a resource limit.
 pub(crate) const OWN_PROCESS: [&str; 1] = ["env"];
 
-/// Set for a test that is in them.
+/// Set for a test in that environment.
 const INSIDE: &str = "SHIBUDB_TEST_INSIDE";
 
-/// Whether this process is the one in other surroundings.
+/// Whether this process is the one in the other environment.
 pub(crate) fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 
-/// The name of the test in which this stands, as the test harness knows it.
+/// The name of the enclosing test, as the test harness knows it.
 macro_rules! this_test {
     () => {{
         fn here() {}
@@ -29,14 +29,14 @@ macro_rules! this_test {
 }
 pub(crate) use this_test;
 
-/// The name of the test in which the function or closure `inner` is written, as the test harness knows it.
+/// The name of the test that contains the function or closure `inner`, as the test harness knows it.
 pub(crate) fn test_around<F>(_inner: &F) -> &'static str {
     let (_program, path) = type_name::<F>().split_once("::").unwrap();
     path.rsplit_once("::").unwrap().0
 }
 
-/// Runs the test `name` again beneath the command line `wrapper`. False, with one line, if that
-/// cannot be had here.
+/// Runs the test `name` again under the command line `wrapper`. Returns false, and prints one line, if that
+/// is impossible here.
 pub(crate) fn again_beneath(wrapper: &[&str], name: &str) -> bool {
     let beneath = || {
         let mut command = Command::new(wrapper[0]);
@@ -51,7 +51,7 @@ pub(crate) fn again_beneath(wrapper: &[&str], name: &str) -> bool {
     true
 }
 
-/// Runs the test `name` of this program, and nothing else of it, as the last words of `command`. It must pass.
+/// Runs only the test `name` of this program, as the last arguments of `command`. It must pass.
 pub(crate) fn run_again(command: &mut Command, name: &str) {
     let output = command
         .arg(env::current_exe().unwrap())
@@ -59,7 +59,7 @@ pub(crate) fn run_again(command: &mut Command, name: &str) {
         .output()
         .unwrap();
     let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    // A name that no test has is no failure of the test harness.
+    // The test harness does not fail for an unknown name.
     assert!(output.status.success() && out.contains("test result: ok. 1 passed"), "{name}: {out}{err}");
     // The numbers that a test reports, and why one was skipped.
     print!("{out}");

@@ -19,12 +19,12 @@ impl Client {
         Self::of(stream)
     }
 
-    /// Where it comes from, as the server sees it.
+    /// The client's address, as seen by the server.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream.get_ref().local_addr().unwrap()
     }
 
-    /// A client on a connection that is there already.
+    /// A client on an existing connection.
     pub(crate) fn of(stream: TcpStream) -> Self {
         Self { stream: BufReader::new(stream) }
     }
@@ -36,7 +36,7 @@ impl Client {
     /// One line without its line feed, or `None` at a clean end of file.
     ///
     /// # Errors
-    /// A reset, say.
+    /// For example, a reset.
     pub(crate) fn try_line(&mut self) -> io::Result<Option<String>> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
@@ -66,7 +66,7 @@ impl Client {
         assert_eq!(self.ask(request), json!({"status": "OK", "message": message}), "{request}");
     }
 
-    /// Reads to the end of file, and there is nothing before it.
+    /// Expects an end of file without preceding data.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         let mut rest = String::new();

@@ -35,24 +35,24 @@ impl Ears {
         Self { socket, home }
     }
 
-    /// On a socket of somebody else's making.
+    /// On an existing socket.
     pub(crate) fn on(socket: UnixDatagram) -> Self {
         Self { socket, home: tempfile::tempdir().unwrap() }
     }
 
-    /// Fills the socket with messages that say `FILL=1`, so that no other gets in before one of them is heard.
+    /// Fills the socket with messages `FILL=1`, so that no other fits before one of them is read.
     pub(crate) fn fill(&self) {
         let filler = UnixDatagram::unbound().unwrap();
         filler.set_nonblocking(true).unwrap();
         while filler.send_to(b"FILL=1", self.home.path().join("notify")).is_ok() {}
     }
 
-    /// `setup`, with what systemd would put into the environment.
+    /// `setup`, with the variables that systemd would set.
     pub(crate) fn of(&self, setup: Setup) -> Setup {
         setup.env("NOTIFY_SOCKET", self.home.path().join("notify").to_str().unwrap())
     }
 
-    /// Has a command talk to us.
+    /// Makes a command send its notifications here.
     pub(crate) fn tell(&self, command: &mut Command) {
         command.env("NOTIFY_SOCKET", self.home.path().join("notify"));
     }
@@ -63,7 +63,7 @@ impl Ears {
         self.receive().ok()
     }
 
-    /// The next message that `wanted` is true of. What comes before it is passed over.
+    /// The next message for which `wanted` is true; skips earlier ones.
     #[track_caller]
     pub(crate) fn hear(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         let deadline = Instant::now() + PATIENCE;
@@ -76,7 +76,7 @@ impl Ears {
         }
     }
 
-    /// All that comes within `time`.
+    /// All messages within `time`.
     pub(crate) fn listen(&self, time: Duration) -> Vec<Message> {
         let end = Instant::now() + time;
         let next = || self.hear_within(end.saturating_duration_since(Instant::now()));

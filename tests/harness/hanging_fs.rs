@@ -1,8 +1,8 @@
-//! A file system that stops answering when it is told to, as a network file system does whose server is gone.
+//! A file system that stops answering on request, like a network file system whose server is gone.
 //!
-//! It shows a directory of the test's own under another path: a FUSE file system, served by a thread of the test.
-//! While it is frozen, whoever makes a system call on it waits, and can only be killed. The test itself works on
-//! [`HangingFs::source`], which never hangs.
+//! It is a FUSE file system, served by a thread of the test, that shows a directory of the test under another path.
+//! While it is frozen, a process that makes a system call on it blocks, and can only be killed. The test itself works
+//! on [`HangingFs::source`], which never hangs.
 //!
 //!     if !is_inside() {
 //!         again_beneath(&OWN_MOUNTS, this_test!());
@@ -15,8 +15,8 @@
 //!     fs.wait_for_waiters();
 //!     fs.thaw();
 //!
-//! Changes in the source are not announced by inotify on the path, which is so on a network file system too.
-//! When it is dropped, all who still wait get an error.
+//! inotify on the path does not report changes in the source, as on a network file system. Dropping it returns an
+//! error to all blocked callers.
 
 mod requests;
 mod wire;
@@ -35,19 +35,19 @@ use tempfile::TempDir;
 use self::requests::Requests;
 use super::wait_until;
 
-/// How long the serving thread waits for a request before it looks whether it is to end.
+/// How long the serving thread waits for a request before it checks whether it must end.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// A mounted file system.
 pub(crate) struct HangingFs {
     home: TempDir,
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     device: Option<Arc<File>>,
     gate: Arc<Gate>,
     server: Option<JoinHandle<()>>,
 }
 
-/// What the serving thread is to do.
+/// The state that controls the serving thread.
 #[derive(Default)]
 struct Gate {
     state: Mutex<State>,
@@ -61,7 +61,7 @@ struct State {
 }
 
 impl HangingFs {
-    /// Mounts one over an empty directory.
+    /// Mounts a file system over an empty directory.
     #[track_caller]
     pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -87,28 +87,28 @@ impl HangingFs {
         Self { home, device: Some(device), gate, server: Some(server) }
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> PathBuf {
         self.home.path().join("path")
     }
 
-    /// The directory that it shows, for the test.
+    /// The directory that it shows, for use by the test.
     pub(crate) fn source(&self) -> PathBuf {
         self.home.path().join("source")
     }
 
-    /// Answers nobody from now on.
+    /// Answers no request from now on.
     pub(crate) fn freeze(&self) {
         self.gate.lock().frozen = true;
     }
 
-    /// Answers again, also those who wait already.
+    /// Answers again, including waiting requests.
     pub(crate) fn thaw(&self) {
         self.gate.lock().frozen = false;
         self.gate.changed.notify_all();
     }
 
-    /// Waits until somebody waits for an answer. To be called while it is frozen.
+    /// Waits until a request waits for an answer. Call it while the file system is frozen.
     #[track_caller]
     pub(crate) fn wait_for_waiters(&self) {
         let device = self.device.as_ref().unwrap();
@@ -124,9 +124,9 @@ impl Drop for HangingFs {
         if let Some(server) = self.server.take() {
             server.join().ok();
         }
-        // With its last descriptor, so that who asks from now on, `umount` included, gets an error and does not wait.
+        // Closes the last descriptor, so that later requests, those of `umount` included, get an error and do not wait.
         self.device.take();
-        // Lazily: whoever holds a file of it is no reason to fail.
+        // Lazily, so that open files do not make it fail.
         Command::new("umount").args(["--internal-only", "--lazy"]).arg(&path).status().ok();
     }
 }
@@ -137,8 +137,8 @@ impl Gate {
     }
 }
 
-/// Answers requests. While it is frozen none is even read, so that whoever made it can be killed: the kernel
-/// lets nobody go whose request is being worked on.
+/// Answers requests. While it is frozen none is even read, so that its caller can be killed: the kernel does not
+/// let a process die while its request is being processed.
 fn serve(device: &File, gate: &Gate, mut requests: Requests) {
     let mut buffer = vec![0; wire::LARGEST_REQUEST];
     loop {
@@ -148,18 +148,18 @@ fn serve(device: &File, gate: &Gate, mut requests: Requests) {
         if state.over {
             return;
         }
-        // `state` is held until the answer is out: after `freeze` has returned, nobody gets one.
+        // `state` is held until the answer is written: after `freeze` has returned, no request is answered.
         if !readable {
             continue;
         }
         match (&*device).read(&mut buffer) {
             Ok(length) => {
                 if let Some(answer) = requests.answer(&buffer[..length]) {
-                    // Whoever asked may have been killed meanwhile.
+                    // The caller may have been killed meanwhile.
                     (&*device).write_all(&answer).ok();
                 }
             }
-            // Taken back by whoever made it.
+            // The caller has withdrawn the request.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {}
             // Unmounted.
@@ -173,7 +173,7 @@ fn is_readable(device: &File, patience: &Timespec) -> bool {
     poll(&mut polled, Some(patience)).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether such file systems can be had here.
+/// Whether such file systems work here.
 pub(crate) fn exist() -> bool {
     Path::new("/dev/fuse").exists()
 }

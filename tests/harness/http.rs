@@ -1,4 +1,4 @@
-//! The least of an HTTP client: what was sent is what the test wrote, what came is what it sees.
+//! A minimal HTTP client: it sends the test's bytes unchanged, and returns the answer unchanged.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -30,7 +30,7 @@ impl Reply {
         })
     }
 
-    /// The words of a refusal, whose body says nothing else.
+    /// The message of a refusal, whose body contains nothing else.
     #[track_caller]
     pub(crate) fn error(&self) -> String {
         let json = self.json();
@@ -40,7 +40,7 @@ impl Reply {
     }
 }
 
-/// A request of its own connection. A body is sent as JSON.
+/// A request on a new connection. A body is sent as JSON.
 #[track_caller]
 pub(crate) fn request(port: u16, method: &str, path: &str, body: Option<&str>) -> Reply {
     request_with_token(port, method, path, None, body)
@@ -67,7 +67,7 @@ pub(crate) fn request_with_token(
     send(port, request.as_bytes())
 }
 
-/// These bytes, which must ask for the connection to be closed, and the answer.
+/// Sends these bytes, which must request closing the connection, and returns the answer.
 #[track_caller]
 pub(crate) fn send(port: u16, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

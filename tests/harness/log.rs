@@ -1,4 +1,4 @@
-//! What a process writes on standard error, line by line, as it comes.
+//! The standard error of a process, line by line.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use super::PATIENCE;
 
-/// Where programs reach the journal.
+/// The journal's socket.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
 #[derive(Default)]
 struct Lines {
     lines: Vec<String>,
     ended: bool,
-    /// Nothing more is read, so that the writer finds no room sooner or later.
+    /// Reading is paused, so that the pipe eventually becomes full.
     paused: bool,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Reads on until the end, so that the writer never waits for a reader.
+    /// Reads until the end of file, so that the writer never waits for a reader.
     pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
         let log = Self::default();
         let reader = log.clone();
@@ -44,7 +44,7 @@ impl Log {
         log
     }
 
-    /// Stops reading, or goes on. A reader that waits for a line takes that one still.
+    /// Stops reading, or continues. A read that already waits for a line still takes that line.
     pub(crate) fn pause(&self, paused: bool) {
         let (lines, changed) = &*self.shared;
         lines.lock().unwrap().paused = paused;
@@ -76,14 +76,14 @@ impl Log {
     }
 }
 
-/// The socket of the journal, played by the test. What it reads are the fields of entries, as they come.
+/// The socket of the journal, simulated by the test. It receives the fields of entries.
 pub(crate) struct Journal(UnixDatagram);
 
 impl Journal {
-    /// Listens in place of a journal. Only in a sandbox of the test's own, where there is none.
+    /// Listens in place of a journal. Only in a separate sandbox, which has none.
     pub(crate) fn bind() -> Self {
         fs::create_dir_all("/run/systemd/journal").unwrap();
-        // From the server that ran before.
+        // Left over from an earlier server.
         fs::remove_file(JOURNAL).ok();
         Self(UnixDatagram::bind(JOURNAL).unwrap())
     }
@@ -91,7 +91,7 @@ impl Journal {
 
 impl Read for Journal {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        // An empty datagram is a look whether anybody listens, and not the end.
+        // An empty datagram only checks for a listener; it is not the end.
         loop {
             let read = self.0.recv(buffer)?;
             if read > 0 {

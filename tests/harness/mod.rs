@@ -1,5 +1,4 @@
-//! A real server of one test's own: the built binary as a child process, in a directory of its own,
-//! on ports that were free.
+//! A real server for one test: the built binary as a child process, in its own directory, on free ports.
 //!
 //!     let server = Setup::new().limit(50).start();
 //!     let mut admin = server.admin();
@@ -8,9 +7,8 @@
 //!     server.wait_for_log("160");
 //!     assert!(server.stop().success());
 //!
-//! Nothing of this machine's own configuration reaches it: it gets a config file of its own, without
-//! settings unless the test says otherwise, and a home of its own. It is killed when it is dropped, and if
-//! the test has failed, its log is shown.
+//! The machine's configuration does not affect it: it gets its own home and config file, without settings
+//! unless the test provides them. Dropping it kills it, and prints its log if the test has failed.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its own part of it")]
 
 mod beneath;
@@ -44,16 +42,16 @@ pub(crate) use small_disk::SmallDisk;
 pub(crate) use terminal::Terminal;
 pub(crate) use times::{Times, within};
 
-/// Longer than anything that is waited for takes on the slowest machine.
+/// Longer than any wait takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The password of the account `admin`.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// An empty file would be refused, as one that is being written.
+/// The server refuses an empty file, since a writer may not be done with it.
 const NO_SETTINGS: &str = "# no settings\n";
 
-/// What a server is to be started with.
+/// The settings of a server before its start.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     limit: Option<u32>,
@@ -77,7 +75,7 @@ pub(crate) struct Server {
 }
 
 impl Setup {
-    /// The limit comes from nowhere: 1000.
+    /// No limit is set: 1000 applies.
     pub(crate) fn new() -> Self {
         Self {
             limit: None,
@@ -106,22 +104,22 @@ impl Setup {
         self
     }
 
-    /// Where the server's directory is made, instead of among the temporary files.
+    /// The parent of the server's directory, instead of the directory for temporary files.
     pub(crate) fn within(self, place: impl Into<PathBuf>) -> Self {
         Self { place: place.into(), ..self }
     }
 
-    /// A config file that is there already, in place of one in the server's directory.
+    /// An existing config file, instead of one in the server's directory.
     pub(crate) fn config_file(self, path: impl Into<PathBuf>) -> Self {
         Self { config_file: Some(path.into()), ..self }
     }
 
-    /// What requests to the management API are to carry.
+    /// The token that requests to the management API send.
     pub(crate) fn token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }
 
-    /// The server logs to the journal, whose part the test plays: only in a sandbox of its own.
+    /// The server logs to the journal, which the test simulates: only in a separate sandbox.
     pub(crate) fn journal(self) -> Self {
         Self { journal: true, ..self }
     }
@@ -131,12 +129,12 @@ impl Setup {
         Self { open_files: Some(limit), ..self }
     }
 
-    /// Starts the server and waits until it is ready and has nothing left to do.
+    /// Starts the server and waits until it is ready and idle.
     pub(crate) fn start(self) -> Server {
         let home = tempfile::tempdir_in(&self.place).unwrap();
         fs::write(home.path().join("shibudb.toml"), &self.config).unwrap();
         let (child, log, ports) = self.spawn(home.path());
-        // Which is of the first start only, and comes after it is ready.
+        // Only the first start logs this, after it is ready.
         log.wait_for("created the account admin");
         Server { setup: self, home, child, log, port: ports.0, management_port: ports.1 }
     }
@@ -193,14 +191,14 @@ impl Server {
         self.setup.config_file.clone().unwrap_or_else(|| self.home.path().join("shibudb.toml"))
     }
 
-    /// Writes the config file in place. The server finds the edit by itself, soon.
+    /// Writes the config file in place. The server notices the edit by itself.
     pub(crate) fn write_config(&self, text: impl AsRef<[u8]>) {
         fs::write(self.config_path(), text).unwrap();
     }
 
     // --- clients
 
-    /// A connection that has said nothing yet.
+    /// A connection that has sent nothing yet.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address())
     }
@@ -284,31 +282,31 @@ impl Server {
 
     // --- its log
 
-    /// All that it has logged since it was last started.
+    /// Everything that the server has logged since its last start.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Waits for a line that contains `text`, from the start of the log on, and returns the first.
+    /// Waits for a line that contains `text`, anywhere in the log, and returns the first.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.log.wait_for(text)
     }
 
-    /// Stops reading what it logs, as a log reader does that hangs, or goes on.
+    /// Stops reading the log, as a hanging log reader does, or continues.
     pub(crate) fn pause_reading_its_log(&self, paused: bool) {
         self.log.pause(paused);
     }
 
     // --- its end
 
-    /// Ends it in good order, and waits until it has ended.
+    /// Stops the server cleanly, and waits until it has ended.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills the server without a clean end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -325,8 +323,7 @@ impl Server {
         status.unwrap()
     }
 
-    /// Starts it again over the same directories, on whatever ports are free. To be stopped or
-    /// killed before.
+    /// Starts it again on the same directories, on free ports. It must have been stopped or killed.
     pub(crate) fn start_again(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "it is still running");
         let (child, log, ports) = self.setup.spawn(self.home.path());
@@ -349,7 +346,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill.
+        // The process may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
         if std::thread::panicking() {
@@ -358,8 +355,7 @@ impl Drop for Server {
     }
 }
 
-/// The built program, with `home` as its home and nothing of this process' environment that it
-/// would listen to.
+/// The built program, with `home` as its home and without variables of this process that affect it.
 pub(crate) fn shibudb<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shibudb"));
     command.args(arguments);
@@ -376,7 +372,7 @@ fn limited(command: &Command, limit: u32) -> Command {
     by_way_of_a_shell(command, &format!("ulimit -n {limit}"))
 }
 
-/// The same command, which takes its standard error for a stream of the journal.
+/// The same command, with its standard error presented as a stream of the journal.
 fn journaled(command: &Command) -> Command {
     by_way_of_a_shell(command, "export JOURNAL_STREAM=$(/usr/bin/stat -L -c %d:%i /proc/self/fd/2)")
 }
@@ -390,7 +386,7 @@ fn by_way_of_a_shell(command: &Command, first: &str) -> Command {
     shell
 }
 
-/// What a command said that must have failed with this status and must not have printed anything.
+/// The standard error of a command, which must have failed with this status and an empty standard output.
 #[track_caller]
 pub(crate) fn refused(output: &Output, status: i32) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -398,18 +394,18 @@ pub(crate) fn refused(output: &Output, status: i32) -> String {
     err.into_owned()
 }
 
-/// Says in one line why a test is not run, which is a failure where everything must be.
+/// Reports in one line why a test is skipped. Panics where every test must run.
 #[track_caller]
 pub(crate) fn skipped(reason: &str) {
     let all = std::env::var_os("SHIBUDB_TEST_ALL").is_some_and(|value| value == "1");
     assert!(!all, "not skipped under SHIBUDB_TEST_ALL=1: {reason}");
-    // Not `eprintln!`, whose text the test harness would keep to itself.
+    // Not `eprintln!`: the test harness would capture its text.
     let mut stderr = std::io::stderr().lock();
     writeln!(stderr, "skipped: {reason}").unwrap();
 }
 
-/// Makes room for this many open files in this process; whether there is.
-/// The servers that it starts have it, too.
+/// Raises the open-file limit of this process to `files`, and returns whether that worked. The servers it starts
+/// inherit the limit.
 pub(crate) fn can_open(files: u64) -> bool {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= files) {

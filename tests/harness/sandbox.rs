@@ -1,8 +1,8 @@
-//! A sandbox of one test's own: its own network, processes, `/run` and `/var/lib`.
+//! A sandbox for one test: its own network, processes, `/run` and `/var/lib`.
 //!
-//! Some tests need what a machine has only once: port 9090, root, the directories of a system
-//! service. The kernel's namespaces give each test its own, without root and without anything of
-//! them being left behind: [`enter`] runs the test's own program again inside, for that one test.
+//! Some tests need resources that a machine has only once: port 9090, root, the directories of a system
+//! service. The kernel's namespaces give each test its own, without root and without leftovers: [`enter`]
+//! runs the test program again inside, for that one test.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,18 +13,18 @@ use std::sync::OnceLock;
 use super::beneath::{run_again, test_around};
 use super::{PASSWORD, refused, skipped, wait_until};
 
-/// Tells the program that it is inside, and where its directory is.
+/// Set inside the sandbox, to the path of its directory.
 const INSIDE: &str = "SHIBUDB_TEST_WORLD";
 
 const TOOLS: [&str; 5] = ["bash", "bc", "curl", "ip", "jq"];
 
-/// Where the tools are, also those that other users than root seldom look for.
+/// The directories of the tools, including those that are usually in root's path only.
 const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const NAMESPACES: [&str; 7] =
     ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"];
 
-/// What makes the namespaces habitable.
+/// Prepares the namespaces.
 const FURNISH: &str = r#"set -e
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
@@ -33,17 +33,17 @@ if [ -d /etc/shibudb ]; then mount -t tmpfs tmpfs /etc/shibudb; fi
 ip link set lo up
 exec "$@""#;
 
-/// Notes for how long somebody wants to sleep, and sleeps until it is woken by name.
+/// Writes down the requested time, and sleeps until it is woken by name.
 const SLEEP: &str = r#"#!/bin/bash
 echo "$1" >> "$HOME/naps"
 nap=$(wc -l < "$HOME/naps")
 until [ -e "$HOME/wake.$nap" ]; do /bin/sleep 0.01; done
 "#;
 
-/// There is nobody but root here.
+/// Root is the only user here.
 const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
 
-/// The inside. Its directory is the home and the working directory of whatever is run.
+/// The sandbox, from inside. Its directory is the home and the working directory of all commands.
 pub(crate) struct Sandbox {
     home: PathBuf,
 }
@@ -79,7 +79,7 @@ fn entrance() -> Result<(), String> {
     }
     let mut attempt = Command::new("unshare");
     attempt.args(NAMESPACES).args(["bash", "-c", FURNISH, "furnish", "test", "-x"]);
-    // Built below /run or /var/lib, this program is not to be seen inside.
+    // If it was built below /run or /var/lib, this program is not visible inside.
     attempt.arg(std::env::current_exe().unwrap()).env("PATH", SYSTEM);
     match attempt.output() {
         Ok(output) if output.status.success() => Ok(()),
@@ -96,7 +96,7 @@ impl Sandbox {
         &self.home
     }
 
-    /// A shell with `text` as its program, as a person would have it: stops at the first failure.
+    /// A shell that runs `text` in a user's environment, and stops at the first failure.
     pub(crate) fn bash(&self, text: &str) -> Command {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", text]);
@@ -104,7 +104,7 @@ impl Sandbox {
         command
     }
 
-    /// A program that is here, run as a person would run it.
+    /// A program, run in a user's environment.
     pub(crate) fn program(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
         self.at_home(&mut command);
@@ -118,7 +118,7 @@ impl Sandbox {
         command.stdin(Stdio::null());
     }
 
-    /// Runs `text` in a shell, and what it says on standard output. Nothing of it may fail.
+    /// Runs `text` in a shell, and returns its standard output. No command in it may fail.
     #[track_caller]
     pub(crate) fn run(&self, text: &str) -> String {
         let output = self.bash(text).output().unwrap();
@@ -126,8 +126,8 @@ impl Sandbox {
         self::text(&output.stdout)
     }
 
-    /// Runs `text` in a shell, and what it says on standard error. It must fail with this status,
-    /// and say nothing on standard output.
+    /// Runs `text` in a shell, and returns its standard error. It must fail with this status, and print
+    /// nothing on standard output.
     #[track_caller]
     pub(crate) fn fails(&self, text: &str, status: i32) -> String {
         refused(&self.bash(text).output().unwrap(), status)
@@ -141,8 +141,8 @@ impl Sandbox {
         pid.chars().take_while(char::is_ascii_digit).collect()
     }
 
-    /// Waits until somebody here has gone to sleep for the `nap`th time, counted from 1, and returns
-    /// for how long it was meant to be.
+    /// Waits until a program in the sandbox calls `sleep` for the `nap`th time, counted from 1, and returns
+    /// the requested time.
     #[track_caller]
     pub(crate) fn wait_for_nap(&self, nap: usize) -> String {
         let mut length = None;

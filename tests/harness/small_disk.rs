@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Client;
 use super::sandbox::Sandbox;
 
-/// More than a server needs to start, and less than takes long to fill.
+/// More than a server needs to start, and little enough to fill quickly.
 const SIZE: &str = "200m";
 
 /// A tmpfs in a sandbox.
@@ -26,12 +26,12 @@ impl SmallDisk {
         &self.path
     }
 
-    /// Fills the disk, and returns once the server, whose administrator `admin` is, has refused a write.
+    /// Fills the disk, and returns when the server of the administrator `admin` has refused a write.
     pub(crate) fn fill(&self, admin: &mut Client) {
         admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "filler"}), "SPACE_CREATED");
         self.take_all_room("filler");
         let value = "x".repeat(50_000);
-        // The store has set aside some room.
+        // The store has reserved some space.
         for number in 0.. {
             let key = format!("k{number}");
             let put = json!({"type": "PUT", "space": "filler", "key": key, "value": value});
@@ -39,16 +39,16 @@ impl SmallDisk {
                 break;
             }
         }
-        // The store may have tidied up meanwhile.
+        // The store may have deleted files meanwhile.
         self.take_all_room("rest");
     }
 
     fn take_all_room(&self, file: &str) {
-        // More than the whole disk: the part of it that there is room for stays.
+        // More than the whole disk: the part that fits stays.
         fs::write(self.path.join(file), vec![1; 256 << 20]).unwrap_err();
     }
 
-    /// Makes room again.
+    /// Frees the disk again.
     pub(crate) fn free(&self) {
         for file in ["filler", "rest"] {
             fs::remove_file(self.path.join(file)).unwrap();

@@ -1,4 +1,4 @@
-//! A terminal as a person has it: a shell in tmux, keys that are pressed, and what is on the screen then.
+//! A user's terminal: a shell in tmux, key presses, and the contents of the screen.
 
 use std::process::{Command, Output};
 
@@ -6,13 +6,13 @@ use tempfile::TempDir;
 
 use super::{skipped, wait_until};
 
-/// A terminal with a shell in it, of a tmux server of its own.
+/// A terminal with a shell, on a separate tmux server.
 pub(crate) struct Terminal {
     home: TempDir,
 }
 
 impl Terminal {
-    /// `None`, said aloud, if there is no tmux on this machine.
+    /// `None`, with a message, if tmux is missing.
     pub(crate) fn open(width: u16, height: u16) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
             skipped("tmux is not installed");

@@ -1,11 +1,11 @@
-//! How long things take. That depends on the machine and on what else it does, so it is printed (`--nocapture`) and
-//! asserted only on demand.
+//! Durations. They depend on the machine and its load, so they are printed (`--nocapture`) and asserted only on
+//! demand.
 
 use std::env;
 use std::time::{Duration, Instant};
 
-/// Prints how long `what` took. That it was no longer than `bound` is asserted only under `SHIBUDB_TEST_TIMES=1`, which
-/// is for a machine that does nothing else, with `--test-threads=1`.
+/// Prints the duration of `what`. Asserts that it was at most `bound` only under `SHIBUDB_TEST_TIMES=1`, which is for
+/// an otherwise idle machine, with `--test-threads=1`.
 #[track_caller]
 pub(crate) fn within(what: &str, took: Duration, bound: Duration) {
     println!("{what}: {took:.1?}, meant to be {bound:?} at most");
@@ -13,7 +13,7 @@ pub(crate) fn within(what: &str, took: Duration, bound: Duration) {
     assert!(!asserted || took <= bound, "{what}: {took:.1?}");
 }
 
-/// The times that something took.
+/// A set of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Times(pub(crate) Vec<Duration>);
 
@@ -25,13 +25,13 @@ impl Times {
         result
     }
 
-    /// So many percent took no longer.
+    /// The duration that `percent` percent did not exceed.
     pub(crate) fn percentile(&mut self, percent: usize) -> Duration {
         self.0.sort_unstable();
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
     }
 
-    /// Prints how many there are and how they are spread.
+    /// Prints their number and distribution.
     pub(crate) fn report(&mut self, what: &str) {
         let [median, most, slowest] = [50, 99, 100].map(|percent| self.percentile(percent));
         println!(

@@ -1,4 +1,4 @@
-//! What the accounts promise: who gets in, what it costs, and what may be changed.
+//! The guarantees of the accounts: which logins succeed, what they cost, and which changes are permitted.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -176,7 +176,7 @@ async fn the_last_admin_stays() {
     }
     accounts.set_role("admin", Role::Admin).await.unwrap();
     accounts.set_role("u", Role::Admin).await.unwrap();
-    // Two who would remove each other: one succeeds.
+    // Two admins try to remove each other: one succeeds.
     let (one, other) = tokio::join!(accounts.delete("admin"), accounts.delete("u"));
     assert!(one.is_ok() != other.is_ok());
 }
@@ -198,7 +198,7 @@ async fn a_stampede_of_one_user_costs_one_hash() {
         let (_, accounts) = open(dir.path(), HashCost::default());
         accounts.create(user("u", "pass", Role::User)).await.unwrap();
     }
-    // Had each a hash to wait for, most would be refused.
+    // If each login had to wait for a hash, most would be refused.
     let (_, accounts) = open(dir.path(), HashCost::default());
     let logins: Vec<_> = (0..MOST_LOGINS * 2)
         .map(|_| {
@@ -235,7 +235,7 @@ async fn the_second_login_is_cheap_and_a_wrong_password_never_is() {
 async fn the_time_of_a_refusal_does_not_tell_whether_the_user_exists() {
     let (_dir, accounts) = fresh(HashCost::default());
     accounts.create(user("u", "pass", Role::User)).await.unwrap();
-    // A busy machine may disturb a measurement, but it makes no refusal fast again and again.
+    // A busy machine may disturb a measurement, but it does not make refusals fast repeatedly.
     let mut measured = Vec::new();
     for _ in 0..20 {
         let known = fastest(&accounts, "u", "wrong").await;
@@ -248,7 +248,7 @@ async fn the_time_of_a_refusal_does_not_tell_whether_the_user_exists() {
     panic!("{measured:?}");
 }
 
-/// The shortest of a few logins, each from an address of its own.
+/// The shortest of a few logins, each from a different address.
 async fn fastest(accounts: &Accounts, username: &str, password: &str) -> Duration {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut fastest = Duration::MAX;
@@ -265,7 +265,7 @@ async fn fastest(accounts: &Accounts, username: &str, password: &str) -> Duratio
 async fn who_guesses_is_slowed_and_nobody_else() {
     let (_dir, accounts) = with_admin_and_user().await;
     accounts.login("u", "pass", HERE).await.unwrap();
-    // The clock is paused: what is waited for passes at once, but is counted.
+    // The clock is paused: waits end at once, but count.
     let start = tokio::time::Instant::now();
     for guess in 0..20 {
         accounts.login("u", &format!("guess {guess}"), HERE).await.unwrap_err();
@@ -278,7 +278,7 @@ async fn who_guesses_is_slowed_and_nobody_else() {
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
 }
 
-/// Five programs that go on and on with old passwords, one of them with a user that is not there.
+/// Five programs keep sending old passwords, one of them for a user that does not exist.
 #[tokio::test(start_paused = true)]
 async fn old_passwords_deny_nobody_behind_their_address_the_right_one() {
     let (_dir, accounts) = with_admin_and_user().await;
@@ -344,7 +344,7 @@ async fn an_administrator_does_not_queue_behind_strangers() {
             })
         })
         .collect();
-    // All of them are in the queue before the administrator is.
+    // All of them are queued before the administrator.
     tokio::task::yield_now().await;
     accounts.create(user("u", "pass", Role::User)).await.unwrap();
     let before = checked.load(Ordering::Relaxed);
@@ -369,7 +369,7 @@ async fn the_first_admin_has_the_password_that_was_given() {
 async fn the_first_admin_has_a_random_password_in_a_file_of_its_own() {
     let (dir, accounts) = fresh(CHEAP);
     let path = dir.path().join("initial-admin-password");
-    // Left by a start that crashed before the account was there.
+    // Left by a start that crashed before it created the account.
     std::fs::write(&path, "stale").unwrap();
     assert_eq!(accounts.ensure_admin(None, dir.path()).await.unwrap(), FirstAdmin::Written(path.clone()));
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
@@ -396,7 +396,7 @@ async fn logins_wait_for_a_first_admin_that_is_being_created() {
     assert_eq!(prepared.create().await.unwrap(), FirstAdmin::Given);
     assert!(login.await.unwrap().is_admin());
 
-    // Where the account will never be, logins fail as before.
+    // If the account will never exist, logins fail as before.
     let (dir, accounts) = fresh(CHEAP);
     drop(accounts.prepare_admin(Some("given"), dir.path()).await.unwrap().unwrap());
     accounts.login("admin", "given", HERE).await.unwrap_err();
@@ -409,7 +409,7 @@ async fn an_impossible_password_is_refused_before_anything_waits() {
     accounts.prepare_admin(Some(&endless), dir.path()).await.unwrap_err();
 }
 
-/// From before there was a rule for it, or from an import.
+/// From a version without this rule, or from an import.
 #[tokio::test]
 async fn an_account_with_a_name_that_none_would_get_today_goes_on_working() {
     let dir = tempfile::tempdir().unwrap();
@@ -484,9 +484,9 @@ async fn rights_to_a_space_end_with_it() {
     let (store, accounts) = open(dir.path(), CHEAP);
     assert_eq!(may(&accounts), [false, false, true]);
 
-    // A deletion that is refused takes nothing.
+    // A refused deletion changes nothing.
     assert!(accounts.delete_space("never there").await.is_err());
-    // Rights given in advance count once the space is there.
+    // Rights given in advance take effect when the space is created.
     let permissions = BTreeMap::from([("later".into(), Permission::Read)]);
     accounts.set_permissions("u", permissions).await.unwrap();
     accounts.create_space("later", true).await.unwrap();

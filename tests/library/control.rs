@@ -1,5 +1,5 @@
-//! Which limit wins, and what is remembered of it: base, file and run-time value in their
-//! combinations, across restarts, edits, reloads and resets.
+//! Which limit wins, and what is stored: combinations of base, file and run-time value, across restarts,
+//! edits, reloads and resets.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use shibudb::limiter::{Limiter, Permit, Snapshot};
 
 use crate::harness::{HangingFs, OWN_MOUNTS, again_beneath, is_inside, test_around};
 
-/// The ceiling of a process that may have many files open.
+/// The ceiling of a process with a high open-file limit.
 const CEILING: u32 = 19_900;
 
 const PERSIST: Settings = Settings { step: NonZeroU32::new(100).unwrap(), persist: true };
 
-/// A control room that can be restarted over the same directory.
+/// A control that can be restarted on the same directory.
 struct Room {
     directory: tempfile::TempDir,
     control: Control,
@@ -69,14 +69,14 @@ impl Room {
         Self::over(self.directory, command_line, file, settings)
     }
 
-    /// A restart of a process that may hold so many connections.
+    /// A restart of a process that can hold `ceiling` connections.
     fn restart_within(self, ceiling: u32, file: u32) -> Self {
         drop(self.control);
         self.thread.join().unwrap();
         Self::within(self.directory, ceiling, None, Some(file), PERSIST)
     }
 
-    /// Waits until the limit is this by itself.
+    /// Waits until the limit becomes `limit` without a request.
     async fn wait_until_limit(&self, limit: u32) {
         for _ in 0..3000 {
             if self.limit() == limit {
@@ -101,12 +101,12 @@ impl Room {
         self.change(Change::Set(limit)).await.unwrap()
     }
 
-    /// The file is saved, and says this.
+    /// The file is saved with this limit.
     async fn file(&self, limit: Option<u32>) -> ConfigureOutcome {
         self.read(limit, Reread::Found).await
     }
 
-    /// Somebody asks for a reload, and the file says this.
+    /// A reload is requested, and the file contains this limit.
     async fn reload(&self, limit: Option<u32>) -> ConfigureOutcome {
         self.read(limit, Reread::Asked).await
     }
@@ -140,13 +140,13 @@ impl Room {
     }
 }
 
-/// What happens to a server, in a word each.
+/// The events of a case.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     /// The limit is set through a door other than the file.
     Set(i64),
     Reset,
-    /// The file is read and says this.
+    /// The file is read and contains this limit.
     File(Option<u32>),
     /// The server is stopped and started with this command line and this file.
     Restart(Option<u32>, Option<u32>),
@@ -164,21 +164,21 @@ async fn the_expected_value_wins() {
         (None,       Some(500), &[], (500, 500, None)),
         (Some(2000), Some(500), &[], (2000, 2000, None)),
         (Some(2000), None,      &[], (2000, 2000, None)),
-        // A change at run time is an override, unless it says what the base says.
+        // A change at run time is an override, unless it equals the base.
         (None, Some(500), &[Set(700)], (700, 500, Some(700))),
         (None, Some(500), &[Set(700), Set(500)], (500, 500, None)),
         (None, Some(500), &[Set(700), Reset], (500, 500, None)),
-        // Saving the file without changing the value undoes nothing.
+        // Saving the file without changing the value changes nothing.
         (None, Some(500), &[Set(700), File(Some(500))], (700, 500, Some(700))),
         (None, None, &[Set(700), File(None)], (700, 1000, Some(700))),
-        // A change of the value beats everything.
+        // A change of the value takes precedence over everything.
         (None, Some(500), &[Set(700), File(Some(600))], (600, 600, None)),
         (None, Some(500), &[Set(700), File(Some(700))], (700, 700, None)),
         (Some(2000), Some(500), &[File(Some(500))], (2000, 2000, None)),
         (Some(2000), Some(500), &[File(Some(600))], (600, 600, None)),
         (Some(2000), None, &[File(Some(1000))], (1000, 1000, None)),
         (Some(2000), Some(500), &[File(Some(600)), Set(650), Reset], (600, 600, None)),
-        // A value taken out gives way to the command line, and that to the default.
+        // Without the value the command line applies, and without that the default.
         (Some(2000), Some(500), &[File(None)], (2000, 2000, None)),
         (None, Some(500), &[File(None)], (1000, 1000, None)),
         // A restart over an unchanged base brings the override back.
@@ -195,7 +195,7 @@ async fn the_expected_value_wins() {
         (None, Some(500), &[Set(700), Restart(Some(900), Some(500))], (900, 900, None)),
         (None, Some(500), &[Set(700), Restart(None, None)], (1000, 1000, None)),
         (None, Some(500), &[Set(700), Restart(None, Some(600)), Restart(None, Some(500))], (500, 500, None)),
-        // What was reset or edited away does not come back either.
+        // An override that was reset or replaced by an edit does not come back either.
         (None, Some(500), &[Set(700), Reset, Restart(None, Some(500))], (500, 500, None)),
         (None, Some(500), &[Set(700), File(Some(600)), Restart(None, Some(600))], (600, 600, None)),
         (None, Some(500), &[Set(700), Set(500), Restart(None, Some(500))], (500, 500, None)),
@@ -235,12 +235,12 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     assert_eq!(room.limit_state(), (1000, 500, None, Some(500)));
     let reason = room.control.limit_state().refused_edit.unwrap().reason;
     assert_eq!(reason, "750 connections are active");
-    // A reload of the same file tries again, and may be refused again.
+    // A reload of the same file retries, and may be refused again.
     assert_eq!(refused(room.reload(Some(500)).await), (500, words.into()));
-    // A reset tries as well; the base is what the operator configured.
+    // A reset retries as well; the base is the configured limit.
     assert_eq!(room.change(Change::Reset).await.unwrap_err().to_string(), words);
     assert_eq!(room.limit_state(), (1000, 500, None, Some(500)));
-    // Something set meanwhile stays, and the edit stays visible.
+    // A limit set meanwhile stays in force, and the edit stays visible.
     room.set(900).await;
     assert_eq!(room.limit_state(), (900, 500, Some(900), Some(500)));
     held.truncate(400);
@@ -252,27 +252,27 @@ async fn a_refused_edit_waits_for_the_next_edit_reload_or_reset() {
     assert_eq!(room.file(Some(500)).await, ConfigureOutcome::Unchanged);
 }
 
-/// The file says 500, which was refused as 750 connections were active; now there are 300.
+/// The limit of 500 in the file was refused because 750 connections were active; now 300 are.
 #[tokio::test]
 async fn a_refused_edit_is_tried_again_only_if_nothing_was_set_since_or_if_asked_for() {
     use Reread::{Asked, Found};
-    /// What is set before the file is read; why it is, and what it says; limit, override, refused edit at the end.
+    /// Changes before the file is read; why it is read, and its limit; limit, override, refused edit at the end.
     type Case = (&'static [Change], Reread, Option<u32>, (u32, Option<u32>, Option<u32>));
     #[rustfmt::skip]
     let cases: &[Case] = &[
-        // Nothing was set since.
+        // No change since.
         (&[], Found, Some(500), (500, None, None)),
         (&[], Asked, Some(500), (500, None, None)),
-        // What was set stays when the file is only saved, and the refusal stays visible.
+        // If the file is only saved, the limit set at run time stays, and the refusal stays visible.
         (&[Change::Set(2000)], Found, Some(500), (2000, Some(2000), Some(500))),
         (&[Change::Increase(Amount::Step)], Found, Some(500), (1100, Some(1100), Some(500))),
         (&[Change::Set(2000)], Asked, Some(500), (500, None, None)),
-        // Another value is another edit.
+        // A different value is a new edit.
         (&[Change::Set(2000)], Found, Some(600), (600, None, None)),
         (&[Change::Set(2000)], Found, None, (1000, None, None)),
-        // What is refused itself sets nothing.
+        // A refused change sets nothing.
         (&[Change::Set(0)], Found, Some(500), (500, None, None)),
-        // It was fulfilled meanwhile, and what was set after that has nothing to do with it.
+        // The edit was applied meanwhile, and later changes are independent of it.
         (&[Change::Reset, Change::Set(2000)], Found, Some(500), (2000, Some(2000), None)),
         (&[Change::Set(500), Change::Set(2000)], Asked, Some(500), (2000, Some(2000), None)),
     ];
@@ -280,12 +280,12 @@ async fn a_refused_edit_is_tried_again_only_if_nothing_was_set_since_or_if_asked
         let room = Room::new(None, Some(1000));
         let mut held = room.hold(750);
         assert!(matches!(room.file(Some(500)).await, ConfigureOutcome::Refused { .. }));
-        // What is set while it waits comes before it can be had.
+        // Changes while the edit waits come before it is possible.
         if matches!(changes.first(), Some(Change::Reset | Change::Set(500))) {
             held.truncate(300);
         }
         for change in *changes {
-            // A refusal is a case of its own.
+            // A refusal is a separate case.
             drop(room.change(*change).await);
         }
         held.truncate(300);
@@ -408,7 +408,7 @@ async fn a_torn_or_foreign_line_of_the_history_is_skipped() {
     std::fs::write(&path, format!("not json\n{torn}")).unwrap();
     let room = room.restart(None, None);
     let limits: Vec<_> = room.control.history().latest(10).iter().rev().map(|record| record.new).collect();
-    // The first start's record, and this start's; the torn one is gone, and has swallowed no other.
+    // The records of the first start and of this one; the torn record is gone and has not swallowed another.
     assert_eq!(limits, [Some(1000), Some(1100)]);
     let lines = std::fs::read_to_string(&path).unwrap();
     assert!(lines.lines().last().unwrap().contains("stored override"), "{lines}");
@@ -435,7 +435,7 @@ async fn a_history_that_cannot_be_written_stops_no_change() {
     let path = room.directory.path().join("limit-history.jsonl");
     std::fs::write(&path, vec![b'\n'; 10 * 1024 * 1024]).unwrap();
     let room = room.restart(None, None);
-    // A directory that is not empty cannot be replaced by the file that is set aside.
+    // The file that is set aside cannot replace a directory that is not empty.
     let aside = path.with_extension("jsonl.1");
     if aside.exists() {
         std::fs::remove_file(&aside).unwrap();
@@ -495,7 +495,7 @@ async fn concurrent_increases_are_never_lost() {
     assert_eq!(room.control.revision(), 201);
 }
 
-/// What a loss of power or a copy of the data directory takes away: records that were there.
+/// A loss of power or a copy of the data directory loses existing records.
 #[tokio::test]
 async fn a_tag_is_never_given_to_another_state_of_the_limit() {
     let room = Room::new(Some(1000), None);
@@ -505,7 +505,7 @@ async fn a_tag_is_never_given_to_another_state_of_the_limit() {
     let now = room.control.tag(room.set(800).await.revision);
     assert_eq!(now.revision, seen.revision, "the number is given again");
     assert_ne!(now, seen);
-    // Nor is a bare number, which is all that a tag was before, taken for the revision of this process.
+    // Nor does a bare number, the earlier form of a tag, match the revision of this process.
     for tag in [seen, Tag { epoch: 0, ..now }] {
         let refusal = room.control.change(set_if(700, vec![tag])).await.unwrap_err();
         assert!(matches!(refusal, LimitRefusal::RevisionMismatch { current, .. } if current == now));
@@ -521,7 +521,7 @@ async fn an_override_beyond_what_a_start_can_hold_is_clamped_and_kept() {
         room = room.restart_within(900, 100);
         assert_eq!(room.limit_state(), (900, 100, Some(5000), None));
         assert_eq!(room.control.history().latest(1)[0].new, Some(900));
-        // What is refused, and a setting that has nothing to do with it, drop nothing.
+        // A refused change and an unrelated setting drop nothing.
         assert!(room.change(Change::Increase(Amount::Step)).await.is_err());
         room.control.apply_settings(Settings { step: NonZeroU32::MIN, ..PERSIST }).await.unwrap();
     }
@@ -599,15 +599,15 @@ async fn a_change_by_hand_ends_the_waiting_of_a_refused_edit() {
     room.set(90).await;
     assert_eq!(room.control.limit_state().waiting(), None);
     held.truncate(10);
-    // Longer than it takes to find that it could be had.
+    // Longer than it takes to notice that the limit is possible.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(room.limit_state(), (90, 50, Some(90), Some(50)), "it stays visible");
-    // What this process cannot hold is nothing to wait for.
+    // A limit above the ceiling is refused and does not wait.
     assert!(matches!(room.file(Some(50_000)).await, ConfigureOutcome::Refused { .. }));
     assert_eq!(room.control.limit_state().waiting(), None);
 }
 
-/// In place of the file that would be written, there is one that cannot be.
+/// The file to be written is replaced by one that cannot be written.
 #[tokio::test]
 async fn a_limit_that_cannot_be_stored_is_in_force_says_so_and_is_stored_when_it_can_be() {
     let room = Room::new(None, None);
@@ -620,14 +620,14 @@ async fn a_limit_that_cannot_be_stored_is_in_force_says_so_and_is_stored_when_it
     let why = room.control.not_stored().unwrap();
     assert!(why.contains("directory"), "{why}");
     std::fs::remove_dir(room.spare()).unwrap();
-    // By itself, after a while.
+    // The retry comes after a while, without a request.
     while room.control.not_stored().is_some() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(room.restart(None, None).limit(), 1200);
 }
 
-/// Runs the test in which the closure `test` is written over a data directory whose file system stops answering when it is told to.
+/// Runs the test that contains the closure `test`, on a data directory whose file system stops answering on request.
 fn on_a_disk_that_hangs<T: AsyncFnOnce(Room, &HangingFs)>(test: T) {
     if !is_inside() {
         again_beneath(&OWN_MOUNTS, test_around(&test));
@@ -646,7 +646,7 @@ fn a_disk_that_does_not_answer_stops_no_change() {
         disk.freeze();
         let change = room.set(1100).await;
         assert_eq!((change.new, change.stored), (1100, Stored::NOTHING));
-        // Those after it do not wait for what is known, and are told and shown all the same.
+        // Later changes do not wait for the hanging disk, and report and show it as well.
         for limit in 1101..1200 {
             assert_eq!(room.set(limit).await.stored, Stored::NOTHING);
         }
@@ -690,7 +690,7 @@ async fn refusals_of_one_actor_are_one_record_with_a_count() {
         let request = LimitRequest { change: Change::Set(limit), door: Door::Http, actor, if_revision: None };
         room.control.change(request).await.unwrap_err();
     };
-    // Of one address, whatever the port, and for reasons of one kind. Not all numbers are told apart.
+    // From one address, whatever the port, and for one kind of reason. Not all numbers are distinguished.
     for number in 0..1000_u16 {
         ask(number, i64::from(number % 500) + 1).await;
         if number % 2 == 0 {
@@ -713,7 +713,7 @@ async fn refusals_of_one_actor_are_one_record_with_a_count() {
     let [http, ..] = room.control.history().attempts().collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!((http.applied, http.refused), (10, 1500), "each of them is counted");
 
-    // The file has few lines of it, and after a restart the counts are the same.
+    // The file has few lines for them, and after a restart the counts are the same.
     let lines = std::fs::read_to_string(room.directory.path().join("limit-history.jsonl")).unwrap();
     assert!(lines.lines().count() < 80, "{}", lines.lines().count());
     let room = room.restart(None, None);

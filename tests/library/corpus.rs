@@ -1,4 +1,4 @@
-//! What the fuzzing has found worth keeping, replayed: each file of `fuzz/corpus/` as one input.
+//! Replays the fuzzing corpus: each file of `fuzz/corpus/` as one input.
 
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "shared with the targets of the fuzzing, where it is a library")]

@@ -1,4 +1,4 @@
-//! What the limiter promises, one thread at a time. `interleavings/permits.rs` covers the interleavings.
+//! The guarantees of the limiter on a single thread. `interleavings/permits.rs` covers the interleavings.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -231,7 +231,7 @@ fn without_a_place_under_one_limit_none_is_taken_and_that_one_is_named() {
     assert_eq!(active(&limits), [1, 1, 1]);
     let Totals { accepted, rejected, .. } = limits[0].limiter().totals();
     assert_eq!((accepted, rejected), (1, 0), "a place that was given back admitted nobody");
-    // A raised limit admits at once, and the next one is named.
+    // A raised limit admits at once, and the refusal names the next limit.
     limits[1].limiter().set(9).unwrap();
     let second = admit(&limits).unwrap();
     assert_eq!(admit(&limits).unwrap_err().name, Name::Gateway("b".into()));

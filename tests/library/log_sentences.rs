@@ -1,20 +1,20 @@
-//! Every log line says in its sentence what its fields say: `journalctl` shows the sentence alone, and so does
-//! standard error.
+//! The sentence of every log line contains the values of its fields: `journalctl` and standard error show only the
+//! sentence.
 //!
-//! Looks at the source: a field counts as said if the sentence, or what is put into it, uses the same name. Of what
-//! was put together before the call, the line that did so is looked at.
+//! Checks the source: a field counts as contained if the sentence, or an expression in it, uses the same name. For a
+//! value built before the call, the line that builds it is checked.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Fields for programs alone: they count what the sentence is one of, or repeat its words.
+/// Fields for programs only: they number the sentence's event, or repeat its words.
 const FOR_PROGRAMS: [&str; 5] = ["revision", "outcome", "active", "act", "object"];
 
 /// The text of an error that begins with its file.
 const SAYS_ITS_PATH: &str = "what";
 
-/// What occurs in an expression whatever it is about.
+/// Names that occur in expressions of any kind.
 const ANYWHERE: [&str; 6] = ["self", "display", "len", "get", "as_secs_f64", "to_string"];
 
 /// One call of a macro of tracing.
@@ -49,11 +49,11 @@ fn what_is_missing_is_found() {
 }
 
 impl Call {
-    /// The fields that the sentence does not say.
+    /// The fields that the sentence does not contain.
     fn missing(&self) -> Option<String> {
         let sentence = self.arguments.iter().position(|argument| argument.starts_with('"'))?;
         let (fields, said) = self.arguments.split_at(sentence);
-        // A sentence that was made elsewhere.
+        // A sentence that was built elsewhere.
         if said.len() == 1 && said[0].starts_with("\"{") && said[0].find('}') == Some(said[0].len() - 2) {
             return None;
         }
@@ -65,7 +65,7 @@ impl Call {
             .filter(|field| !field.starts_with("target:") && !field.ends_with('"'))
             .filter_map(|field| {
                 let name = field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']);
-                // A door that is always the same: the sentence names the file.
+                // A constant door: the sentence names the file.
                 let is_constant = field.contains("Door::Config");
                 let is_said =
                     FOR_PROGRAMS.contains(&name) || is_constant || !words_of(field).is_disjoint(&words);

@@ -1,6 +1,6 @@
-//! The parts of the library, each called in this process: what the program is built of.
+//! The modules of the library, called in this process.
 //!
-//! A test that changes something of its process, such as a resource limit, runs itself again in a process of its own
+//! A test that changes a property of its process, such as a resource limit, runs itself again in a separate process
 //! (`harness::again_beneath`).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What the protocol understands and what it says, line by line.
+//! The requests and replies of the protocol, line by line.
 
 use proptest::prelude::*;
 use proptest::strategy::LazyJust;
@@ -12,7 +12,7 @@ fn rendered(reply: &Reply<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// What a client reads when `line` cannot be understood.
+/// The error that a client reads when `line` is invalid.
 fn complaint(line: &str) -> String {
     Request::parse(line.as_bytes()).unwrap_err().to_string()
 }
@@ -266,7 +266,7 @@ fn any_request() -> impl Strategy<Value = Request<'static>> {
         text().prop_map(|username| AdminRequest::DeleteUser { username }),
         text().prop_map(|username| AdminRequest::GetUser { username }),
     ];
-    // An empty name means the space in use, as none does.
+    // An empty name means the space in use, as no name does.
     let space = || proptest::option::of("(?s).+".prop_map(Text::from));
     prop_oneof![
         (space(), text(), text()).prop_map(|(space, key, value)| Request::Put {

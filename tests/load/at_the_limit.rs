@@ -1,4 +1,4 @@
-//! A full server: everybody who comes is told so, and nobody is cut off in the middle of it.
+//! A full server: every new client gets the message, and none is disconnected before it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::{Client, Setup, Signal};
 
-/// Clients that are turned away, and how many of them come at the same time.
+/// The number of rejected clients, and how many of them connect at the same time.
 const CLIENTS: usize = 2_000;
 const AT_ONCE: usize = 40;
 
@@ -28,7 +28,7 @@ fn each_of_2000_that_send_their_login_at_once_reads_the_whole_rejection_and_then
                 for _ in 0..CLIENTS / AT_ONCE {
                     let mut stream = TcpStream::connect(server.address()).unwrap();
                     stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
-                    // The server may have hung up before this is sent: that is what is tested.
+                    // The server may have closed the connection before this is sent: that case is tested.
                     stream.write_all(login.as_bytes()).unwrap();
                     let mut client = Client::of(stream);
                     assert_eq!(client.try_line().expect("no reset"), Some(REJECTION.to_owned()));
@@ -37,7 +37,7 @@ fn each_of_2000_that_send_their_login_at_once_reads_the_whole_rejection_and_then
             });
         }
     });
-    // Those inside have noticed nothing.
+    // Connected clients are not affected.
     for client in &mut inside {
         assert_eq!(client.ask(&json!({"type": "GET_USER", "data": "admin"}))["status"], "OK");
     }

@@ -15,21 +15,21 @@ use crate::harness::{Client, PASSWORD, Server, Setup, Signal, wait_until};
 const CLIENTS: u64 = 16;
 const LENGTH: Duration = Duration::from_secs(20);
 
-/// Where the limit is set to be. Steps may take it further.
+/// The range in which the limit is set. Steps may leave it.
 const LOWEST: u64 = 4;
 const HIGHEST: u64 = 60;
 const STEP: u64 = 5;
 
-/// How many connections each client holds at most. Together they want more than there are places.
+/// The most connections that each client holds. Together they exceed the limit.
 const HELD: usize = 8;
 
 /// A generator of numbers that are random enough, and the same in every run.
 struct Dice(u64);
 
-/// What is known from outside about how many connections are admitted.
+/// The admitted connections, as seen by clients.
 #[derive(Default)]
 struct Admitted {
-    /// Logins that were answered OK, less those that have begun to leave. Never more than there are.
+    /// Logins that were answered OK, minus those that have begun to leave. Never more than the real number.
     now: u64,
     most: u64,
     in_total: u64,
@@ -70,7 +70,7 @@ fn never_more_than_the_limit_are_admitted_and_every_place_comes_back() {
     exactly_the_limit_fits(&server);
 }
 
-/// Connects and leaves, until it is over; then leaves with every connection.
+/// Connects and disconnects until the end of the test; then closes every connection.
 fn come_and_go(server: &Server, mut dice: Dice, over: &AtomicBool, admitted: &Mutex<Admitted>) {
     let mut held: Vec<Client> = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -103,17 +103,17 @@ fn come(server: &Server, admitted: &Mutex<Admitted>) -> Option<Client> {
     }
 }
 
-/// Ends a connection in one of the ways in which connections end.
+/// Ends a connection in a random way.
 fn leave(mut client: Client, dice: &mut Dice, admitted: &Mutex<Admitted>) {
     admitted.lock().unwrap().now -= 1;
     match dice.below(4) {
-        // With an answer on its way.
+        // With an answer in flight.
         0 => client.send("{\"type\":\"LIST_SPACES\"}\n"),
         // In the middle of a request.
         1 => client.send("{\"type\":\"PUT\",\"key\":\"k"),
         // With a reset instead of an end.
         2 => socket2::SockRef::from(client.stream.get_ref()).set_linger(Some(Duration::ZERO)).unwrap(),
-        // In good order, and waiting until the server has closed its side, too.
+        // Cleanly, and waiting until the server has closed its side, too.
         _ => {
             client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
             client.stream.read_to_end(&mut Vec::new()).unwrap();
@@ -121,7 +121,7 @@ fn leave(mut client: Client, dice: &mut Dice, admitted: &Mutex<Admitted>) {
     }
 }
 
-/// Moves the limit through HTTP. What would be under the active connections is refused, and only that.
+/// Changes the limit through HTTP. Only limits below the active connections are refused.
 fn set_at_random(server: &Server, mut dice: Dice, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let amount = format!(r#"{{"amount":{}}}"#, 1 + dice.below(STEP));
@@ -140,8 +140,8 @@ fn set_at_random(server: &Server, mut dice: Dice, over: &AtomicBool) {
     }
 }
 
-/// Moves the limit by signals. Each has its record before the next is sent, so none is merged with
-/// another, and none is still on its way at the end.
+/// Changes the limit by signals. Each has its record before the next is sent, so none is merged with
+/// another, and none is pending at the end.
 fn signal_at_random(server: &Server, mut dice: Dice, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let sent = Timestamp::now();
@@ -149,7 +149,7 @@ fn signal_at_random(server: &Server, mut dice: Dice, over: &AtomicBool) {
         wait_until("the signal has its record", || {
             let history = server.get("/history?limit=1000").json();
             history["changes"].as_array().unwrap().iter().any(|change| {
-                // Refusals that are alike are one record, which has the time of the last as well.
+                // Similar refusals share one record, which has the time of the last as well.
                 let time = change["last_time"].as_str().or(change["time"].as_str()).unwrap();
                 change["door"] == "signal" && time.parse::<Timestamp>().unwrap() >= sent
             })
@@ -157,8 +157,8 @@ fn signal_at_random(server: &Server, mut dice: Dice, over: &AtomicBool) {
     }
 }
 
-/// Compares what the server says with what is known from outside. While nobody can come to be
-/// counted or begin to leave, those counted are all open.
+/// Compares the server's numbers with those of the clients. While no client can be counted or begin to
+/// leave, all counted ones are open.
 fn look(server: &Server, over: &AtomicBool, admitted: &Mutex<Admitted>) {
     while !over.load(Ordering::Relaxed) {
         {

@@ -1,4 +1,4 @@
-//! The built server under load, and while it or something that it needs fails or stands still.
+//! The built server under load, and during failures and stalls of the server or its environment.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../harness/mod.rs"]
@@ -16,8 +16,8 @@ mod starvation;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Waits until no other test that takes the whole machine runs. Two of them beside each other would not fail for what
-/// they do, but for the deadlines of their clients.
+/// Waits until no other test that needs the whole machine runs. Two of them in parallel would exceed their clients'
+/// deadlines.
 fn alone() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)

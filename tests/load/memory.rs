@@ -1,4 +1,4 @@
-//! Memory that is used for a while is given back.
+//! Memory that is used temporarily is released.
 
 use std::fs;
 use std::net::TcpStream;
@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use crate::harness::{Server, Setup, wait_until};
 use serde_json::json;
 
-/// What may stay, in KiB: caches, and pages that are only partly free.
+/// The memory that may remain, in KiB: caches, and pages that are only partly free.
 const MAY_STAY: u64 = 6 * 1024;
 
-/// How much of the machine's memory the server has, in KiB.
+/// The server's resident memory, in KiB.
 fn resident(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -47,7 +47,7 @@ fn what_connections_have_taken_is_given_back_every_time() {
         server.wait_until_active(0);
         with
     };
-    // The first time, code is read that stays.
+    // The first run loads code, which stays in memory.
     hold_and_close();
     for _ in 0..3 {
         let with = hold_and_close();

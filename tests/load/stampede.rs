@@ -1,8 +1,8 @@
-//! After a restart every pool reconnects in the same moment: all are in soon, and who is in already
-//! does not feel it. Nor does anybody feel those who try wrong passwords meanwhile.
+//! After a restart every pool reconnects at once: all log in soon, and open sessions are not slowed down.
+//! Nor do clients with wrong passwords slow down any of them.
 //!
-//! Asserted is that everybody is answered. How long that takes is printed (`--nocapture`): it is meant to be 2 seconds
-//! for the pool, and 50 ms for a request of an open session at the 99th percentile.
+//! The tests assert that every client is answered, and print the times (`--nocapture`). The goal is 2 seconds for the
+//! pool, and 50 ms for a request of an open session at the 99th percentile.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::alone;
 use crate::harness::{Client, PATIENCE, Server, Setup, Times, within};
 
 const POOL: usize = 500;
-/// Sessions that are at work meanwhile.
+/// Sessions that send requests meanwhile.
 const OPEN: usize = 8;
 
 const ALL_IN: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ fn user(username: &str, password: &str) -> serde_json::Value {
     json!({"username": username, "password": password, "role": "user", "permissions": permissions})
 }
 
-/// A server that has just been started, with a space and users from before.
+/// A server that has just been restarted, with a space and users from before.
 fn restarted() -> Server {
     let mut server = Setup::new().limit(1000).start();
     let mut admin = server.admin();
@@ -40,7 +40,7 @@ fn restarted() -> Server {
     server
 }
 
-/// Has 500 log in at once, and says how long it took until the last was in.
+/// Starts 500 logins at once, and returns the time until the last has succeeded.
 fn stampede(server: &Server) -> Duration {
     let login = format!("{}\n", json!({"username": "pool", "password": "secret"}));
     let start = Instant::now();
@@ -59,7 +59,7 @@ fn stampede(server: &Server) -> Duration {
     took
 }
 
-/// Ends what goes on meanwhile, also when the test fails: it would be waited for.
+/// Ends the background threads, also when the test fails: otherwise the join would wait for ever.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -68,7 +68,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Works until it is over, and says how long each request took.
+/// Sends requests until the end, and returns the time of each.
 fn work(mut client: Client, over: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -76,13 +76,13 @@ fn work(mut client: Client, over: &AtomicBool) -> Vec<Duration> {
         let answer = client.ask(&json!({"type": "GET", "space": "s", "key": "k"}));
         took.push(start.elapsed());
         assert!(answer["status"] == "OK" || answer["message"] == "key not found", "{answer}");
-        // As a program does that has something else to do, too.
+        // As a program with other work does.
         std::thread::sleep(Duration::from_millis(1));
     }
     took
 }
 
-/// Wrong passwords for users that are there and users that are not, from an address of its own.
+/// Wrong passwords for existing and missing users, from a separate address.
 fn guess(server: SocketAddr, address: Ipv4Addr, over: &AtomicBool) -> u64 {
     let mut guesses = 0;
     while !over.load(Ordering::Relaxed) {
@@ -105,7 +105,7 @@ fn connect_from(address: Ipv4Addr, server: SocketAddr) -> Client {
     Client::of(stream)
 }
 
-/// Runs a stampede among sessions that are at work, and `guessers` who try wrong passwords.
+/// Runs a stampede beside busy sessions and `guessers` clients that try wrong passwords.
 fn all_are_in_and_nobody_is_held_up(guessers: u8) {
     let _alone = alone();
     let server = restarted();
@@ -148,8 +148,8 @@ fn wrong_passwords_meanwhile_hold_nobody_up() {
     all_are_in_and_nobody_is_held_up(4);
 }
 
-/// One program of this machine has the wrong password and does not give up: the others of this
-/// machine have one turn to wait for, together.
+/// One program of this machine keeps trying a wrong password: the others of this machine wait for one turn,
+/// together.
 #[test]
 fn a_neighbour_with_a_wrong_password_does_not_lock_a_pool_out() {
     let _alone = alone();

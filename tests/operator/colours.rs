@@ -1,4 +1,4 @@
-//! Colours of the command line: for a person at a terminal, never in what a script reads.
+//! Colours of the command line: on a terminal only, never in the input of a script.
 
 use crate::harness::{PATIENCE, Server, Setup, shibudb, wait_until};
 use anstream::adapter::strip_str;
@@ -17,7 +17,7 @@ fn shown_with(port: u16, words: &str, environment: &[(&str, &str)]) -> String {
     command.args(words.split_whitespace()).env("TERM", "xterm").envs(environment.iter().copied());
     let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
     let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
-    // It takes each byte for a letter.
+    // It decodes each byte as one character.
     let bytes = terminal.exp_eof().unwrap().chars().map(|byte| u8::try_from(byte).unwrap()).collect();
     String::from_utf8(bytes).unwrap().replace("\r\n", "\n")
 }
@@ -103,7 +103,7 @@ fn refusals_overrides_and_what_waits_for_a_restart_stand_out() {
     });
     assert_eq!(config.lines().filter(|line| line.contains(AMBER)).count(), 2, "{config}");
     assert!(shown(&server, "connections").starts_with(&format!("{BOLD}Id ")));
-    // Nothing but the colours is another.
+    // Only the colours differ.
     for words in ["status", "history", "config", "limit 200"] {
         let piped = piped_with(&server, words, &[]).0;
         assert!(!piped.contains('\u{1b}'), "{piped}");

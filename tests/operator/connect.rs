@@ -1,4 +1,4 @@
-//! `shibudb connect`, by script and by hand: a pseudo-terminal types and reads as a person would.
+//! `shibudb connect`, by script and interactively: a pseudo-terminal types and reads as a user would.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const LEFT: &str = "\x1b[D";
 
-/// What a run left behind: standard output, standard error, status.
+/// The results of a run: standard output, standard error, status.
 type Ran = (String, String, Option<i32>);
 
 fn ran(output: Output) -> Ran {
@@ -38,7 +38,7 @@ fn script_at(port: u16, words: &[&str], password: Option<&str>, script: impl AsR
     command.args(words).envs(password.map(|password| ("SHIBUDB_PASSWORD", password)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // It may have ended already, and then nobody reads.
+    // The process may have ended already, and then the write fails.
     child.stdin.take().unwrap().write_all(script.as_ref()).ok();
     ran(child.wait_with_output().unwrap())
 }
@@ -181,7 +181,7 @@ fn help_tells_what_there_is() {
 fn what_is_wrong_with_a_connection_is_said_clearly() {
     let server = Setup::new().limit(1).start();
     fails(script_as(&server, &[], Some("wrong"), ""), "authentication failed");
-    // The refused one has its answer a moment before its place is free.
+    // The refused client reads its answer a moment before its connection is no longer counted.
     server.wait_until_active(0);
     let holder = server.admin();
     fails(script(&server, ""), "Server at maximum capacity (1 connections). Please try again later.");
@@ -228,7 +228,7 @@ impl Person {
         Self { terminal: Self::terminal(server, home.path()), home }.logged_in()
     }
 
-    /// The same person, later.
+    /// The same user, later.
     fn again(mut self, server: &Server) -> Self {
         self.leave();
         Self { terminal: Self::terminal(server, self.home.path()), ..self }.logged_in()
@@ -258,7 +258,7 @@ impl Person {
         self.terminal.flush().unwrap();
     }
 
-    /// Waits until this is shown, and returns what was shown before it.
+    /// Waits until `text` is shown, and returns the output before it.
     #[track_caller]
     fn reads(&mut self, text: &str) -> String {
         self.terminal.exp_string(text).unwrap()
@@ -294,10 +294,10 @@ fn a_person_works_at_a_terminal() {
     person.does("put k 'a value'", "OK", "shibudb/notes> ");
     // Edited: the cursor goes back over the last two letters.
     person.does(&format!("et k{}g", LEFT.repeat(4)), "a value", "shibudb/notes> ");
-    // An error is reported, and one goes on.
+    // An error is reported, and the session continues.
     person.does("get nothing", "Error: key not found", "shibudb/notes> ");
     person.does("frobnicate", "Error: unknown command 'frobnicate'", "shibudb/notes> ");
-    // A quote goes on over the end of a line; Ctrl-C gives a line up.
+    // A quote can span lines; Ctrl-C discards the input.
     person.types("put k 'one\r");
     person.does("two'", "OK", "shibudb/notes> ");
     person.does("get k", "one\r\ntwo", "shibudb/notes> ");

@@ -1,4 +1,4 @@
-//! `shibudb import`: a directory as a ShibuDB server leaves it, written here byte by byte.
+//! `shibudb import`, with a directory as a ShibuDB server leaves it, written here byte by byte.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// Cheap, for tests that are not about the cost.
 const CHEAP: HashCost = HashCost { memory_kib: 8, passes: 1 };
 
-/// The key is as it is written, the value too.
+/// Key and value are stored unchanged.
 fn record(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
     let (key, value) = (key.as_ref(), value.as_ref());
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
@@ -59,7 +59,7 @@ fn admin() -> Value {
     json!([{"username": "admin", "password": bcrypt(PASSWORD), "role": "admin", "permissions": null}])
 }
 
-/// Where an import goes.
+/// The target of an import.
 struct Target {
     dir: TempDir,
 }
@@ -87,8 +87,8 @@ impl Target {
     }
 }
 
-/// Opens a store that was closed just now. A program that another test starts at this moment holds on
-/// to the lock, as to every open file of this process, until it has become that program.
+/// Opens a store that was just closed. A child process that another test starts at this moment inherits
+/// the lock, like every open file of this process, and keeps it until its exec.
 fn open_store(dir: &Path) -> Store {
     let mut store = None;
     wait_until("the store is free", || match Store::open(dir, Durability::Always) {
@@ -301,7 +301,7 @@ async fn a_password_longer_than_bcrypt_reads_stays_what_it_was() {
     }
 }
 
-/// `shibudb import`, with a home and a config file of its own.
+/// `shibudb import`, with a separate home and config file.
 fn command(old: &Old, data_dir: &Path) -> Command {
     let mut command = shibudb(data_dir, ["import"]);
     let config = data_dir.with_extension("toml");
@@ -320,7 +320,7 @@ fn a_server_serves_what_was_imported() {
     assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.starts_with("Error: a server is running on "), "{said}");
-    // It is ready before its first admin is stored; a login waits for that.
+    // The server is ready before its first admin is stored; a login waits for that.
     drop(server.admin());
     assert!(server.stop().success());
 
@@ -341,7 +341,7 @@ fn a_server_serves_what_was_imported() {
     assert_eq!(admin.ask(&get), json!({"status": "OK", "value": "w"}));
 }
 
-/// Enough that an import of it can be caught at it, and much of it twice.
+/// Large enough to catch an import in progress; much of it appears twice.
 fn large() -> Old {
     let many = |round: u32| {
         (0..100_000_u32).flat_map(move |n| record(format!("key {n}"), format!("{round} {}", "v".repeat(100))))
@@ -353,7 +353,7 @@ fn large() -> Old {
         .with_data("second", data)
 }
 
-/// Waits until a twentieth of that has been imported.
+/// Waits until a twentieth of the data has been imported.
 fn wait_until_it_is_at_it(data_dir: &Path) {
     let journal = data_dir.join("store").join("1.jnl");
     let mut start = Vec::new();
@@ -365,7 +365,7 @@ fn wait_until_it_is_at_it(data_dir: &Path) {
     });
 }
 
-/// Holds it up until it has taken long enough for a word on its progress.
+/// Pauses the import until it has taken long enough to report its progress.
 fn hold_up(mut signal: impl FnMut(Signal), data_dir: &Path, begun: Instant) {
     wait_until_it_is_at_it(data_dir);
     signal(Signal::SIGSTOP);
@@ -441,7 +441,7 @@ fn what_is_soon_done_says_nothing_but_its_result() {
     let begun = Instant::now();
     let output = command(&old, &home.path().join("data")).output().unwrap();
     assert!(output.status.success());
-    // On a machine that is that busy it may have something to say.
+    // On a busy machine the import may report progress.
     if begun.elapsed() < Duration::from_secs(1) {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     }

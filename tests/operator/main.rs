@@ -1,5 +1,5 @@
-//! What an operator types, reads and looks at: the command line, the README, the manual pages, the founding
-//! document, the live page.
+//! The operator's interfaces: the command line, the README, the manual pages, the founding document, the
+//! live page.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../harness/mod.rs"]

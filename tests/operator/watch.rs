@@ -1,4 +1,4 @@
-//! `manager watch`, as it is seen: on a terminal of tmux, and without one.
+//! The output of `manager watch`, on a terminal of tmux and without one.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -98,7 +98,7 @@ fn a_terminated_view_leaves_the_terminal_as_it_was() {
     terminal.wait_for("it is seen");
 }
 
-/// Ends with the test, whatever becomes of that.
+/// Killed at the end of the test, whatever its result.
 struct Running(Child);
 
 impl Drop for Running {
@@ -123,7 +123,7 @@ fn without_a_terminal_it_is_a_line_a_second() {
         let seen: Vec<_> = lines.by_ref().skip_while(|line| !line.contains(wanted)).take(2).collect();
         assert_eq!(seen.len(), 2);
         assert!(seen[0] != seen[1] && seen.iter().all(|line| line.contains(wanted)), "{seen:?}");
-        // Whoever reads no more is no error.
+        // A closed reader is not an error.
         drop(lines);
         assert!(watch.0.wait().unwrap().success());
     }

@@ -1,8 +1,8 @@
 //! A control group for each machine.
 //!
-//! Two machines in one control group would manage each other's units, since each takes the group it
-//! is started in for the root of its own tree. Works on both layouts: one unified hierarchy, or
-//! systemd's named one beside those of the controllers.
+//! Two machines in one control group would manage each other's units, since each uses the group in which
+//! it is started as the root of its tree. Works on both layouts: one unified hierarchy, or systemd's named
+//! one beside those of the controllers.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io, process};
@@ -32,7 +32,7 @@ impl Cgroup {
         self.dirs.iter().map(|dir| format!("echo $$ >{}/cgroup.procs && ", dir.display())).collect()
     }
 
-    /// Removes what test runs that were killed left behind.
+    /// Removes leftovers of killed test runs.
     pub(crate) fn sweep() {
         for entry in hierarchies().flat_map(fs::read_dir).flatten().flatten() {
             let name = entry.file_name();
@@ -57,7 +57,7 @@ fn hierarchies() -> impl Iterator<Item = &'static Path> {
         .filter(|dir| dir.join("cgroup.procs").exists())
 }
 
-/// Removes a group, those below it first. One that still has a process in it stays.
+/// Removes a group, its children first. A group that still contains a process stays.
 fn remove(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -1,4 +1,4 @@
-//! What a machine is made of: a root file system to boot and the package to install in it.
+//! The parts of a machine: a root file system to boot and the package to install in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// The image, made by whoever asks first. Panics with the reason when it cannot be made.
+    /// The image, made on the first call. Panics with the reason when it cannot be made.
     pub(crate) fn get() -> &'static Self {
         static IMAGE: OnceLock<Image> = OnceLock::new();
         IMAGE.get_or_init(|| {
@@ -34,7 +34,7 @@ fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Runs a script that prints the path of what it made as its last line.
+/// Runs a script whose last line of output is the path of its result.
 fn made_by(script: &mut Command) -> PathBuf {
     let output = script.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{script:?} failed");

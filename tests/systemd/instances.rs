@@ -30,7 +30,7 @@ fn an_instance_runs_beside_the_service_with_directories_of_its_own() {
         machine.sh("stat -c '%U' /run/shibudb/instances/cache /run/shibudb/service"),
         "shibudb\nshibudb"
     );
-    // The one's end is not the other's.
+    // Stopping one does not stop the other.
     machine.sh(
         "systemctl stop shibudb && test ! -e /run/shibudb/service && test -e /run/shibudb/instances/cache",
     );

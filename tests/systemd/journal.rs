@@ -1,4 +1,4 @@
-//! What scripts find in the journal, by the names and ids that shibudb(1) documents.
+//! The journal entries by which scripts filter, with the names and ids documented in shibudb(1).
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::machine::{Machine, eventually};
 
-/// As in the manual page, which is where a script has them from.
+/// As in the manual page, from which scripts take them.
 const LIMIT_CHANGED: &str = "734c51646dca44dcb77eecd0a75cde3c";
 const LIMIT_REFUSED: &str = "014c00de7ce042ba82e05b4cb88d8bf1";
 const REJECTIONS: &str = "fe8d8a3f7f4d4821b565edfa9b17d34a";
@@ -62,7 +62,7 @@ fn rejections_are_found_by_their_id_and_summed_up() {
     }
     let begun = found(&machine, &format!("MESSAGE_ID={REJECTIONS}"), 1);
     assert_eq!(begun[0]["SHIBUDB_LIMIT"], "1");
-    // Every client but those that begin a series is counted in a summary, sooner or later.
+    // Every client except those that begin a series is eventually counted in a summary.
     eventually("the rest is summed up", || {
         let summaries = entries(&machine, "-g 'more clients at the connection limit'");
         let count = |entry: &Value| entry["SHIBUDB_CLIENTS"].as_str()?.parse::<usize>().ok();
@@ -113,7 +113,7 @@ fn found(machine: &Machine, filter: &str, count: usize) -> Vec<Value> {
 }
 
 fn entries(machine: &Machine, filter: &str) -> Vec<Value> {
-    // Nothing found is a failure of journalctl.
+    // journalctl fails if nothing is found.
     let lines = machine.run(&format!("journalctl --sync; journalctl -u shibudb -o json --no-pager {filter}"));
     lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

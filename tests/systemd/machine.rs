@@ -1,9 +1,8 @@
-//! A booted machine: Debian under its own systemd, gone without a trace when the value is dropped.
+//! A booted machine: Debian under its own systemd, removed without a trace when the value is dropped.
 //!
-//! It is a systemd-nspawn container on a temporary overlay, with a network, a process table and a
-//! control group of its own. It boots within a second, so every test has one to itself and tests
-//! need not know of each other. Commands run in it through nsenter; sockets are opened in its
-//! network by the test itself.
+//! It is a systemd-nspawn container on a temporary overlay, with its own network, process table and
+//! control group. It boots within a second, so every test has a separate one, and tests are independent
+//! of each other. Commands run in it through nsenter; the test itself opens sockets in its network.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -25,21 +24,21 @@ use crate::image::Image;
 /// Where a machine finds the package under test.
 const PACKAGE: &str = "/opt/shibudb.deb";
 
-/// How long booting, or dying, may take on a busy computer.
+/// The time limit for booting or ending on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running machine.
 pub(crate) struct Machine {
     name: String,
     nspawn: Child,
-    /// The machine's process 1, by the number it has outside.
+    /// The process id, outside, of the machine's process 1.
     leader: i32,
     console: PathBuf,
     /// Dropped after the processes in it are gone.
     _cgroup: Cgroup,
 }
 
-/// What a command did.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The exit status, or none after a signal.
@@ -61,7 +60,7 @@ impl Machine {
         let output = File::create(&console).unwrap();
         let cgroup = Cgroup::new(number).unwrap();
 
-        // Were this process killed, nspawn would be told to shut the machine down.
+        // If this process is killed, nspawn gets a signal to shut the machine down.
         let script = format!("{} exec setpriv --pdeathsig TERM systemd-nspawn \"$@\"", cgroup.enter_script());
         let nspawn = Command::new("sh")
             .args(["-c", &script, "sh", "--quiet", "--boot", "--console=pipe"])
@@ -69,7 +68,7 @@ impl Machine {
             .arg(format!("--machine={name}"))
             .arg(format!("--directory={}", image.root.display()))
             .arg(format!("--bind-ro={}:{PACKAGE}", image.package.display()))
-            // The root is shared and only read, so machines need not lock it against each other.
+            // The root is shared and read-only, so machines need not lock it.
             .env("SYSTEMD_NSPAWN_LOCK", "0")
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
@@ -95,7 +94,7 @@ impl Machine {
         machine
     }
 
-    /// Runs a shell script as root, and says how it went. It is given a minute.
+    /// Runs a shell script as root, for a minute at most, and returns its outcome.
     pub(crate) fn run(&self, script: &str) -> Outcome {
         let output = Command::new("nsenter")
             .args(["--all", &format!("--target={}", self.leader), "--"])
@@ -109,14 +108,14 @@ impl Machine {
         Outcome { status: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Runs a shell script that must succeed, and hands back what it printed.
+    /// Runs a shell script that must succeed, and returns its output.
     pub(crate) fn sh(&self, script: &str) -> String {
         let outcome = self.run(script);
         assert_eq!(outcome.status, Some(0), "`{script}` failed: {outcome:#?}");
         outcome.stdout
     }
 
-    /// One property of the service, as `systemctl show` has it.
+    /// One property of the service, as `systemctl show` prints it.
     pub(crate) fn property(&self, name: &str) -> String {
         self.property_of("shibudb.service", name)
     }
@@ -126,7 +125,7 @@ impl Machine {
         self.sh(&format!("systemctl show {unit} --property={name} --value"))
     }
 
-    /// What the service, and systemd about it, has said since the machine was booted.
+    /// The log of the service, and systemd's messages about it, since the boot.
     pub(crate) fn journal(&self) -> String {
         self.sh("journalctl --sync && journalctl --unit=shibudb.service --no-pager")
     }
@@ -144,7 +143,7 @@ impl Machine {
         self.inside(|| TcpStream::connect(("127.0.0.1", port)))
     }
 
-    /// Whether these get a client in.
+    /// Whether a client can log in with these.
     pub(crate) fn login(&self, username: &str, password: &str) -> bool {
         self.converse(&[json!({"username": username, "password": password})])[0]["status"] == "OK"
     }
@@ -165,7 +164,7 @@ impl Machine {
     /// Does `work` in the machine's network. Sockets opened there stay there.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.leader)).unwrap();
-        // Only a thread can change its network, and only for good, so it is one of its own.
+        // A network namespace is changed per thread and permanently, so this uses a separate thread.
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -186,7 +185,7 @@ impl Drop for Machine {
             };
             eprintln!("--- the last of the machine's log:\n{log}\n---");
         }
-        // The kernel ends everything in the machine with its process 1, and then nspawn ends too.
+        // With process 1 the kernel ends everything in the machine, and then nspawn ends, too.
         for child in children(self.nspawn.id()).into_iter().filter_map(Pid::from_raw) {
             rustix::process::kill_process(child, Signal::KILL).ok();
         }

@@ -1,11 +1,11 @@
-//! shibudb as a Debian machine runs it: installed from its package, under a real, booted systemd.
+//! shibudb on a Debian machine: installed from its package, under a real, booted systemd.
 //!
-//! Every test boots a machine of its own (see `machine`), so they share no state and run side by
-//! side. That takes root, systemd-container and debootstrap, so it happens only when asked for:
+//! Every test boots a separate machine (see `machine`), so tests share no state and run in parallel. That
+//! needs root, systemd-container and debootstrap, so it runs only on request:
 //!
 //!     SHIBUDB_TEST_ALL=1 cargo test --test systemd
 //!
-//! Asked for, a machine that cannot be booted is a failure, never a test skipped.
+//! Then a machine that cannot be booted is a failure, never a skipped test.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cgroup;
@@ -52,7 +52,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// One trial for each function of a room, named after it.
+/// One trial for each function of a module, named after it.
 macro_rules! trials {
     ($($test:ident),* $(,)?) => {
         vec![$(libtest_mimic::Trial::test(

@@ -1,4 +1,4 @@
-//! What happens to operators: haste, a wrong owner, a full disk.
+//! Operators' mishaps: haste, a wrong owner, a full disk.
 
 use libtest_mimic::Trial;
 
@@ -42,7 +42,7 @@ fn a_reload_right_after_the_start_works() {
     machine.connect(9090).unwrap();
 }
 
-/// As after a backup that root has put back.
+/// As after root has restored a backup.
 fn a_data_directory_of_somebody_else_is_taken_over() {
     let machine = Machine::with_shibudb();
     machine.sh("shibudb manager 9090 limit 1234 && systemctl stop shibudb");
@@ -57,7 +57,7 @@ fn a_full_disk_at_the_start_is_overcome_once_there_is_room() {
     machine.sh("mkdir /var/lib/shibudb && mount -t tmpfs -o size=256m,mode=700 tmpfs /var/lib/shibudb");
     machine.sh("cp -a /var/lib/kept/. /var/lib/shibudb && chown -R shibudb: /var/lib/shibudb");
     assert_ne!(machine.run("cat /dev/zero >/var/lib/shibudb/fill").status, Some(0));
-    // Whether it starts is the store's to say, but not without a word of why not.
+    // The store decides whether it starts, but a failure must have an error message.
     if machine.run("systemctl start shibudb").status != Some(0) {
         assert!(machine.journal().contains("No space left on device"), "{}", machine.journal());
     }
@@ -106,11 +106,11 @@ fn a_server_beside_the_service_keeps_its_pid_file() {
 
 fn an_address_that_comes_late_is_waited_for() {
     let machine = Machine::with_shibudb();
-    // Only so that the test does not take a minute.
+    // Otherwise the test would take a minute.
     machine.drop_in("[Service]\nRestartSec=10ms");
     machine.sh("sed -i '0,/^bind = .*/s//bind = \"192.0.2.7\"/' /etc/shibudb/shibudb.toml");
     assert_ne!(machine.run("systemctl restart shibudb").status, Some(0));
-    // More often than any limit to starts that a unit would have.
+    // More often than any limit to starts in a unit.
     eventually("it is tried again and again", || {
         (machine.property("NRestarts").parse::<u32>().unwrap() > 25).then_some(())
     });
@@ -140,7 +140,7 @@ fn root_in_the_directory_of_the_service_starts_as_its_user() {
     let pid = said.stdout.split("PID ").nth(1).unwrap().split(',').next().unwrap().to_owned();
     assert_eq!(machine.sh(&format!("ps -o user=,group= -p {pid} | xargs")), "shibudb shibudb");
     assert!(machine.sh("shibudb manager 9090 config").ends_with("Log: /var/lib/shibudb/shibudb.log"));
-    // Whoever looks finds it: root, and the user itself.
+    // Both root and the user itself find it.
     let again = machine.run("shibudb start 9090 1000");
     assert!(again.stderr.contains(&format!("already running on port 9090 (PID {pid})")), "{again:?}");
     machine.sh("shibudb stop 9090 && shibudb start 9090 1000 && runuser -u shibudb -- shibudb stop 9090");
@@ -161,7 +161,7 @@ fn root_is_told_the_command_where_it_cannot_become_the_user() {
     assert_eq!(refused.status, Some(1), "{refused:?}");
     let command = "run sudo -u shibudb shibudb start 9090 --data-dir /var/lib/shibudb";
     assert!(refused.stderr.ends_with(command), "{refused:?}");
-    // As it is said, but for sudo, which is not on this machine.
+    // As in the message, but without sudo, which this machine lacks.
     machine.sh("runuser -u shibudb -- shibudb start 9090 --data-dir /var/lib/shibudb");
     machine.sh("runuser -u shibudb -- shibudb stop 9090 && systemctl start shibudb");
 }

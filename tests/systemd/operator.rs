@@ -1,4 +1,4 @@
-//! A day at the machine: start, edit, look, signal, read the journal.
+//! An operator's typical tasks: start, edit, look, signal, read the journal.
 
 use libtest_mimic::Trial;
 
@@ -37,7 +37,7 @@ fn the_readme_is_true() {
     let machine = Machine::with_shibudb();
     let (_, section) = include_str!("../../README.md").split_once("under systemd\n").unwrap();
     let commands = section.split("```sh\n").nth(2).unwrap().split("```").next().unwrap();
-    // In an editor's place.
+    // In place of an editor.
     machine.sh("printf '#!/bin/sh\\nsed -i s/1000/900/ $1\\n' >/usr/local/bin/editor; chmod +x /usr/local/bin/editor");
     let [status, edit, stats, signal, journal] = *Vec::from_iter(commands.lines()) else {
         panic!("five commands: {commands}")
@@ -102,7 +102,7 @@ fn a_credential_is_the_admin_password() {
     assert!(!machine.journal().contains("from the credential"));
 }
 
-/// The limit in force, as the management API has it.
+/// The limit in force, from the management API.
 fn limit(machine: &Machine) -> String {
     machine.sh("curl -s localhost:10090/limit | jq .current_limit")
 }

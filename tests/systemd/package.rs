@@ -80,7 +80,7 @@ fn an_upgrade_leaves_a_server_running_whose_config_is_broken() {
     assert_eq!(machine.property("MainPID"), before);
     machine.connect(9090).unwrap();
 
-    // One that does not run is nobody's loss, and nothing is said of it.
+    // A stopped server is not affected, and nothing is printed about it.
     machine.sh("systemctl stop shibudb");
     let upgrade = machine.run(INSTALL);
     assert!(upgrade.status == Some(0) && !upgrade.stderr.contains("goes on running"), "{upgrade:?}");
@@ -109,7 +109,7 @@ fn documents_and_examples_are_shipped() {
     machine.sh("cd /usr/share/doc/shibudb && zcat -f README.md* | head -n 1 | grep -qx '# shibudb'");
     machine.sh("cd /usr/share/doc/shibudb/examples && test -x autoscale && sh -n autoscale");
     machine.sh("cd /usr/share/doc/shibudb/examples && ls prometheus/shibudb.rules.yml grafana/shibudb.json");
-    // What the unit and the manual pages name is there.
+    // The files named by the unit and the manual pages exist.
     let named = "grep -oh '/usr/share/doc/shibudb/[a-z./-]*[a-z]' /lib/systemd/system/shibudb* | sort -u";
     let named = machine.sh(named);
     assert!(named.contains("restart-backoff.conf"), "{named}");
@@ -129,7 +129,7 @@ fn removing_keeps_data_and_settings() {
 
 fn purging_leaves_nothing_behind() {
     let machine = Machine::boot();
-    // A first account gives the account files the backups and locks that any account would.
+    // Creating the first account leaves backups and locks of the account files, as any account would.
     machine.sh("useradd --system other && userdel other");
     let before = files(&machine);
     machine.sh(INSTALL);

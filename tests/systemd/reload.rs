@@ -45,7 +45,7 @@ fn a_limit_that_is_refused_for_good_fails_the_reload() {
     eventually("the status says so", || shown().then_some(()));
 }
 
-/// Through the socket, as the server's user.
+/// The reload uses the socket, as the server's user.
 fn a_reload_names_who_asked_for_it() {
     let machine = Machine::with_shibudb();
     machine.sh("systemctl reload shibudb && journalctl --sync");

@@ -3,12 +3,12 @@
 #
 #     tests/systemd/rootfs.sh CACHE_DIR
 #
-# A minimal Debian 12 with systemd and what the documented commands and scripts need. It is made
-# once and kept in CACHE_DIR under a name derived from what it is made of, so a change of this file
-# makes a new one. Nothing ever writes to a finished one: the machines run on an overlay.
+# A minimal Debian 12 with systemd and the programs that the documented commands and scripts need. It is
+# made once and kept in CACHE_DIR under a name derived from its contents, so a change of this file makes
+# a new one. Nothing ever writes to a finished one: the machines run on an overlay.
 #
-# Packages come from where this machine's own apt gets Debian 12, by the same proxy and with the same
-# certificates. SHIBUDB_TEST_MIRROR names another mirror, for machines that run something else.
+# Packages come from this machine's own apt source of Debian 12, through the same proxy and with the same
+# certificates. SHIBUDB_TEST_MIRROR names another mirror, for machines with another system.
 set -eu
 
 suite=bookworm
@@ -28,7 +28,7 @@ cache=$(cd "$1" && pwd)
 key=$(sha256sum <"$0" | cut -c1-12)
 root=$cache/rootfs-$suite-$(dpkg --print-architecture)-$key
 
-# Two test runs at once: one makes it, the other waits and finds it made.
+# With two test runs at once, one makes it and the other waits.
 exec 9>"$cache/rootfs.lock"
 flock 9
 if [ -d "$root" ]; then
@@ -58,7 +58,7 @@ wget_settings() {
 
 mirror=${SHIBUDB_TEST_MIRROR:-$(apt_mirror)}
 if [ -z "$mirror" ]; then
-    # apt tells only of what it has the lists of, and a fresh machine may have none yet.
+    # apt knows only what is in its lists, and a fresh machine may have none yet.
     apt-get update -qq >&2
     mirror=$(apt_mirror)
 fi
@@ -75,10 +75,10 @@ debootstrap --variant=minbase --include="$packages" "$suite" "$half" "$mirror" >
     die "debootstrap failed; the whole of what it said is in $log"
 }
 
-# An empty machine-id makes every boot a machine of its own.
+# With an empty machine-id every boot is a new machine.
 : >"$half/etc/machine-id"
 echo shibudb-test >"$half/etc/hostname"
-# What is installed in a machine is gone with it; waiting for the disk would only take time.
+# Packages installed in a machine are removed with it, so syncing would only take time.
 echo force-unsafe-io >"$half/etc/dpkg/dpkg.cfg.d/test"
 rm -rf "$half"/var/cache/apt/archives/*.deb "$half"/var/lib/apt/lists/* "$WGETRC"
 

@@ -1,4 +1,4 @@
-//! Starting, failing and being started again.
+//! Starts, failures and restarts.
 
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -55,17 +55,17 @@ fn a_wrong_config_fails_once_and_says_why() {
     let machine = Machine::with_shibudb();
     machine.sh("echo 'broken = 1' >/etc/shibudb/shibudb.toml");
     assert_ne!(machine.run("systemctl restart shibudb").status, Some(0));
-    // It has given up: a unit that is to be started again would be `activating`.
+    // systemd has given up: a unit that waits for a restart would be `activating`.
     eventually("it has failed", || (machine.property("ActiveState") == "failed").then_some(()));
     assert_eq!(machine.property("NRestarts"), "0");
     assert_eq!(machine.property("ExecMainStatus"), "78");
     assert!(machine.journal().contains("broken"), "{}", machine.journal());
-    // The sockets that were kept for the restart are closed: nobody waits for a server that is not coming.
+    // The sockets kept for the restart are closed, so no client waits for a server that does not start.
     machine.connect(9090).unwrap_err();
     machine.connect(10090).unwrap_err();
 }
 
-/// Waits until another process runs the service than the one it was, after exactly one restart.
+/// Waits until a new process runs the service, after exactly one restart.
 fn is_back(machine: &Machine, before: &str) {
     eventually("it is running again", || {
         (machine.property("NRestarts") == "1" && machine.property("ActiveState") == "active").then_some(())

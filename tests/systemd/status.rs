@@ -19,7 +19,7 @@ fn the_status_shows_the_usage() {
     assert!(status.contains("Status: \"45/1000 connections (4.5 %)\""), "{status}");
 }
 
-/// `systemctl reload` would not even tell the server of such a file; a signal does.
+/// `systemctl reload` would fail before the server reads such a file; a signal makes the server read it.
 fn a_refused_reload_shows_its_reason() {
     let machine = Machine::with_shibudb();
     machine.sh("echo 'broken = 1' >>/etc/shibudb/shibudb.toml && systemctl kill --signal=HUP shibudb");

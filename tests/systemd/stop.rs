@@ -1,4 +1,4 @@
-//! The end of the service: idle sessions at once, open requests when they are done.
+//! The end of the service: idle sessions end at once, others when their requests are done.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn an_idle_session_does_not_hold_it_up() {
     let machine = Machine::with_shibudb();
     machine.drop_in("[Service]\nTimeoutStopSec=5s");
     let mut idle = machine.connect(9090).unwrap();
-    // The kernel connects a client before the server accepts it.
+    // The kernel completes a connect before the server accepts it.
     eventually("it has its place", || {
         machine.sh("shibudb manager 9090 status").contains("Active Connections: 1").then_some(())
     });
@@ -65,7 +65,7 @@ fn has_ended_well(machine: &Machine) {
     assert_eq!(ended, ["inactive", "success", "1", "0"], "{}", machine.journal());
 }
 
-/// A client that has asked for more than the sockets' buffers hold, and does not read it yet.
+/// A client that has requested more than the sockets' buffers hold, and does not read it yet.
 fn with_answers_under_way(machine: &Machine) -> BufReader<TcpStream> {
     let password = machine.sh("cat /var/lib/shibudb/initial-admin-password");
     let mut client = BufReader::new(machine.connect(9090).unwrap());
@@ -80,7 +80,7 @@ fn with_answers_under_way(machine: &Machine) -> BufReader<TcpStream> {
     ask(json!({"type": "PUT", "space": "s", "key": "k", "value": "v".repeat(500_000)}));
     let get = json!({"type": "GET", "space": "s", "key": "k"}).to_string() + "\n";
     client.get_mut().write_all(get.repeat(60).as_bytes()).unwrap();
-    // The first byte of the first answer: the server is at it.
+    // The first byte of the first answer: the server is answering.
     client.fill_buf().unwrap();
     client
 }

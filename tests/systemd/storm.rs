@@ -12,12 +12,12 @@ use crate::machine::Machine;
 /// How many clients connect at the same time.
 const CLIENTS: usize = 4;
 
-/// What became of the connects.
+/// The outcomes of the connects.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Connections that came about.
+    /// Successful connects.
     pub(crate) connected: AtomicU32,
-    /// Those of them that the server said something on.
+    /// Connections on which the server sent data.
     pub(crate) answered: AtomicU32,
     /// The connects that failed.
     pub(crate) failed: Mutex<Vec<io::Error>>,
@@ -41,14 +41,14 @@ pub(crate) fn storm(machine: &Machine, work: impl FnOnce(&Tally)) -> Tally {
                 });
             });
         });
-        // Also when `work` panics, else the clients would never end.
+        // Also when `work` panics: otherwise the clients would never end.
         let _end = EndOfStorm(&over);
         work(&tally);
     });
     tally
 }
 
-/// One client that says something no server can make sense of, so that it is answered at once.
+/// One client that sends an invalid line, so that it is answered at once.
 ///
 /// Only a connect that fails counts against the server: a connection that the old process had
 /// already accepted ends with it.

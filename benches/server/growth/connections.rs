@@ -1,4 +1,4 @@
-//! Memory of connections that do nothing, by their number.
+//! Memory of idle connections, by their number.
 
 use anyhow::Result;
 

@@ -12,7 +12,7 @@ use crate::rounds::Scale;
 use crate::rows::ready;
 use crate::usage::resident;
 
-/// Of so many, the last ones, the latency is told.
+/// How many of the last ones the reported latency covers.
 const LAST: u64 = 100;
 
 pub(super) fn measure(scale: &Scale) -> Result<Table> {

@@ -1,4 +1,4 @@
-//! How long a server takes to start that has much to keep, and what memory it needs then.
+//! The start time of a server with much data, and its memory then.
 
 use std::time::Instant;
 

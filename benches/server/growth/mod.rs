@@ -52,7 +52,7 @@ impl Table {
     }
 }
 
-/// Measures all tables, or those that are named. Those that could not be measured.
+/// Measures all tables, or the named ones. Returns those that could not be measured.
 pub(crate) fn measure(scale: &Scale, only: &[String], results: &mut Results) -> Result<Vec<&'static str>> {
     if let Some(unknown) = only.iter().find(|name| TABLES.iter().all(|table| table.name != name.as_str())) {
         let names: Vec<_> = TABLES.iter().map(|table| table.name).collect();

@@ -1,4 +1,4 @@
-//! Requests by the number of connections that send them, and how long the unluckiest waits.
+//! Requests by the number of connections that send them, and the longest wait.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(super) fn mixed(scale: &Scale) -> Result<Table> {
     Ok(table)
 }
 
-/// New servers: one that has been at work for long is another one.
+/// New servers: a long-running one would behave differently.
 fn servers() -> Result<Vec<(&'static str, Language, Contender)>> {
     let mut servers = vec![("shibudb", Language::Shibudb, Shibudb::default().start()?)];
     if Redis::installed() {
@@ -63,7 +63,7 @@ fn servers() -> Result<Vec<(&'static str, Language, Contender)>> {
     Ok(servers)
 }
 
-/// The figures, and how many commits a request has needed if the server tells.
+/// The figures, and the number of commits per request if the server reports it.
 fn measure(
     scale: &Scale,
     server: &Contender,
@@ -81,7 +81,7 @@ fn measure(
     Ok((figures, commits))
 }
 
-/// `None` where there are no such metrics.
+/// `None` without such metrics.
 fn commits(server: &Contender, language: Language) -> Option<f64> {
     if language != Language::Shibudb {
         return None;

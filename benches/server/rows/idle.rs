@@ -1,6 +1,6 @@
-//! What a connection costs that does nothing, and what of it remains when it is gone.
+//! The cost of an idle connection, and what remains of it after the close.
 //!
-//! A server is started anew for every measurement: what others have left behind would be reused.
+//! A server is started anew for every measurement: it would reuse memory from earlier ones.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::usage::resident;
 
 const CONNECTIONS: usize = 15_000;
 
-/// How often the connections are opened and closed, to tell memory that is reused from memory that leaks.
+/// How often the connections are opened and closed, to distinguish reused memory from leaks.
 const TIMES: usize = 2;
 
-/// How long connections are held before memory is looked at.
+/// How long connections are held before memory is measured.
 const HOLD: Duration = Duration::from_millis(1500);
 
-/// How long a server has to give memory back.
+/// How long a server has to return memory.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// The memory of a server while connections are opened and closed several times.
@@ -35,7 +35,7 @@ pub(crate) struct Memory {
 
 pub(super) fn measure(scale: &Scale) -> Result<Measured> {
     let connections = scale.connections(CONNECTIONS);
-    // A few more: a connection that is closed may count for a moment longer.
+    // A few more: a closed connection may count for a moment longer.
     let limit = connections + 100;
     let start = move || Shibudb { limit, ..Shibudb::default() }.start();
     let mut lanes = vec![
@@ -72,9 +72,9 @@ fn figures(memories: &[(Figure, Memory)]) -> Figures {
 }
 
 impl Memory {
-    /// Opens and closes so many connections, and looks at the server's memory before, with and after.
+    /// Opens and closes this many connections, and measures the server's memory before, with and after.
     pub(crate) fn of(server: &Contender, connections: usize, greeting: Greeting) -> Result<Self> {
-        // What is made for the first connection only is no part of what each of them costs.
+        // What is allocated for the first connection only is not part of the cost of each.
         drop(crowd::hold(server.address(), 1, greeting)?);
         let mut memory = Self {
             connections: connections as f64,
@@ -109,19 +109,19 @@ impl Memory {
         (most - self.before).max(0.0)
     }
 
-    /// By how much more is held the last time than the first time, in percent.
+    /// By how much more is held the last time than the first, in percent.
     fn growth(&self) -> f64 {
         let (first, last) = (self.with[0], self.with[self.with.len() - 1]);
         (last - first).max(0.0) / self.taken() * 100.0
     }
 
-    /// What the connections take the first time. A page at least: it is divided by.
+    /// The memory that the connections take the first time. At least a page: it is a divisor.
     fn taken(&self) -> f64 {
         (self.with[0] - self.before).max(4096.0)
     }
 }
 
-/// The memory of a server that has come to rest, or what it has after a while.
+/// The memory of a server once it is stable, or after a while.
 fn settled(pid: u32) -> Result<f64> {
     let mut last = resident(pid)?;
     for _ in 0..20 {

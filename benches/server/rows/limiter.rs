@@ -1,4 +1,4 @@
-//! What `cargo bench --bench limiter` has measured last, to stand beside the rest.
+//! The latest results of `cargo bench --bench limiter`, to show beside the rest.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::rounds::{Measured, SHIBUDB, Scale};
 pub(crate) const BARE_ATOMIC: &str = "bare atomic";
 pub(crate) const SEMAPHORE: &str = "tokio semaphore";
 
-/// The lanes, and what the other benchmark calls them.
+/// The lanes, and their names in the other benchmark.
 const LANES: [(&str, &str); 4] =
     [(SHIBUDB, "limiter"), (BARE_ATOMIC, "bare atomic"), (SEMAPHORE, "tokio semaphore"), ("mutex", "mutex")];
 
@@ -26,7 +26,7 @@ pub(super) fn read(_: &Scale) -> Result<Measured> {
     Ok(Measured { lanes })
 }
 
-/// Nanoseconds, as criterion keeps them.
+/// The median in nanoseconds, from criterion's files.
 fn median(group: &str, name: &str) -> Result<f64> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("there is no target directory")?;
     let file = target.join("criterion").join(group).join(name).join("new/estimates.json");

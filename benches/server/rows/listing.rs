@@ -1,4 +1,4 @@
-//! What it costs clients that connect when somebody looks at who is connected.
+//! The cost for connecting clients when an operator lists the connections.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use crate::http::Http;
 use crate::language::Language;
 use crate::rounds::{Lane, Measured, SHIBUDB, Scale, interleave};
 
-/// The same while nobody looks.
+/// The same without listing.
 pub(crate) const UNSEEN: &str = "nobody looks";
 
 const HELD: usize = 10_000;
 
 const CONNECTIONS: u64 = 100_000;
 
-/// How often somebody looks: as often as `manager watch` does.
+/// How often the connections are listed: as often as `manager watch` does.
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn measure(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb { limit: HELD + 1000, ..Shibudb::default() }.start()?;
-    // Logged in, so that all of them are there.
+    // Logged in, so that all of them are certainly there.
     let held = crowd::hold(shibudb.address(), HELD, Language::Shibudb.greeting())?;
     let lanes = vec![
         Lane::new(SHIBUDB, || {
@@ -42,7 +42,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Measured> {
     interleave(scale, lanes)
 }
 
-/// Clients that connect, are told that their line is wrong, and are closed.
+/// Clients that connect, get an error for their line, and are closed.
 fn connect(scale: &Scale, server: &Contender) -> Result<Figures> {
     let size = Size { at_a_time: 64, total: scale.count(CONNECTIONS), at_most: scale.seconds(5.0) };
     let (outcome, figures) = burst::measure(server.address(), server.pid(), BAD_LINE, size)?;
@@ -50,7 +50,7 @@ fn connect(scale: &Scale, server: &Contender) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Runs `work` while all connections are listed again and again; how long that took each time.
+/// Runs `work` while all connections are listed again and again; returns how long that took each time.
 fn while_listed<T>(server: &Contender, work: impl FnOnce() -> Result<T>) -> Result<(T, Histogram<u64>)> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
-//! The management API, while nothing else goes on and while much does.
+//! The management API, on an idle server and under load.
 //!
-//! How long one request takes on an idle machine depends on how soon it wakes up, and how long a synced change
-//! takes depends on its disk: beside each stands what the machine needs for that alone.
+//! The latency of one request on an idle machine depends on how fast it wakes up, and the latency of a synced change on
+//! its disk: beside each is the machine's own time for that alone.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -29,12 +29,12 @@ const IDLE: usize = 5000;
 /// New connections a second.
 const NEW: f64 = 2000.0;
 
-/// In slices so long.
+/// The length of a slice of them.
 const SLICE: Duration = Duration::from_millis(10);
 
 const LIMIT: usize = 15_000;
 
-/// What storing a change and its record durably takes without a server.
+/// The time to store a change and its record durably, without a server.
 pub(crate) const DISK: &str = "the disk alone";
 
 pub(super) fn stats(scale: &Scale) -> Result<Measured> {
@@ -100,7 +100,7 @@ fn ask(server: &Contender, requests: u64) -> Result<Histogram<u64>> {
     timed(requests, || http.get("/stats").map(drop))
 }
 
-/// How long `request` takes, one after another.
+/// The latencies of `request`, called repeatedly.
 fn timed<T>(requests: u64, mut request: impl FnMut() -> Result<T>) -> Result<Histogram<u64>> {
     let mut latency = latencies();
     for _ in 0..requests {
@@ -111,20 +111,20 @@ fn timed<T>(requests: u64, mut request: impl FnMut() -> Result<T>) -> Result<His
     Ok(latency)
 }
 
-/// The least that makes a file another one, whole or not at all, whenever the power fails.
+/// The minimum that replaces a file atomically, even across a power failure.
 fn replace_synced(directory: &Path) -> Result<()> {
     let (spare, file) = (directory.join("spare"), directory.join("file"));
     let mut written = File::options().write(true).create(true).truncate(false).open(&spare)?;
     written.write_all(&[b'x'; 1024])?;
     written.sync_data()?;
-    // The first time there is nothing to exchange it with.
+    // The first time there is no file to exchange.
     if renameat_with(CWD, &spare, CWD, &file, RenameFlags::EXCHANGE).is_err() {
         fs::rename(&spare, &file)?;
     }
     Ok(File::open(directory)?.sync_all()?)
 }
 
-/// Runs `work` while clients connect, are told that their line is wrong, and are closed.
+/// Runs `work` while clients connect, get an error for their line, and are closed.
 fn while_new_ones_come<T>(server: &Contender, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn while_new_ones_come<T>(server: &Contender, work: impl FnOnce() -> Result<T>) 
         });
         let begin = Instant::now();
         let worked = work();
-        // Long enough to tell how many have come.
+        // Long enough to count the arrivals.
         std::thread::sleep(Duration::from_millis(200).saturating_sub(begin.elapsed()));
         stop.store(true, Ordering::Relaxed);
         let rate = new.join().ok().context("the thread of the new connections panicked")??;

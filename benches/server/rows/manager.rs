@@ -17,7 +17,7 @@ pub(super) fn measure(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb::default().start()?;
     let port = (shibudb.management().port()).to_string();
     let commands = scale.count(COMMANDS);
-    // The port it is given is that of the clients; the management port of this server is not the usual one.
+    // The given port is that of the clients; the management port of this server is not the usual one.
     let manager = env!("CARGO_BIN_EXE_shibudb");
     let client_port = shibudb.port().to_string();
     let redis = Redis::installed().then(|| Redis::default().start()).transpose()?;

@@ -1,4 +1,4 @@
-//! What is measured, a row each. Rows run one after another, and the lanes of each in turns.
+//! The measurements, a row each. Rows run one after another, and the lanes of each in turns.
 
 pub(crate) mod idle;
 pub(crate) mod limiter;
@@ -18,9 +18,9 @@ use crate::rounds::{Measured, Scale};
 
 /// One row.
 pub(crate) struct Row {
-    /// For `--only`, and for the places of RESULTS.md.
+    /// For `--only`, and for the sections of RESULTS.md.
     pub(crate) name: &'static str,
-    /// What is measured, for people.
+    /// A title for people.
     pub(crate) title: &'static str,
     measure: fn(&Scale) -> Result<Measured>,
 }
@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
     Row { name: "limiter", title: "Acquire and release, from `--bench limiter`", measure: limiter::read },
 ];
 
-/// Measures all rows, or those that are named. Those that could not be measured.
+/// Measures all rows, or the named ones. Returns those that could not be measured.
 pub(crate) fn measure(scale: &Scale, only: &[String], results: &mut Results) -> Result<Vec<&'static str>> {
     if let Some(unknown) = only.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str())) {
         let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
@@ -84,7 +84,7 @@ pub(crate) fn measure(scale: &Scale, only: &[String], results: &mut Results) -> 
             Ok(measured) => {
                 results.row(row, &report::row(row, &measured), &report::verdicts(row, &measured))?;
             }
-            // The other rows are worth having none the less.
+            // The other rows are still useful.
             Err(error) => {
                 eprintln!("{} could not be measured: {error:#}\n", row.name);
                 failed.push(row.name);

@@ -15,7 +15,7 @@ use crate::rounds::{Lane, Measured, REDIS, SHIBUDB, Scale, TOKIO, interleave};
 use crate::socket;
 use crate::usage::resident;
 
-/// With a data directory that an earlier run has made.
+/// With the data directory of an earlier run.
 const AGAIN: &str = "shibudb, not the first time";
 
 const STARTS: usize = 5;

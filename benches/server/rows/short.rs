@@ -1,4 +1,4 @@
-//! Short connections: turned away, sent off with an error, logged in.
+//! Short connections: rejected, answered with an error, logged in.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::figures::{Figures, LOST, RESETS};
 use crate::language::{Greeting, Language};
 use crate::rounds::{Lane, Measured, REDIS, SHIBUDB, Scale, TOKIO, interleave};
 
-/// The limit that is reached before anyone is turned away.
+/// The limit that must be reached before clients are rejected.
 const LIMIT: usize = 1000;
 
 const CONNECTIONS: u64 = 100_000;
 
-/// What a server that reads nothing can be compared with where clients talk.
+/// The comparison with a server that reads nothing, where clients send.
 pub(crate) const SILENT_CLIENTS: &str = "bare tokio, silent clients";
 
 const REJECTED: Script<'static> =
     Script { send: b"", expect: b"Server at maximum capacity", server_closes: true };
 
-/// The clients talk at once, as real ones do, and the server must not answer that with a reset.
+/// The clients send at once, as real ones do, and the server must not answer that with a reset.
 const REJECTED_LOGIN: Script<'static> = Script { send: LOGIN, ..REJECTED };
 
 const PING: Script<'static> = Script { send: b"PING\r\n", expect: b"+PONG", server_closes: false };
@@ -59,7 +59,7 @@ pub(super) fn rejected_logins(scale: &Scale) -> Result<Measured> {
             crowd::still_held(&held)?;
             counted(scale, &full, REJECTED_LOGIN)
         }),
-        // It does not read, so clients that talk would get a reset.
+        // It does not read, so clients that send would get a reset.
         Lane::new(SILENT_CLIENTS, || counted(scale, &bare, REJECTED)),
     ];
     if let Some((redis, _held)) = &redis {
@@ -85,19 +85,19 @@ pub(super) fn bad_lines(scale: &Scale) -> Result<Measured> {
 
 pub(super) fn logins(scale: &Scale) -> Result<Measured> {
     let shibudb = Shibudb::default().start()?;
-    // The first login costs the full hash of the password. Those that follow are of a known user.
+    // The first login costs the full hash of the password. The following ones are of a known user.
     burst::run(shibudb.address(), LOG_IN, Size { at_a_time: 1, total: 1, at_most: Duration::from_secs(1) })?
         .all_answered()?;
     interleave(scale, vec![Lane::new(SHIBUDB, || strict(scale, &shibudb, LOG_IN))])
 }
 
-/// Redis with as many clients as it may have, and those.
+/// Redis with as many clients as it allows, and those clients.
 fn full_redis() -> Result<Option<(Contender, Vec<std::net::TcpStream>)>> {
     if !Redis::installed() {
         return Ok(None);
     }
     let redis = Redis { limit: LIMIT, ..Redis::default() }.start()?;
-    // It counts a client that is gone a moment longer, such as the one that waited for it to start.
+    // It counts a closed client for a moment longer, such as the one that waited for its start.
     std::thread::sleep(Duration::from_millis(300));
     let held = crowd::hold(redis.address(), LIMIT, Language::Redis.greeting())?;
     Ok(Some((redis, held)))
@@ -110,7 +110,7 @@ fn strict(scale: &Scale, server: &Contender, script: Script<'_>) -> Result<Figur
     Ok(figures)
 }
 
-/// What becomes of the clients is a part of the result.
+/// Lost and reset clients are part of the result.
 fn counted(scale: &Scale, server: &Contender, script: Script<'_>) -> Result<Figures> {
     let (outcome, figures) = burst::measure(server.address(), server.pid(), script, size(scale))?;
     let lost = outcome.lost + outcome.failed;

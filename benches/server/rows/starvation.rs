@@ -1,4 +1,4 @@
-//! Requests of a client that does its work, alone and beside clients that take all they can get.
+//! Requests of a normal client, alone and beside clients that take all they can get.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ const REQUESTS: u64 = 2000;
 /// The same client without the others.
 pub(crate) const ALONE: &str = "alone";
 
-/// Little memory for requests and little time for logins: there is something to take away.
+/// Little memory for requests and little time for logins: so there is a shortage.
 const SETTINGS: &str = "login_timeout = \"2s\"\nmax_request = \"64KiB\"\nmax_inflight_bytes = \"1MiB\"\n";
 
 pub(super) fn measure(scale: &Scale) -> Result<Measured> {

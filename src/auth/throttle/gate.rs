@@ -1,4 +1,4 @@
-//! One gate that attempts pass: some at once, the others in turns.
+//! A gate for attempts: some pass at once, the others in turns.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use super::super::proof::Mac;
 use super::HALF_LIFE;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// So many wrong passwords are remembered.
+/// How many wrong passwords are remembered.
 const REMEMBERED: usize = 8;
 
 /// How fast attempts pass a gate.
@@ -19,11 +19,11 @@ const REMEMBERED: usize = 8;
 pub(super) struct Pace {
     /// Failures that cost nothing, those under way included.
     pub(super) free: u32,
-    /// The distance between turns after the first failure that is not free; doubled by each further.
+    /// The distance between turns after the first failure that is not free; each further one doubles it.
     pub(super) first: Duration,
     /// The largest distance.
     pub(super) largest: Duration,
-    /// So many may wait for a turn.
+    /// How many may wait for a turn.
     pub(super) most_waiting: usize,
 }
 
@@ -31,22 +31,22 @@ pub(super) struct Pace {
 pub(super) struct Gate {
     pace: &'static Pace,
     tally: Mutex<Tally>,
-    /// Whoever holds it has the next turn; the others wait for it in the order in which they came.
+    /// Its holder has the next turn; the others wait for it in the order of arrival.
     head: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
-    /// Tells the head of the queue that an attempt has ended.
+    /// Notifies the head of the queue that an attempt has ended.
     ended: Notify,
 }
 
 #[derive(Debug)]
 struct Tally {
     failures: u32,
-    /// When the last of them was.
+    /// When the last of them happened.
     last: Instant,
     under_way: u32,
     /// When the next attempt may have its turn.
     next: Instant,
-    /// The last passwords that were wrong, as parts of their keyed hashes.
+    /// The last wrong passwords, as parts of their keyed hashes.
     wrong: Vec<[u8; 16]>,
 }
 
@@ -63,7 +63,7 @@ enum Wait {
     ForAnEnd,
 }
 
-/// Counts one that waits.
+/// Counts one waiting attempt.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Gate {
@@ -81,7 +81,7 @@ impl Gate {
 
     /// Waits for a turn. `None` if too many others do.
     pub(super) async fn pass(self: Arc<Self>) -> Option<Pass> {
-        // Never past those who came before.
+        // Never ahead of those already waiting.
         if self.waiting.load(Ordering::Relaxed) == 0 && self.tally().go(self.pace).is_ok() {
             return Some(Pass { gate: self, wrong: None });
         }
@@ -100,13 +100,13 @@ impl Gate {
         Some(Pass { gate: self, wrong: None })
     }
 
-    /// How many attempts have failed, as far as time has not forgiven them.
+    /// How many attempts have failed, less those that have decayed.
     pub(super) fn failures(&self) -> u32 {
         self.tally().failures_at(Instant::now())
     }
 
-    /// Whether `password` was tried here and is wrong, once attempts have to wait for their turns; and for how
-    /// long to hold the answer back.
+    /// Whether `password` was tried here and is wrong, once attempts have to wait for their turns; and how
+    /// long to delay the answer.
     pub(super) fn knows_as_wrong(&self, password: &Mac) -> Option<Duration> {
         let tally = self.tally();
         let failures = tally.failures_at(Instant::now());
@@ -120,7 +120,7 @@ impl Gate {
 }
 
 impl Tally {
-    /// Lets one more attempt pass, or says what to wait for.
+    /// Lets one more attempt pass, or returns what to wait for.
     fn go(&mut self, pace: &Pace) -> Result<(), Wait> {
         let now = Instant::now();
         if self.failures_at(now).saturating_add(self.under_way) >= pace.free {
@@ -194,7 +194,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Half of it tells passwords apart as well.
+/// Half of it is enough to tell passwords apart.
 fn shortened(password: &Mac) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&password[..16]);

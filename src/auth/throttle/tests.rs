@@ -7,7 +7,7 @@ use super::*;
 const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
-/// A password of its own for each number.
+/// A different password for each number.
 fn password(number: u32) -> Mac {
     let mut mac = [0; 32];
     mac[..4].copy_from_slice(&number.to_be_bytes());
@@ -24,7 +24,7 @@ async fn fail(throttle: &Throttle, peer: IpAddr, username: &str, first: u32, tim
     }
 }
 
-/// How long it takes until the attempt has its turn.
+/// How long the attempt waits for its turn.
 async fn wait(throttle: &Throttle, peer: IpAddr, username: &str) -> Duration {
     let start = Instant::now();
     let turn = throttle.turn(peer, username, &password(u32::MAX)).await;
@@ -72,7 +72,7 @@ async fn guesses_under_way_count() {
         |is: fn(&Turn<'_>) -> bool| turns.iter().filter(|(turn, _)| turn.as_ref().is_some_and(is)).count();
     assert_eq!(count(|turn| matches!(turn, Turn::Now(_))), FREE as usize);
     assert_eq!(count(|turn| matches!(turn, Turn::Never)), 250 - FREE as usize - BY_USER.most_waiting);
-    // Of another user, the same guesser has no more.
+    // The same guesser has none left for another user.
     let other = throttle.turn(A, "v", &password(0)).now_or_never();
     assert!(other.is_none(), "it waits: {other:?}");
 }
@@ -93,7 +93,7 @@ async fn right_passwords_free_their_places_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_old_password_takes_no_turn_from_the_right_one() {
     let throttle = Throttle::default();
-    // Five programs, each with another.
+    // Five programs, each with a different one.
     for round in 0..3 {
         for program in 0..5 {
             let turn = throttle.turn(A, "u", &password(program)).await;

@@ -1,4 +1,4 @@
-//! One login at a server: a request goes out, its answer comes in, one after the other.
+//! One login at a server: sends a request and reads its answer, one after the other.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -26,16 +26,16 @@ pub(super) struct Client {
     space: Option<String>,
 }
 
-/// Why a request has no answer of success.
+/// Why a request was not successful.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// Nobody accepts connections there.
+    /// The connection failed.
     #[error("cannot connect to {host}:{port}: {}", reason(.source))]
     Unreachable { host: String, port: u16, source: io::Error },
-    /// The server says no.
+    /// The server refused the request.
     #[error("{0}")]
     Refused(String),
-    /// The connection broke before the answer came.
+    /// The connection was lost before the answer came.
     #[error("the connection to the server was lost before it answered: {}", reason(.0))]
     Lost(#[source] io::Error),
     /// The server accepted the connection, and does not answer.
@@ -44,7 +44,7 @@ pub(super) enum ClientError {
     /// The peer speaks HTTP: a web server, or our own management API.
     #[error("the server on {host}:{port} speaks HTTP and is not a database server")]
     Http { host: String, port: u16 },
-    /// What answered speaks something else.
+    /// The peer speaks another protocol.
     #[error("the server on {host}:{port} is not shibudb")]
     Stranger { host: String, port: u16 },
     /// The server sent an unexpected answer.
@@ -60,7 +60,7 @@ struct Connection {
 }
 
 impl Client {
-    /// Connects, so that an absent server is noticed before anybody is asked for a password.
+    /// Connects, so that an absent server is noticed before the user is asked for a password.
     pub(super) fn connect(
         host: String,
         port: u16,
@@ -75,12 +75,12 @@ impl Client {
     /// Logs in.
     pub(super) fn log_in(&mut self, password: String) -> Result<(), ClientError> {
         self.login.password = password;
-        // Whoever types slowly is not waited for: then it is connected to anew.
+        // The server does not wait for a slow typist: in that case, connect again.
         let connection = self.connection.take().filter(Connection::is_open);
         self.enter(connection)
     }
 
-    /// Who is logged in.
+    /// The name of the user.
     pub(super) fn username(&self) -> &str {
         &self.login.username
     }
@@ -90,12 +90,12 @@ impl Client {
         self.space.as_deref()
     }
 
-    /// Whether the server still holds the connection, as far as can be known without asking it.
+    /// Whether the server still holds the connection, as far as is known without a request.
     pub(super) fn is_connected(&self) -> bool {
         self.connection.as_ref().is_some_and(Connection::is_open)
     }
 
-    /// Connects and logs in again, and goes back to the space in use.
+    /// Connects and logs in again, and selects the space in use.
     pub(super) fn reconnect(&mut self) -> Result<(), ClientError> {
         self.enter(None)?;
         let Some(space) = self.space.take() else { return Ok(()) };
@@ -106,7 +106,7 @@ impl Client {
     pub(super) fn ask(&mut self, request: &Request<'_>) -> Result<Answer, ClientError> {
         let gone = || ClientError::Lost(io::ErrorKind::NotConnected.into());
         let mut connection = self.connection.take().ok_or_else(gone)?;
-        // Kept only after a whole answer: after half of one, no later answer would be the right one.
+        // Kept only after a whole answer: after a partial one, all later answers would be out of step.
         let answer = connection.ask(&request.render())?;
         self.connection = Some(connection);
         if let Answer::Refused(message) = answer {
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// What a request that succeeded means for the next connection.
+    /// Remembers what the next connection needs of a successful request.
     fn note(&mut self, request: &Request<'_>) {
         match request {
             Request::UseSpace { space } => self.space = Some(space.to_string()),
@@ -178,8 +178,8 @@ impl Connection {
         Err(unreachable(failure))
     }
 
-    /// Writes one line and reads one. A server that is full or shutting down may have said so
-    /// before it was asked, and may not read any more: so a failed write is not the last word.
+    /// Writes one line and reads one. A server that is full or shutting down may send its answer
+    /// before the request and stop reading: so read the answer even after a failed write.
     fn ask(&mut self, line: &[u8]) -> Result<Answer, ClientError> {
         let written = self.stream.get_mut().write_all(line);
         let mut answer = Vec::new();
@@ -222,8 +222,8 @@ impl Connection {
         }
     }
 
-    /// Whether the other side has not closed it. What has been sent unasked counts as open: it is
-    /// read as the next answer, and says why the server wants no more.
+    /// Whether the other side has not closed it. Unrequested data counts as open: it is
+    /// read as the next answer, and contains the server's reason for closing.
     fn is_open(&self) -> bool {
         let stream = self.stream.get_ref();
         let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
@@ -236,7 +236,7 @@ impl Connection {
     }
 }
 
-/// The few words that matter of an error of the system.
+/// The essential words of a system error.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),

@@ -144,18 +144,18 @@ pub(super) enum Role {
     User,
 }
 
-/// What became of a line.
+/// The result of reading a line.
 #[derive(Debug)]
 pub(super) enum Line {
     /// Nothing, or nothing but a comment.
     Blank,
-    /// A quote is open, or the line ends with a backslash: it goes on.
+    /// A quote is open, or the line ends with a backslash: the next line continues it.
     Unfinished,
-    /// Help was asked for: this.
+    /// A request for help, with its text.
     Help(String),
     /// A command.
     Command(Command),
-    /// No command, and why.
+    /// Not a command, with the reason.
     Wrong(String),
 }
 
@@ -169,7 +169,7 @@ impl Line {
         match Command::try_parse_from(&words) {
             Ok(command) => Self::Command(command),
             Err(error) if error.kind() == ErrorKind::DisplayHelp => Self::Help(trimmed(&error.to_string())),
-            // The parser would quote what it did not expect, which may be part of a password.
+            // The parser would quote the unexpected word, which may be part of a password.
             Err(_) if words.first().is_some_and(|name| sets_password(name)) => {
                 Self::Wrong(format!("wrong arguments; see `help {}`", words[0]))
             }
@@ -191,7 +191,7 @@ impl Role {
 
 /// The error in a line, worded for this prompt and not for a shell.
 fn wrong(error: &clap::Error, words: &[String]) -> String {
-    // After `help` it is the second.
+    // After `help`, the unknown word is the second.
     let unknown = words.iter().find(|word| *word != "help");
     if let (ErrorKind::InvalidSubcommand, Some(word)) = (error.kind(), unknown) {
         let names = names();
@@ -208,7 +208,7 @@ fn wrong(error: &clap::Error, words: &[String]) -> String {
     trimmed(&kept.join("\n"))
 }
 
-/// The words of a line, comments left out; nothing if it goes on on the next.
+/// The words of a line without comments; `None` if the next line continues it.
 pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let words = shell_words::split(text).ok()?;
     // An open backslash is itself at the end of the text, but joins the lines if another follows.

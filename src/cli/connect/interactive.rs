@@ -25,7 +25,7 @@ use completion::Assistant;
 /// Lines that the history keeps.
 const HISTORY: usize = 1000;
 
-/// Asks for commands until the end. A command that fails is reported and the next one asked for.
+/// Prompts for commands until the end. Reports a command that fails and prompts for the next.
 pub(super) fn run(client: Client, interrupts: &Interrupts) -> Result<(), String> {
     let config = Config::builder()
         // The prompt goes to the terminal, also when standard output goes elsewhere.
@@ -52,7 +52,7 @@ pub(super) fn run(client: Client, interrupts: &Interrupts) -> Result<(), String>
         remember(&mut editor, history.as_ref(), &line);
         match Line::read(&line) {
             Line::Blank => {}
-            // The editor does not let go of such a line, but for a terminal that it cannot edit on.
+            // The editor returns such a line only on a terminal where it cannot edit.
             Line::Unfinished => tell("Error: unclosed quote"),
             Line::Help(help) => say(&help),
             Line::Wrong(message) => tell(format_args!("Error: {message}")),
@@ -68,7 +68,7 @@ pub(super) fn run(client: Client, interrupts: &Interrupts) -> Result<(), String>
 
 /// Carries out a command, over a new connection if the old one is gone.
 fn perform(command: Command, client: &mut Client, interrupts: &Interrupts) -> Result<(), CommandError> {
-    // Asked before anything is sent, so that nothing is ever done twice.
+    // Checked before anything is sent, so that nothing is ever done twice.
     if !client.is_connected() {
         client.reconnect()?;
         tell("The connection was lost; logged in again.");
@@ -107,8 +107,8 @@ fn may_be_kept(line: &str) -> bool {
     words.first().is_some_and(|first| command::names().contains(first) && !command::sets_password(first))
 }
 
-/// Reads the history, and makes its file readable by its owner alone. Without one there is no
-/// less to work with.
+/// Reads the history, and makes its file readable by its owner alone. The session works without
+/// it, too.
 fn open_history(editor: &mut Editor<Assistant, FileHistory>) -> Option<PathBuf> {
     let directory = BaseDirs::new()?.state_dir()?.join("shibudb");
     let file = directory.join("connect-history");
@@ -135,7 +135,7 @@ fn say(text: &str) {
     writeln!(io::stdout(), "{text}").ok();
 }
 
-/// Says something that is no result. It may quote what a server says.
+/// Prints something that is no result. It may quote a server.
 fn tell(text: impl std::fmt::Display) {
     writeln!(io::stderr(), "{}", shown_lines(&text.to_string())).ok();
 }

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::command::{Command, Line};
 use super::{CommandError, execute, print};
 
-/// Runs the commands of `input`; the error names the line on which the command that failed begins.
+/// Runs the commands of `input`; the error names the line on which the failed command begins.
 pub(super) fn run(client: &mut Client, mut input: impl BufRead, out: &mut impl Write) -> Result<(), String> {
     let (mut line_number, mut begin) = (0_u64, 1);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The client side of the management API: one request, its answer, or why there is none.
+//! The client side of the management API: sends one request and returns its answer or an error.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -17,7 +17,7 @@ use crate::management::wire::{CLI_DOOR, DOOR_HEADER, Failure, NO, RECORDED_HEADE
 /// as such, and not as a missing answer.
 const LATER: Duration = Duration::from_millis(100);
 
-/// The longest answer that is taken, in bytes: enough for all connections that can be listed, unless their users
+/// The longest accepted answer, in bytes: enough for the longest list of connections, unless their users
 /// and spaces have very long names.
 const LONGEST_ANSWER: usize = 64 << 20;
 
@@ -27,69 +27,69 @@ pub(super) struct Api {
     endpoint: Endpoint,
     /// The timeout of a request.
     max_wait: Duration,
-    /// Whether something has been asked for that changes something.
+    /// Whether a request was sent that changes something.
     changes: Cell<bool>,
 }
 
-/// An answer of success.
+/// A successful answer.
 pub(super) struct Answer<T> {
     /// What it means.
     pub(super) value: T,
-    /// As it came.
+    /// The body, unchanged.
     body: String,
     /// Whether the next start begins with the limit that was set.
     is_stored: bool,
-    /// Whether the record of that is in the history file.
+    /// Whether the record of that change is in the history file.
     is_recorded: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no successful answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Nobody could be asked, or nobody answered.
+    /// The connection failed, or there was no answer.
     #[error("Failed to connect to management server: {cause}")]
     Unreachable {
         /// Why, in the few lower-case words of the founding document.
         cause: String,
         /// Whether the system reports that there is no listener.
         refused: bool,
-        /// Where that was found out.
+        /// The underlying error.
         source: reqwest::Error,
     },
-    /// Something answered, but not this API.
+    /// Another server answered, not this API.
     #[error("the server on {endpoint} is not shibudb's management API")]
     Stranger {
         /// The port or socket asked.
         endpoint: String,
     },
-    /// Something answered, and went on and on.
+    /// The answer exceeds the size limit.
     #[error("the answer from {endpoint} is longer than {} MiB; ask for less", LONGEST_ANSWER >> 20)]
     Endless {
         /// The port or socket asked.
         endpoint: String,
     },
-    /// Somebody is there, but does not answer.
+    /// The server accepts connections, but does not answer.
     #[error("{endpoint} accepted the connection but did not answer within {max_wait:?}; use --timeout to wait \
         longer{}",
             if *changes { ". The change may still apply; check `history`" } else { "" })]
     Silent {
         /// The port or socket asked.
         endpoint: String,
-        /// For how long it was waited.
+        /// How long the client waited.
         max_wait: Duration,
-        /// Whether it was asked to change something.
+        /// Whether the request was to change something.
         changes: bool,
     },
-    /// The server says no.
+    /// The server refused the request.
     #[error("{0}")]
     Refused(String),
-    /// No client could be made.
+    /// The HTTP client could not be created.
     #[error("cannot prepare to connect: {0}")]
     Client(#[source] reqwest::Error),
 }
 
 impl Api {
-    /// An API that is given so much time for all that is asked at once, which is for the caller to count.
+    /// An API that may take `max_wait` for all requests together. The caller enforces that total.
     pub(super) fn new(
         endpoint: Endpoint,
         token: Option<&Token>,
@@ -109,7 +109,7 @@ impl Api {
             builder = builder.unix_socket(path.as_path());
         }
         let client = builder
-            // The server is named by its address, whatever HTTP_PROXY says about other hosts.
+            // The address names the server, whatever HTTP_PROXY says about other hosts.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(max_wait)
@@ -143,7 +143,7 @@ impl Api {
         self.ask(Method::DELETE, path, None).await
     }
 
-    /// Where it is asked.
+    /// The endpoint that requests go to.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -153,7 +153,7 @@ impl Api {
         self.max_wait + LATER
     }
 
-    /// It has been asked, and has not answered for so long.
+    /// The error for a server that has not answered within the timeout.
     pub(super) fn silent(&self) -> ApiError {
         ApiError::Silent {
             endpoint: self.endpoint.to_string(),
@@ -162,7 +162,7 @@ impl Api {
         }
     }
 
-    /// Whoever listens there is not who was to be asked.
+    /// The error for a listener that is not the wanted server.
     pub(super) fn stranger(&self) -> ApiError {
         ApiError::Stranger { endpoint: self.endpoint.to_string() }
     }
@@ -203,7 +203,7 @@ impl Api {
         }
     }
 
-    /// Sorts what went wrong: no answer, or bytes that are not HTTP.
+    /// Classifies a failure: no answer, or bytes that are not HTTP.
     fn failed(&self, source: reqwest::Error) -> ApiError {
         match cause(&source) {
             Some((cause, refused)) => ApiError::Unreachable { cause, refused, source },
@@ -213,7 +213,7 @@ impl Api {
 }
 
 impl<T> Answer<T> {
-    /// What is to be said, on standard error, of a change that was made.
+    /// The warning about a change, for standard error.
     pub(super) fn warning(&self) -> Option<&'static str> {
         if !self.is_stored {
             Some(
@@ -228,7 +228,7 @@ impl<T> Answer<T> {
         }
     }
 
-    /// The line or lines to be printed: as it came, or as `render` puts it.
+    /// The output: the body unchanged, or the result of `render`.
     pub(super) fn print(self, json: bool, render: impl FnOnce(T) -> String) -> String {
         if json { self.body + "\n" } else { render(self.value) }
     }

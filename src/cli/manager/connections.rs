@@ -39,7 +39,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// The question to the API.
+    /// The path of the API request.
     pub(super) fn path(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::from("/connections?"));
         query.extend_pairs(self.user.as_ref().map(|user| ("user", user)));
@@ -51,7 +51,7 @@ impl Wanted {
     }
 }
 
-/// The connections, one a line, and whose they are.
+/// The connections, one per line, with their users.
 pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
     let ConnectionList { connections, total, by_user, by_peer } = list;
     let mut rows =
@@ -91,7 +91,7 @@ pub(super) fn table(list: ConnectionList, colours: Colours) -> String {
     text
 }
 
-/// The addresses that were turned away, one a line.
+/// The addresses that were rejected, one per line.
 pub(super) fn rejections(list: Rejections, colours: Colours) -> String {
     let Rejections { rejected, peers } = list;
     let mut text = String::new();

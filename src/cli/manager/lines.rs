@@ -1,9 +1,9 @@
-//! What `manager` prints.
+//! The output of `manager`.
 //!
-//! The first lines of `status` and `stats` are read by scripts, letter by letter; further facts are
-//! further lines below. Tables and colours are for people; scripts take `--json`.
+//! Scripts read the first lines of `status` and `stats` letter by letter; further facts are
+//! further lines below. Tables and colours are for people; scripts use `--json`.
 //!
-//! The file has all that is printed, so that commands say the same thing in the same words.
+//! All output is in this file, so that commands use the same words for the same things.
 
 use anstyle::Style;
 use comfy_table::{Cell, CellAlignment};
@@ -19,7 +19,7 @@ use crate::management::wire::{
 };
 use crate::names::{shown, shown_lines};
 
-/// Usage that is worth a look, in percent, if the server does not say.
+/// The usage to highlight, in percent, if the server does not report its threshold.
 pub(super) const WARN_PERCENT: f64 = 80.0;
 
 pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: Colours) -> String {
@@ -37,7 +37,7 @@ pub(super) fn status(now: CurrentLimit, config: Option<&ConfigReport>, colours: 
         text.push_str(&needing_restart(config, colours));
         text.push_str(&store(&config.store, colours));
         if text.len() > well {
-            // More about the problem is there.
+            // The log has more about the problem.
             text.push_str(&log(config.log_file.as_deref()));
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn stats(stats: Stats, config: Option<&ConfigReport>, colours: Colour
     )
 }
 
-/// How a usage in percent looks.
+/// The style of a usage in percent.
 fn tightness(usage: f64, config: Option<&ConfigReport>) -> Style {
     let tight = config.and_then(|config| config.setting("limits.warn_percent")?.as_f64());
     if usage >= 100.0 {
@@ -67,7 +67,7 @@ fn tightness(usage: f64, config: Option<&ConfigReport>) -> Style {
     }
 }
 
-/// What is wrong, if something is, is in `config`, for those who may read that.
+/// A problem, if there is one, is in `config`, for users who may read that.
 pub(super) fn health(health: Health, config: Option<&ConfigReport>, colours: Colours) -> String {
     let Health { status, service } = health;
     let store = config.map(|config| store(&config.store, colours)).unwrap_or_default();
@@ -203,7 +203,7 @@ fn needing_restart(config: &ConfigReport, colours: Colours) -> String {
     waiting.filter_map(line).collect()
 }
 
-/// How often something was refused, and until when; nothing if it was once.
+/// How often something was refused, and until when; empty if only once.
 fn repeated(count: Option<u64>, last: Option<Timestamp>) -> String {
     match (count, last) {
         (Some(count), Some(last)) => format!(" ({count} times, last {})", local(last)),
@@ -212,9 +212,9 @@ fn repeated(count: Option<u64>, last: Option<Timestamp>) -> String {
     }
 }
 
-/// What an operator should know of the limit beside its value.
+/// What an operator should know about the limit besides its value.
 fn further(limit: &LimitReport, current: u32, colours: Colours) -> String {
-    // An override was somebody's wish. Anything else is not as anybody wants it.
+    // An override is intended. Any other difference is not.
     let style = if limit.refused.is_none() && limit.override_.is_some() { AMBER } else { RED };
     let lines = [
         (style, configured_limit(limit, current)),
@@ -233,7 +233,7 @@ pub(super) fn store(store: &StoreReport, colours: Colours) -> String {
     colours.paint_lines(RED, &format!("Store: {}{since}\n", shown(problem)))
 }
 
-/// Where the server logs to, if that is a file.
+/// The log file of the server, if it has one.
 fn log(file: Option<&str>) -> String {
     file.map_or(String::new(), |file| format!("Log: {}\n", shown(file)))
 }
@@ -271,7 +271,7 @@ fn unwritten_history(limit: &LimitReport) -> Option<String> {
     ))
 }
 
-/// Why the limit is not the configured one; nothing if it is.
+/// Why the limit is not the configured one; `None` if it is.
 pub(super) fn configured_limit(limit: &LimitReport, current: u32) -> Option<String> {
     let base = limit.base;
     let why = match (&limit.refused, &limit.override_) {

@@ -15,19 +15,19 @@ use super::endpoint::Endpoint;
 use crate::daemon::{MANAGEMENT_SOCKET, ROOT_RUNTIME_DIR};
 use crate::management::wire::ConfigReport;
 
-/// How long a server may take at most to say that it is the one. One that takes longer is asked on its port.
+/// How long a server may take to confirm that it is the wanted one. After that, the manager uses its port.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Where others than those who serve may write.
+/// Write permission of users other than the owner.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// The socket of the server on `port`, if there is one that this user may use. Servers have theirs in directories of
-/// their own, so each is asked which port is its: all at once, for no longer than `timeout`.
+/// The socket of the server on `port`, if there is one that this user may use. Each server has its socket in a
+/// directory of its own, so all are asked for their port: at once, for no longer than `timeout`.
 pub(super) async fn socket_of(port: u16, timeout: Duration) -> Option<PathBuf> {
     let max_wait = MAX_WAIT.min(timeout);
     let asked = sockets(Path::new(ROOT_RUNTIME_DIR)).into_iter().map(|path| async move {
         let api = Api::new(Endpoint::Socket(path.clone()), None, max_wait).ok()?;
-        // Whoever may not use it, and a server that is gone or hangs, leave the port.
+        // Without access, or if the server is gone or hangs, the port remains.
         let asked = tokio::time::timeout(max_wait, api.get::<ConfigReport>("/config")).await;
         let answer = asked.ok()?.ok()?;
         let its = answer.value.setting("port").and_then(serde_json::Value::as_u64);
@@ -37,8 +37,8 @@ pub(super) async fn socket_of(port: u16, timeout: Duration) -> Option<PathBuf> {
     answers.filter_map(std::future::ready).boxed_local().next().await
 }
 
-/// The sockets of servers: in the directory itself, in the service's and in those of its instances. Whoever else has a
-/// directory below it, as the users that root's servers have become, could answer in the place of a server.
+/// The sockets of servers: in the directory itself, in the service's and in those of its instances. Other owners of a
+/// directory below it, such as users that root's servers switched to, could answer in the place of a server.
 fn sockets(root: &Path) -> Vec<PathBuf> {
     let instances = root.join("instances");
     let mut directories = vec![root.to_owned(), root.join("service")];
@@ -46,17 +46,17 @@ fn sockets(root: &Path) -> Vec<PathBuf> {
         let found = fs::read_dir(&instances).into_iter().flatten().flatten().map(|entry| entry.path());
         directories.extend(found.collect::<BTreeSet<_>>());
     }
-    // Only its owner may say who has a directory below it.
+    // Only its owner may decide whose directories are below it.
     directories.retain(|directory| is_closed(root) && is_closed(directory));
     directories.into_iter().filter_map(|directory| socket_in(&directory)).collect()
 }
 
-/// Whether it is a directory where nobody but its owner can put something.
+/// Whether it is a directory to which only its owner can add something.
 fn is_closed(directory: &Path) -> bool {
     fs::symlink_metadata(directory).is_ok_and(|its| its.is_dir() && its.mode() & OTHERS_WRITE == 0)
 }
 
-/// The socket of whoever owns the directory.
+/// The socket of the directory's owner.
 fn socket_in(directory: &Path) -> Option<PathBuf> {
     let path = directory.join(MANAGEMENT_SOCKET);
     let (folder, socket) = (fs::symlink_metadata(directory).ok()?, fs::symlink_metadata(&path).ok()?);
@@ -88,7 +88,7 @@ mod tests {
         fs::set_permissions(root.join("instances"), Permissions::from_mode(0o755)).unwrap();
         let expected = ["", "service", "instances/a", "instances/b"];
         assert_eq!(sockets(root), expected.map(|name| root.join(name).join(MANAGEMENT_SOCKET)));
-        // The listeners are there until now.
+        // The listeners exist until here.
         drop(made);
         if rustix::process::geteuid().is_root() {
             let strangers = root.join("service").join(MANAGEMENT_SOCKET);

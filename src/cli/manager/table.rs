@@ -1,14 +1,14 @@
-//! Tables without lines, which grep can read as well; in colour whole rows at a time.
+//! Tables without borders, which grep can read as well; in colour whole rows at a time.
 
 use anstyle::Style;
 use comfy_table::{Cell, Row, Table, presets};
 
 use crate::cli::colours::{Colours, HEADING};
 
-/// A table in the making.
+/// A table under construction.
 pub(super) struct Rows {
     table: Table,
-    /// Of each row, the heading among them: its style, and how many lines it takes.
+    /// For each row, including the heading: its style, and how many lines it takes.
     rows: Vec<(Style, usize)>,
 }
 

@@ -1,7 +1,7 @@
-//! `manager watch`: what goes on, second by second, until somebody has seen enough.
+//! `manager watch`: the state of the server, second by second, until the user quits.
 //!
 //! On a terminal it is a [`view`] that takes keys; anywhere else it writes one line a second ([`run`]).
-//! Like every other command it only asks the API: once a second, and for a change when one is confirmed.
+//! Like every other command it only uses the API: once a second, and for a change when one is confirmed.
 
 mod draw;
 mod look;
@@ -23,14 +23,14 @@ use look::{Sample, looks};
 /// name of the server: its address as the user typed it.
 ///
 /// # Errors
-/// The first question was not answered, or standard output cannot be written to.
+/// The first query was not answered, or standard output cannot be written to.
 pub(super) async fn run(
     api: &Api,
     name: &str,
     json: bool,
     out: &mut impl io::Write,
 ) -> Result<(), ManagerError> {
-    // A wrong port is better told as an error than shown as a view of nothing.
+    // A wrong port is better reported as an error than shown as an empty view.
     let mut looks = Box::pin(looks(api));
     let first = looks.next().await.transpose()?;
     if !json && io::stdout().is_terminal() {
@@ -50,7 +50,7 @@ pub(super) async fn run(
                 told = look.samples.last().copied().or(told);
                 trouble = None;
             }
-            // The server may come back. Until then it is said once, where it is in nobody's data.
+            // The server may come back. Until then this is reported once, apart from the data.
             Err(error) => {
                 let error = error.to_string();
                 if trouble.as_ref() != Some(&error) {
@@ -63,8 +63,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Where the samples begin that have not been told yet: the server takes them by a clock of its own, so
-/// between two looks there may be none, or two. If the last one told is not there any more, none is made up for.
+/// Where the samples begin that have not been printed yet: the server takes them by its own clock, so
+/// between two queries there may be none, or two. If the last one printed is gone, none is made up for.
 fn new(samples: &[Sample], told: Option<Sample>) -> usize {
     match told.and_then(|told| samples.iter().rposition(|sample| *sample == told)) {
         Some(told) => told + 1,
@@ -72,7 +72,7 @@ fn new(samples: &[Sample], told: Option<Sample>) -> usize {
     }
 }
 
-/// Writes a line for each of the samples from this one on.
+/// Writes a line for each of the samples from `from` on.
 fn tell(out: &mut impl io::Write, json: bool, samples: &[Sample], from: usize) -> io::Result<()> {
     for (at, sample) in samples.iter().enumerate().skip(from) {
         if json {

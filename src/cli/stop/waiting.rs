@@ -1,7 +1,7 @@
 //! What a stopping server is still doing, as far as other processes can see it.
 //!
-//! Its management API answers until the end, if it can: on its usual port, and if it asks for no token. What the kernel
-//! says of the process is known in any case.
+//! Its management API answers until the end, if possible: on its usual port, and if it requires no token. The kernel's
+//! information about the process is always available.
 
 use std::io;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::daemon::Running;
 /// How long the management API may take. Its answer is optional.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the end may take beyond `shutdown.drain_timeout`: the store is closed then, and the log written.
+/// How long the end may take beyond `shutdown.drain_timeout`: to close the store and write the log.
 const MORE: Duration = Duration::from_secs(10);
 
-/// The `shutdown.drain_timeout` of a server that does not say: the default one.
+/// The `shutdown.drain_timeout` of a server that does not report it: the default.
 const USUAL: Duration = Duration::from_secs(30);
 
 /// The end of a server.
@@ -25,7 +25,7 @@ pub(super) struct Ending<'s> {
     port: u16,
     server: &'s Running,
     runtime: Runtime,
-    /// How long its connections may take, as it has said.
+    /// How long its connections may take, as it has reported.
     drain_timeout: Option<Duration>,
 }
 
@@ -42,7 +42,7 @@ impl<'s> Ending<'s> {
 
     /// What it is doing.
     pub(super) fn look(&mut self) -> String {
-        // Before it is asked: it could not answer.
+        // Before the request: it could not answer.
         if self.server.state() == Some('T') {
             return format!(
                 "the process is suspended (by SIGSTOP or a terminal); `kill -CONT {}` resumes it",

@@ -1,10 +1,10 @@
-//! Sockets that were handed over: by a socket unit, or by the run before this one, which had systemd keep them.
+//! Sockets that were handed over: by a socket unit, or by the previous run, which had systemd keep them.
 //!
-//! One is taken if it is for the address that is configured, so that no connection is refused across a restart;
-//! if not, it is closed, and systemd is told to forget it. Systemd does so when it gets round to it, and until
-//! then its own copy would be in the way of an address that overlaps; so what this server has had kept stops
-//! listening, in every copy, before the new address is bound. A copy of a socket unit goes on listening. If that
-//! is in the way, the error says so.
+//! A socket for the configured address is taken, so that no connection is refused across a restart;
+//! any other is closed, and systemd is asked to drop it. Systemd does so with a delay, and until
+//! then its own copy would block an overlapping address; so a socket that this server has had kept stops
+//! listening, in every copy, before the new address is bound. A socket unit's copy goes on listening. If that
+//! blocks the address, the error names it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::{BindError, CLIENTS, MANAGEMENT, Purpose};
 use crate::systemd::{self, Descriptor, Inherited};
 
-/// What was handed over and not yet taken.
+/// The sockets that were handed over and not yet taken.
 pub(super) struct Handed {
     listeners: Vec<Listener>,
     set_aside: Vec<SetAside>,
@@ -37,7 +37,7 @@ pub struct SetAside {
 pub(super) struct AllSetAside(Vec<SetAside>);
 
 impl Handed {
-    /// Sets aside what is no listener or is not for us.
+    /// Sets aside what is no listener or not meant for this server.
     pub(super) fn sort(inherited: Vec<Inherited>) -> Self {
         let mut sorted = Self { listeners: Vec::new(), set_aside: Vec::new() };
         for Inherited { name, descriptor } in inherited {
@@ -65,7 +65,7 @@ impl Handed {
         sorted
     }
 
-    /// Takes the socket that is for this purpose and this address. What is for the purpose but for
+    /// Takes the socket for this purpose and this address. A socket for the purpose but for
     /// another address is closed, here and in systemd's store.
     pub(super) fn take(&mut self, purpose: Purpose, wanted: SocketAddr) -> Option<TcpListener> {
         let mut taken = None;
@@ -99,14 +99,14 @@ impl Handed {
         taken
     }
 
-    /// Closes what was not taken.
+    /// Closes the sockets that were not taken.
     pub(super) fn close(self) -> AllSetAside {
         AllSetAside(self.set_aside)
     }
 }
 
 impl AllSetAside {
-    /// If what was set aside is the reason for an error, says so.
+    /// Names a socket that was set aside in the error, if it is the cause.
     pub(super) fn blame(self, error: BindError) -> BindError {
         let BindError::InUse { address, what } = error else { return error };
         let in_the_way = self.0.into_iter().find(|handed| overlap(handed.address, address));
@@ -131,7 +131,7 @@ impl fmt::Display for SetAside {
     }
 }
 
-/// Whether one who listens on the one address keeps others from the other one.
+/// Whether a listener on one address prevents one on the other.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip(), other.ip());
     one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
@@ -139,11 +139,11 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// Whether an address stands for every address, those of the other one's family included.
 fn covers(any: IpAddr, ip: IpAddr) -> bool {
-    // By IPv6 IPv4 is reached, too.
+    // An IPv6 listener is also reached over IPv4.
     any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4())
 }
 
-/// Takes the port from under every copy of a socket, whoever holds it.
+/// Stops listening in every copy of a socket, in whichever process.
 fn stop_listening(listener: &TcpListener) {
     if let Err(error) = shutdown(listener, Shutdown::Both) {
         tracing::warn!(%error, "cannot close an unused listening socket: {error}");

@@ -12,8 +12,8 @@ const ADMIN_CREDENTIAL: &str = "shibudb.admin-password";
 const OF_CREDENTIAL: &str = "the credential shibudb.admin-password";
 const OF_ENVIRONMENT: &str = "the environment variable SHIBUDB_ADMIN_PASSWORD";
 
-/// The first account to be made, with the password that is given. One that cannot be used ends the start, unless
-/// there are accounts: then there is no use for it.
+/// The first account to be created, with the given password. An invalid one ends the start, unless
+/// there are accounts: then it is not needed.
 pub(super) async fn first_admin(
     accounts: &Accounts,
     of_environment: Option<AdminPassword>,
@@ -49,12 +49,12 @@ struct GivenPassword {
     password: String,
     /// [`OF_CREDENTIAL`] or [`OF_ENVIRONMENT`].
     giver: &'static str,
-    /// The same with the place where it is to be found.
+    /// The same with its location.
     source: String,
 }
 
-/// The administrator's first password: systemd's credential, else the environment. If it cannot be one, the
-/// error says whose fault that is and what to do.
+/// The administrator's first password: systemd's credential, else the environment. If it is invalid, the
+/// error names its source and what to do.
 fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenPassword>, String> {
     if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(ADMIN_CREDENTIAL);
@@ -75,7 +75,7 @@ fn given_password(of_environment: Option<AdminPassword>) -> Result<Option<GivenP
             Err(error) => return Err(format!("cannot read {source}: {error}")),
         }
     }
-    // An empty variable is how a template says that there is none.
+    // In a template, an empty variable means that there is none.
     let Some(AdminPassword(password)) = of_environment.filter(|AdminPassword(password)| !password.is_empty())
     else {
         return Ok(None);

@@ -12,7 +12,7 @@ use super::progress::Stage;
 use crate::config::{self, Parsed};
 use crate::management::TokenError;
 
-/// Reads the config file, if there is one, and puts the command line above it.
+/// Reads the config file, if there is one, and applies the command line over it.
 pub(super) fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loaded, RunError> {
     // A later reader of the path has another working directory.
     if let Some(named) = &mut command_line.data_dir {
@@ -57,10 +57,10 @@ pub(super) fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loade
     })
 }
 
-/// Where data goes with this config file and command line, for `start`, which keeps its log there.
+/// The data directory for this config file and command line, for `start`, which keeps its log there.
 ///
 /// # Errors
-/// [`RunError`] if the file is invalid or there is no place.
+/// [`RunError`] if the file is invalid or there is no default directory.
 pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathBuf, RunError> {
     let command_line = CommandLine {
         config: config.map(Path::to_owned),

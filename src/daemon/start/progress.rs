@@ -1,9 +1,9 @@
-//! Word of a start that takes its time: now and then in the log, and each second to systemd or
+//! Reports a slow start: at intervals in the log, and every second to systemd or
 //! `shibudb start`.
 //!
-//! As long as the start gets on, systemd is asked not to give it up. One that hangs, on a disk that no longer
-//! answers, is not waited for longer than the unit says. One that has not got further than reading its settings can be
-//! given up at any time: nothing has been opened yet that would have to be closed in good order.
+//! As long as the start makes progress, it asks systemd to extend the timeout. One that hangs, on a disk that no
+//! longer answers, gets no more time than the unit allows. A start that is still reading its settings can be
+//! aborted at any time: nothing has been opened yet that would need an orderly close.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::store::OnDiskSize;
 use crate::systemd::{self, ASK_FOR_TIME, MORE_TIME};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// How often systemd hears of it. What is done sooner needs no word.
+/// How often systemd gets a report. A shorter step needs none.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How far the start has come. A handle.
@@ -28,11 +28,11 @@ pub(super) struct Stage(Arc<Mutex<At>>);
 
 #[derive(Debug, Clone, Default)]
 enum At {
-    /// Reading the settings, from this file by now.
+    /// Reading the settings, now from this file.
     #[default]
     Begun,
     Reading(PathBuf),
-    /// Opening the store, since then; what had been read and written before.
+    /// Opening the store, since then; with the read and write counts of that moment.
     Opening {
         data_dir: PathBuf,
         begun: Instant,
@@ -41,7 +41,7 @@ enum At {
     GivenUp,
 }
 
-/// Tells of the start until it is dropped.
+/// Reports the start until it is dropped.
 pub(super) struct Starting {
     over: Option<Sender<()>>,
     teller: Option<JoinHandle<()>>,
@@ -49,7 +49,7 @@ pub(super) struct Starting {
 
 impl Stage {
     fn lock(&self) -> MutexGuard<'_, At> {
-        // Nothing under it can stop halfway.
+        // Nothing under this lock can stop halfway.
         self.0.lock().unpoisoned()
     }
 
@@ -72,7 +72,7 @@ impl Stage {
         true
     }
 
-    /// Gives the start up, if it has not got further than reading its settings; returns what it was waiting for.
+    /// Aborts the start if it is still reading its settings; returns what it was waiting for.
     pub(super) fn give_up(&self) -> Option<String> {
         let mut at = self.lock();
         let waited_for = match &*at {
@@ -86,11 +86,11 @@ impl Stage {
 }
 
 impl Starting {
-    /// Of what this thread is about to do.
+    /// Reports the work that this thread is about to do.
     pub(super) fn begin(stage: &Stage) -> Result<Self, RunError> {
         let (over, is_over) = mpsc::channel();
         let (io, stage, begun) = (Io::of_this_thread(), stage.clone(), Instant::now());
-        // Counted before anything is read: the other thread may run only when much has been read already.
+        // Counted before anything is read: the other thread may first run when much has been read already.
         let pace = Pace { told: None, count: io.count() };
         let tell = move || tell(&stage, begun, &io, pace, &is_over);
         let teller = thread::Builder::new().name("starting".into()).spawn(tell);
@@ -102,7 +102,7 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         self.over.take();
-        // Waited for, so that no late word of it comes after that of being ready.
+        // Joined, so that no late report follows the one that the server is ready.
         if self.teller.take().is_some_and(|teller| teller.join().is_err()) {
             tracing::error!("the thread that tells of the start panicked");
         }
@@ -148,10 +148,10 @@ fn words(OnDiskSize { journals, tables }: OnDiskSize, read: Option<u64>, elapsed
     format!("starting: opening the store, {} of journals and {tables} table{plural}{so_far}", size(journals))
 }
 
-/// When a line is due, and whether there is reason to be patient.
+/// When a line is due, and whether the start makes progress.
 struct Pace {
     told: Option<Duration>,
-    /// As it was then.
+    /// The count at that time.
     count: Option<Count>,
 }
 
@@ -172,7 +172,7 @@ impl Pace {
     }
 }
 
-/// What a thread has read and written so far, which tells whether it gets on: the engine itself says nothing
+/// How much a thread has read and written so far, as a sign of progress: the engine itself reports nothing
 /// before it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Count {
@@ -180,7 +180,7 @@ struct Count {
     written: u64,
 }
 
-/// Where the kernel keeps count of it.
+/// The kernel's file with these counts.
 struct Io(PathBuf);
 
 impl Io {
@@ -188,7 +188,7 @@ impl Io {
         Self(format!("/proc/self/task/{}/io", rustix::thread::gettid()).into())
     }
 
-    /// Nothing if this kernel keeps no count.
+    /// `None` if this kernel keeps no count.
     fn count(&self) -> Option<Count> {
         Count::parse(&fs::read_to_string(&self.0).ok()?)
     }
@@ -225,7 +225,7 @@ mod tests {
             (1, count(200), true),
             (6, count(200), false),
             (11, count(201), true),
-            // Nobody knows.
+            // Unknown.
             (16, None, false),
         ] {
             let due = pace.look(Duration::from_secs(second), now);

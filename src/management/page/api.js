@@ -1,4 +1,4 @@
-// How the page asks the server. The token, if one is needed, lives in this tab's storage and nowhere else.
+// The page's requests to the server. The token, if one is needed, is kept in this tab's storage and nowhere else.
 
 const KEY = "shibudb-token";
 

@@ -1,5 +1,5 @@
-// The page: reads the last hour, follows what happens, and asks for changes. It holds no data of its own, and
-// says so plainly when the server does not answer.
+// The page: reads the last hour, follows events, and requests changes. It holds no data of its own, and shows clearly
+// when the server does not answer.
 
 import { Refusal, change, follow, get, isTokenMissing, token } from "./api.js";
 import { Course } from "./plot.js";
@@ -143,7 +143,7 @@ async function followOnce() {
   try {
     await follow(signal, () => {
       alive();
-      // What is heard while the rest is read comes after it.
+      // Events that arrive while the rest is read come after it.
       readAll().then(() => {
         state("live", "Live");
         for (const [event, data] of early) heard(event, data);
@@ -271,7 +271,7 @@ $("forget").addEventListener("click", () => {
 // Without a token there is no way on; Escape would leave a page that does nothing. A browser may close it all the same.
 $("ask").addEventListener("cancel", (event) => event.preventDefault());
 $("ask").addEventListener("close", () => token.get() || $("ask").showModal());
-// What cannot be a token cannot even be sent.
+// An invalid token cannot even be sent.
 $("token").addEventListener("input", () => {
   const isToken = /^\s*[\x21-\x7e]+\s*$/.test($("token").value);
   $("token").setCustomValidity(isToken ? "" : "A token is one word of letters, digits and signs, without spaces in it.");

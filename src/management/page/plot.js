@@ -148,7 +148,7 @@ export class Course {
         height: this.place.clientHeight,
         scales: scales((_, __, most) => [0, top(0, Math.max(most ?? 0, 1), 0.08, true)[1]]),
         axes: [x, counts],
-        // Only what has been drawn has its scale: marks are put onto that.
+        // The scale exists only once something is drawn: marks are placed on it.
         hooks: { ...hooks, draw: [() => this.#shade(), () => this.#place()] },
         series: [
           {},

@@ -1,4 +1,4 @@
-// The tables: attempts to change the limit, and who has the most connections.
+// The tables: attempts to change the limit, and the users and addresses with the most connections.
 
 import { moment, number, repeated, step, visible } from "./words.js";
 

@@ -1,5 +1,4 @@
-//! How long a connection may keep others waiting: for its login, a request, the reading of answers, and for the memory that
-//! it holds.
+//! How long a connection may keep others waiting: for its login, a request, the reading of answers, and for its memory.
 
 use std::time::Duration;
 
@@ -13,20 +12,19 @@ use super::{Connection, PLENTY, State};
 /// How long a client may read nothing of an answer.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// How much a client is to send of a request, or to read of its answers, in a second while others wait for the
-/// memory that it holds.
+/// How much of a request a client must send, or of its answers it must read, in a second while others wait for its
+/// memory.
 const LEAST_A_SECOND: u64 = 16 * 1024;
 
-/// How long that is watched. The shorter time is for when not even small requests can be read.
+/// How long that is measured. The shorter time applies when not even small requests can be read.
 const WATCHED: Duration = Duration::from_secs(2);
 const WATCHED_BRIEFLY: Duration = Duration::from_millis(500);
 
-/// How long a session may wait for others until the client is told that there is no answer:
-/// longer than any disk that comes back.
+/// How long a session may wait for an outcome before the client gets an error: longer than any disk that recovers.
 const LONGEST_OFFLOAD: Duration = Duration::from_secs(120);
 
 impl<H: Handler> Connection<H> {
-    /// Why the connection is to be ended now, if the client has kept us waiting for too long.
+    /// The reason to end the connection now, if the client has kept us waiting for too long.
     pub(in crate::net) fn overdue(&self, settings: &ClientSettings, now: Ticks) -> Option<Ending> {
         let (longest, ending) = match self.state {
             State::Awaiting if self.is_guest() => {
@@ -42,12 +40,12 @@ impl<H: Handler> Connection<H> {
             }
             State::Listening => (settings.idle_timeout, Ending::IdleTimeout),
         };
-        // The tick may have been nearly over when the waiting began: one more, so that nobody is early.
+        // The wait may have begun near the end of a tick: one more, so that no deadline is early.
         longest.is_some_and(|longest| now.since(self.since) > Ticks::count(longest)).then_some(ending)
     }
 
-    /// Why the connection is to be ended now, and what it holds, if it does not go on while others wait for
-    /// memory. To be asked again and again as long as they do.
+    /// The reason to end the connection now, and its memory, if it does not progress while others wait for memory. Must
+    /// be called repeatedly as long as they do.
     pub(in crate::net) fn gives_way(&mut self, is_exhausted: bool, now: Ticks) -> Option<(Ending, Charge)> {
         let progress = self.bytes_in + self.bytes_out;
         let ending = match self.state {

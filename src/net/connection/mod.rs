@@ -1,9 +1,9 @@
 //! One client's connection, from its first byte to its end. Owns the admission, so that every way out frees
 //! the place.
 //!
-//! A connection is moved on by its worker in [turns](turn): each goes as far as it can without
-//! waiting, and says what the connection then waits for. In between it is a few words in the worker's
-//! slab: no task, no timer, and no buffer unless it has begun a request.
+//! A worker advances a connection in [turns](turn): each goes as far as it can without waiting, and returns what the
+//! connection then waits for. In between it is a few words in the worker's slab: no task, no timer, and no buffer
+//! unless it has begun a request.
 
 mod deadlines;
 mod parting;
@@ -34,25 +34,25 @@ use super::token::Token;
 use super::transport::Transport;
 use super::work::{Pool, Work};
 
-/// Whoever has sent so much of its request that it was not read goes on, as far as it can.
+/// With this much of its request still unread, a connection continues as far as it can.
 const PLENTY: usize = 4096;
 /// One client's connection.
 pub(super) struct Connection<H: Handler> {
     transport: Transport,
     state: State,
-    /// There may be something to read.
+    /// There may be input to read.
     readable: bool,
-    /// The client has sent its end of file, or the connection is broken: the last read says so.
+    /// The client has sent its end of file, or the connection is broken: the last read shows which.
     hung_up: bool,
-    /// To be ended when its requests are answered.
+    /// To end once its requests are answered.
     ending: bool,
-    /// It will get a turn without being noticed: there is more to read.
+    /// It gets a turn without a readiness event: there is more to read.
     queued: bool,
-    /// Where it waits for memory.
+    /// The queues in which it waits for memory.
     memory_queues: Queues,
-    /// The beginning of a request was seen, for which there was no memory.
+    /// The beginning of a request was seen, but there was no memory for it.
     kept_waiting: bool,
-    /// It has completed a request since it has last read. If it was granted an overdraft for that, others come first now.
+    /// It has completed a request since its last read. If it had an overdraft for that, others come first now.
     has_completed: bool,
     /// Whether room to send is watched for as well.
     watched_for_room: bool,
@@ -60,15 +60,15 @@ pub(super) struct Connection<H: Handler> {
     id: u64,
     peer: SocketAddr,
     connected: Ticks,
-    /// Since when the client has kept us waiting: since it connected until it has logged in, then since
-    /// its last request or the first byte of the next, or since it has last read some of its answers.
+    /// Since when the server waits for the client: from the connect until the login, then from its last request or the
+    /// first byte of the next, or from the moment it last read some of its answers.
     since: Ticks,
     requests: u64,
     bytes_in: u64,
     bytes_out: u64,
     work: Option<Box<Work<H>>>,
-    /// Declared last: when its place is free, everything else of the connection is gone. `None` if the client has
-    /// ended its side and only waits for a last answer, which takes no place.
+    /// Declared last: when its place is free, everything else of the connection is gone. `None` if the client has ended
+    /// its side and only waits for a last answer, which takes no place.
     admission: Option<Admission>,
 }
 
@@ -77,13 +77,13 @@ pub(super) struct Connection<H: Handler> {
 enum State {
     /// The login line, a request, or the rest of one.
     Listening,
-    /// The answer of somebody else: a login, a commit, an administrator's request.
+    /// An outcome from elsewhere: a login, a commit, an administrator's request.
     Awaiting,
-    /// The client, to read what it was sent.
+    /// The client reading its answers.
     Sending,
 }
 
-/// What a connection works with when it has its turn.
+/// What a connection works with in its turn.
 pub(super) struct TurnContext<'a, H: Handler> {
     pub(super) services: &'a H::Services,
     /// What the sessions of this worker share.
@@ -91,27 +91,27 @@ pub(super) struct TurnContext<'a, H: Handler> {
     pub(super) budget: &'a Budget,
     /// How much of the budget may be spent before reading pauses.
     pub(super) room: Room,
-    /// Where what takes its time is done.
+    /// The runtime for slow work.
     pub(super) runtime: &'a Handle,
     pub(super) mailbox: &'a Arc<Mailbox<Message<H>>>,
     pub(super) readiness: &'a Readiness,
     pub(super) pool: &'a mut Pool<H>,
     pub(super) draining: bool,
     pub(super) now: Ticks,
-    /// The same, exactly: since when the worker knows of what it works for.
+    /// The exact time: when the worker learnt of the events that it works on.
     pub(super) woken: Instant,
 }
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The connection waits, and will be heard of.
+    /// The connection waits, and an event will wake it.
     Waits,
     /// There may be more to read, but others come first.
     Again,
-    /// There is no memory for what the client wants to say.
+    /// There is no memory for the client's input.
     NeedsMemory(Queues),
-    /// The client has ended its side, and all that it still waits for is an answer. It needs no place for that.
+    /// The client has ended its side and only waits for an answer. It needs no place for that.
     Parts,
     /// It is over.
     Over(Ending),
@@ -152,7 +152,7 @@ impl<H: Handler> Connection<H> {
         self.peer
     }
 
-    /// Who the client is, if it has logged in.
+    /// The client's user, if it has logged in.
     pub(super) fn user(&self) -> Option<&str> {
         self.session.user()
     }
@@ -161,18 +161,18 @@ impl<H: Handler> Connection<H> {
         &self.transport
     }
 
-    /// Whether its last turn has ended with the promise of another soon.
+    /// Whether its last turn ended with the promise of another soon.
     pub(super) fn is_queued(&self) -> bool {
         self.queued
     }
 
-    /// Notes what the system says of the socket.
+    /// Records what the system reports of the socket.
     pub(super) fn noticed(&mut self, Ready { readable, hung_up }: Ready) {
         self.readable |= readable;
         self.hung_up |= hung_up;
     }
 
-    /// Whether it is in a queue of those that there is no memory for.
+    /// Whether it is in a queue for memory.
     pub(super) fn waits_for_memory(&self) -> bool {
         !self.memory_queues.is_empty()
     }
@@ -190,19 +190,19 @@ impl<H: Handler> Connection<H> {
         self.session.user().is_none()
     }
 
-    /// Ends the connection when it is between requests, which may be now.
+    /// Ends the connection when it is between requests, and returns whether that is now.
     pub(super) fn end(&mut self) -> bool {
         self.ending = true;
         self.is_between_requests()
     }
 
-    /// Whether nothing that was read waits for its answer.
+    /// Whether everything that was read is answered.
     pub(super) fn is_between_requests(&self) -> bool {
         self.state == State::Listening
     }
 
-    /// Whether nothing is lost when it is closed at once: the client has had its time to read all answers, and has
-    /// said nothing since.
+    /// Whether closing it at once loses nothing: the client has had time to read all answers, and has sent nothing
+    /// since.
     pub(super) fn is_quiet(&self, now: Ticks) -> bool {
         self.state == State::Listening
             && !self.readable
@@ -210,7 +210,7 @@ impl<H: Handler> Connection<H> {
             && now.since(self.since) > Ticks::count(super::linger::LONGEST)
     }
 
-    /// Whether a part of a request was read.
+    /// Whether a part of a request is read.
     fn has_begun(&self) -> bool {
         self.work.as_ref().is_some_and(|work| !work.input.is_empty())
     }
@@ -229,7 +229,7 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Gives back what it holds, frees its place, and hands over the transport.
+    /// Returns its memory, frees its place, and hands over the transport.
     pub(super) fn close(self, budget: &Budget, pool: &mut Pool<H>) -> Transport {
         let Self { transport, work, admission, id, memory_queues, .. } = self;
         if !memory_queues.is_empty() {

@@ -1,13 +1,13 @@
 //! A client that hangs up while its session waits for others.
 //!
-//! Its end of file says only that it will send no more: programs like `nc -N` end their side after the last request
-//! and read on. So what counts is what is left to be done:
+//! Its end of file means only that it will send no more: programs like `nc -N` end their side after the last request
+//! and read on. So the remaining work decides:
 //!
-//! - After a reset nothing is: the connection ends at once.
-//! - With requests behind the one that is worked on, it goes on as before.
-//! - With nothing behind it, the session says whether the answer is owed ([`Handler::on_hang_up`]). If it is, sending it
-//!   is all that is left to be done: the connection gives its place up and keeps the socket for that. If it is not, as for
-//!   a login after which nothing can be asked any more, the client is told so, in case it reads.
+//! - After a reset there is none: the connection ends at once.
+//! - With requests behind the current one, it goes on as before.
+//! - With nothing behind it, the session decides whether to send the answer ([`Handler::on_hang_up`]). If so, sending
+//!   it is all that remains: the connection gives up its place and keeps the socket for that. If not, as for a login
+//!   after which no request can follow, the client is informed, in case it reads.
 
 use rustix::io::Errno;
 
@@ -18,11 +18,11 @@ use super::super::token::Token;
 use super::super::transport::Then;
 use super::{Connection, State, Turn, TurnContext};
 
-/// What is left for a client that has hung up.
+/// The remaining work for a client that has hung up.
 enum Left {
-    /// Everything: it has not.
+    /// Everything: it has not hung up.
     Everything,
-    /// Requests that it had sent before.
+    /// Requests that it sent earlier.
     Requests,
     /// The answer that it waits for.
     Answer,
@@ -31,17 +31,17 @@ enum Left {
 }
 
 impl<H: Handler> Connection<H> {
-    /// Whether it has given its place up, and only waits for an answer.
+    /// Whether it has given up its place, and only waits for an answer.
     pub(in crate::net) fn has_parted(&self) -> bool {
         self.admission.is_none()
     }
 
-    /// Gives its place up.
+    /// Gives up its place.
     pub(in crate::net) fn part(&mut self) {
         self.admission = None;
     }
 
-    /// Waits for the answer of somebody else, with an eye on the client.
+    /// Waits for an outcome from elsewhere, and watches the client meanwhile.
     pub(super) fn wait(&mut self) -> Result<Turn, Ending> {
         if !self.hung_up {
             return Ok(Turn::Waits);
@@ -54,14 +54,14 @@ impl<H: Handler> Connection<H> {
                 if self.session.on_hang_up(&mut line) {
                     return Ok(Turn::Parts);
                 }
-                // Nobody may be there to read it.
+                // The client may not read it any more.
                 self.transport.write(&line, Then::More).ok();
                 Err(Ending::Client)
             }
         }
     }
 
-    /// Ends what has taken too long. A client that waits for somebody else is told so.
+    /// Ends what has taken too long. A client that waits for an outcome is informed.
     pub(in crate::net) fn give_up(
         &mut self,
         ending: Ending,
@@ -79,7 +79,7 @@ impl<H: Handler> Connection<H> {
     }
 
     fn left(&self) -> Left {
-        // What was received before a reset can still be read, and tells nothing.
+        // Bytes received before a reset are still readable, so they prove nothing.
         if self.transport.is_broken() {
             return Left::Nothing(Ending::Client);
         }

@@ -1,4 +1,4 @@
-//! Reading what a client has sent, as far as there is memory for it.
+//! Reads a client's input, as far as there is memory for it.
 
 use super::super::budget::Grant;
 use super::super::endings::Ending;
@@ -7,14 +7,14 @@ use super::super::input::Fill;
 use super::{Connection, PLENTY, TurnContext};
 
 impl<H: Handler> Connection<H> {
-    /// Reads once. `false` if there is no memory for what is there.
+    /// Reads once. `false` if there is no memory for the input.
     pub(super) fn read(&mut self, grant: Grant, context: &mut TurnContext<'_, H>) -> Result<bool, Ending> {
         let is_guest = self.is_guest();
         let work = self.work.get_or_insert_with(|| context.pool.take());
         let before = work.input.len();
         let filled = match grant {
             Grant::All => work.input.fill(&self.transport),
-            // Of a client that may not get in, no more than its login.
+            // From a client that may not log in, only its login.
             _ => {
                 let which = if is_guest { Which::First } else { Which::Last };
                 work.input.fill_whole(&self.transport, |bytes| H::end_of_request(bytes, which))
@@ -32,7 +32,7 @@ impl<H: Handler> Connection<H> {
             Fill::Nothing => self.readable = false,
             Fill::Unfinished(unread) => {
                 work.unread = unread;
-                // The rest of the request will never come.
+                // The rest of the request will never arrive.
                 return if self.hung_up && unread < PLENTY { Err(Ending::Client) } else { Ok(false) };
             }
             Fill::Closed(ending) => return Err(ending),
@@ -40,7 +40,7 @@ impl<H: Handler> Connection<H> {
         work.since = Some(context.woken);
         let read = work.input.len() - before;
         self.bytes_in += read as u64;
-        // Whoever sends its login or a request byte by byte gains no time by that.
+        // Sending a login or a request byte by byte gains no time.
         if before == 0 && !is_guest && !self.kept_waiting {
             self.since = context.now;
         }

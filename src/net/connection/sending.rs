@@ -1,4 +1,4 @@
-//! Sending what a session has answered, as far as the client reads it.
+//! Sends a session's answers, as far as the client reads them.
 
 use rustix::io::Errno;
 
@@ -9,7 +9,7 @@ use super::super::transport::Then;
 use super::{Connection, State, TurnContext};
 
 impl<H: Handler> Connection<H> {
-    /// Sends what there is to be sent. `false` if the client must read before there is room for the rest.
+    /// Sends pending output. `false` if the client must read before there is room for the rest.
     pub(super) fn send(&mut self, token: Token, context: &mut TurnContext<'_, H>) -> Result<bool, Ending> {
         let sent = self.send_what_fits(token, context);
         if let Some(work) = &mut self.work {
@@ -48,7 +48,7 @@ impl<H: Handler> Connection<H> {
         work.sent = 0;
         self.state = State::Listening;
         if let Some(ending) = work.last {
-            // Otherwise the last segment would wait for more. If it fails, the connection is gone.
+            // Otherwise the last segment would be held back for more data. If it fails, the connection is gone.
             self.transport.end().map_err(Ending::of)?;
             return Err(ending);
         }

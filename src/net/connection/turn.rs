@@ -41,7 +41,7 @@ impl<H: Handler> Connection<H> {
         turn
     }
 
-    /// Goes on with what its session has waited for. `None` says that it will not come.
+    /// Continues with the outcome that its session has waited for. `None` means that it will not come.
     pub(in crate::net) fn completed(
         &mut self,
         completion: Option<H::Completion<'_>>,
@@ -49,7 +49,7 @@ impl<H: Handler> Connection<H> {
         context: &mut TurnContext<'_, H>,
     ) -> Turn {
         if self.state != State::Awaiting {
-            // It was given up.
+            // The wait was given up.
             return Turn::Waits;
         }
         self.state = State::Listening;
@@ -67,7 +67,7 @@ impl<H: Handler> Connection<H> {
         self.turn(token, context)
     }
 
-    /// Goes on since the session's second socket is ready.
+    /// Continues because the session's second socket is ready.
     pub(in crate::net) fn backend_ready(
         &mut self,
         ready: Ready,
@@ -79,7 +79,7 @@ impl<H: Handler> Connection<H> {
             self.state = State::Listening;
             self.since = context.now;
         }
-        // The session is called only with it.
+        // The session is only called with a `Work`.
         self.work.get_or_insert_with(|| context.pool.take());
         self.turn(token, context)
     }
@@ -92,14 +92,14 @@ impl<H: Handler> Connection<H> {
             if !self.send(token, context)? {
                 return Ok(Turn::Waits);
             }
-            // What came in behind those answers has waited for the client to read.
+            // Input behind those answers has waited for the client to read.
             if let Some(work) = &mut self.work {
                 work.since = Some(context.woken);
             }
         }
         let mut has_read = false;
         loop {
-            // First what is there, then what may come.
+            // First the bytes already here, then new ones.
             while let Some(work) = &mut self.work {
                 let (step, handled) = self.session.on_input(work, &mut context.of(token, self.peer));
                 self.requests += handled as u64;
@@ -136,7 +136,7 @@ impl<H: Handler> Connection<H> {
                 return Ok(Turn::Again);
             }
             let has_begun = self.has_begun();
-            // Only now, when the request that it was for is answered, and holds no memory any more.
+            // Only now: the request that it was for is answered and holds no memory any more.
             let had_overdraft = self.return_overdraft(context.budget);
             let is_guest = self.is_guest();
             let asker = match (is_guest, has_begun) {
@@ -145,10 +145,10 @@ impl<H: Handler> Connection<H> {
                 (false, true) => Asker::Begun { may_overdraw: !had_overdraft },
             };
             let grant = context.budget.grant(context.room, self.id, asker);
-            // A client that is gone holds no place: that much is read to find out.
+            // A client that is gone must not hold a place: this much is read to find out.
             let grant = if grant == Grant::Nothing && self.hung_up { Grant::Whole } else { grant };
             if grant == Grant::Nothing || !self.read(grant, context)? {
-                // What it holds without need, the overdraft among it, is what others may be waiting for.
+                // Others may be waiting for what it holds without need, including the overdraft.
                 self.rest(context);
                 if !has_begun && !self.kept_waiting {
                     self.kept_waiting = true;
@@ -170,7 +170,7 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Keeps nothing that is not needed while the client is silent.
+    /// Frees everything that is not needed while the client is silent.
     fn rest(&mut self, context: &mut TurnContext<'_, H>) {
         match &mut self.work {
             Some(work) if !work.input.is_empty() => {
@@ -187,7 +187,7 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Ends the overdraft if the request that it was for is completed. Whether it did.
+    /// Ends the overdraft if its request is completed. Returns whether it did.
     fn return_overdraft(&mut self, budget: &Budget) -> bool {
         std::mem::take(&mut self.has_completed) && budget.end_overdraft(self.id)
     }

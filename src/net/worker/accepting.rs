@@ -1,4 +1,4 @@
-//! The worker that accepts: takes connections in batches and gives each to whoever has the fewest.
+//! The worker that accepts: takes connections in batches and gives each to the worker with the fewest.
 
 use std::io;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Accepts up to a batch of connections. Returns what came of the last attempt.
+    /// Accepts up to a batch of connections. Returns the result of the last attempt.
     fn take_in_batch(&mut self) -> io::Result<Accepted> {
         for _ in 0..BATCH {
             let Some(acceptor) = &mut self.acceptor else { return Ok(Accepted::Nobody) };
@@ -56,7 +56,7 @@ impl<H: Handler> Worker<H> {
         Ok(Accepted::Other)
     }
 
-    /// Decides on clients that found no place free, and has the other workers look whether there is one now.
+    /// Decides on clients that found no place free, and has the other workers check whether there is one now.
     pub(super) fn decide(&mut self, last_chance: bool) {
         let Some(acceptor) = &mut self.acceptor else { return };
         if acceptor.undecided().is_empty() {
@@ -82,7 +82,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Tells the worker that accepts that all hang-ups of which it had asked are taken in.
+    /// Reports to the accepting worker that all requested hang-ups are taken in.
     pub(super) fn answer_round(&mut self) {
         if let Some((round, _)) = self.asked.take_if(|(_, looks)| *looks < self.looks)
             && let Some(first) = self.shared.mailboxes.first()
@@ -101,15 +101,15 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Closes the listener. What the kernel has accepted by then becomes a connection or is turned away: it would
-    /// be reset. With a `shared` listener it is left to the process that has the other copy.
+    /// Closes the listener. Connections that the kernel has accepted by then are admitted or rejected: otherwise it
+    /// would reset them. A `shared` listener leaves them to the process with the other copy.
     pub(super) fn stop_accepting(&mut self, shared: bool) -> io::Result<()> {
         if !shared {
             self.take_in_backlog()?;
         }
         self.decide(true);
         match self.acceptor.take() {
-            // Its closing alone would not do: the listener may be open in whoever has handed it over.
+            // Closing alone is not enough: the process that passed the listener may have it open.
             Some(acceptor) if acceptor.paused_until().is_none() => self.readiness.forget(acceptor.listener()),
             // In a pause it is not watched.
             _ => Ok(()),
@@ -117,7 +117,7 @@ impl<H: Handler> Worker<H> {
     }
 
     fn take_in_backlog(&mut self) -> io::Result<()> {
-        // No more than the kernel keeps: others may go on connecting.
+        // No more than the kernel's queue: others may go on connecting.
         for _ in 0..=BACKLOG as usize / BATCH {
             match self.take_in_batch()? {
                 Accepted::Nobody | Accepted::Short => break,
@@ -128,7 +128,7 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Gives a connection to the worker that has the fewest, to this one if it is as good as any.
+    /// Gives a connection to the worker with the fewest, to this one on a tie.
     fn assign(&mut self, arrival: Admitted) {
         let mut chosen = &self.mailbox;
         for mailbox in &self.shared.mailboxes {
@@ -144,7 +144,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Makes a connection of one that has been admitted.
+    /// Creates the connection of an admitted client.
     pub(super) fn welcome(&mut self, arrival: Admitted) {
         let connection = Connection::new(arrival, &self.settings, self.coarse_now());
         let entry = self.connections.vacant_entry();

@@ -1,4 +1,4 @@
-//! What a worker does when it is told to.
+//! The worker's handling of messages.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use super::super::roster::Ended;
 use super::super::token::Token;
 use super::Worker;
 
-/// What is to be done as soon as all that has come in is looked at.
+/// Work for the moment when all arrived input is handled.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     pub(super) drain: Option<oneshot::Sender<()>>,
@@ -85,7 +85,7 @@ impl<H: Handler> Worker<H> {
         self.give_turn(token, |connection, token, context| connection.completed(completion, token, context));
     }
 
-    /// Drains, and cuts off what is there, if that is to be done.
+    /// Drains, and cuts off the rest, if requested.
     pub(super) fn carry_out(
         &mut self,
         drain: Option<oneshot::Sender<()>>,
@@ -103,7 +103,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Ends all connections for which there is a reason.
+    /// Ends all connections for which `reason` returns one.
     pub(super) fn end_those(&mut self, mut reason: impl FnMut(&mut Connection<H>) -> Option<Ending>) {
         let ending: Vec<_> = self
             .connections
@@ -127,7 +127,7 @@ impl<H: Handler> Worker<H> {
         Some(Ended::Now)
     }
 
-    /// Passes a probe on, so that it has been through every worker, and then has what serves the sessions answer it.
+    /// Passes on a probe, so that it goes through every worker, and then has what serves the sessions answer it.
     pub(super) fn pass_on(&self, probe: Probe) {
         match self.shared.mailboxes.get(self.number + 1) {
             Some(next) => next.send(Message::Probe(probe)),

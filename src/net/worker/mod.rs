@@ -1,8 +1,8 @@
 //! A thread that serves connections: waits for any of them to have something to do, and gives each its turn.
 //!
-//! A worker owns its connections: nobody else touches them, so nothing here is locked. It never waits
-//! for anything but its readiness: what takes its time is done elsewhere, and comes back through the
-//! [mailbox](super::mailbox::Mailbox). The first worker accepts as well.
+//! A worker owns its connections: no other thread touches them, so nothing here is locked. It waits only for its
+//! readiness: slow work is done elsewhere, and comes back through the [mailbox](super::mailbox::Mailbox). The first
+//! worker accepts as well.
 
 mod accepting;
 mod messages;
@@ -34,19 +34,19 @@ use super::work::Pool;
 use super::Shared;
 use messages::Orders;
 
-/// Connections accepted before others get their turn.
+/// Connections accepted before other work gets its turn.
 const BATCH: usize = 64;
 
-/// Between two looks at what may be overdue, or has lingered for long enough.
+/// The pause between two checks for overdue connections and for sockets that have lingered long enough.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Until it is looked again whether there is memory for those that wait: other workers give some back, too.
+/// The pause before checking again for memory for those that wait: other workers return some, too.
 const MEMORY_PAUSE: Duration = Duration::from_millis(5);
 
-/// The same for sockets that linger when the thread is to end.
+/// The same for lingering sockets when the thread is to end.
 const STOPPING_PAUSE: Duration = Duration::from_millis(10);
 
-/// Keys of what is not a connection. No connection's index is that large.
+/// Keys of sockets that are not connections. No connection's index is that large.
 const WAKER: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 
@@ -58,7 +58,7 @@ pub(super) struct Worker<H: Handler> {
     number: usize,
     shared: Arc<Shared<H>>,
     mailbox: Arc<Mailbox<Message<H>>>,
-    /// The same, for what the sessions hand over together.
+    /// The same, for outcomes that the sessions send together.
     outbox: Outbox<H>,
     /// What the sessions of this worker share.
     sessions: H::Worker,
@@ -72,13 +72,13 @@ pub(super) struct Worker<H: Handler> {
     recorder: Recorder,
     /// Connections that have more to read.
     again: VecDeque<Token>,
-    /// Connections that there was no memory for.
+    /// Connections that wait for memory.
     memory_waiters: MemoryWaiters,
-    /// How many connections there were, and how much room, after room was last given back.
+    /// The number of connections and the room after room was last returned.
     gave_back: (usize, usize),
     next_tick: Instant,
     ticks: u32,
-    /// When the last wait has ended, by `clock`.
+    /// When the last wait ended, by `clock`.
     now: Instant,
     /// The same, by the system's clock.
     woken: Instant,
@@ -87,24 +87,24 @@ pub(super) struct Worker<H: Handler> {
     orders: Option<Orders>,
     draining: Option<oneshot::Sender<()>>,
     drains: bool,
-    /// How often all sockets were looked at, and all that they had was taken in.
+    /// How often all sockets were checked and everything they had was taken in.
     looks: u64,
-    /// The round in which another worker has asked for such a look, and how many there had been by then.
+    /// The round in which another worker has requested such a check, and the number of checks by then.
     asked: Option<(u64, u64)>,
-    /// Until when sockets may linger that do so when the thread is to end.
+    /// Until when sockets may linger after the thread was told to end.
     stopping: Option<Instant>,
 }
 
-/// Whether all sockets that had something to say have been looked at.
+/// Whether all sockets with events have been checked.
 #[derive(Debug, Default)]
 struct Scan {
-    /// Waits in a row that may have left some out.
+    /// Consecutive waits that may have left some out.
     incomplete: usize,
 }
 
 impl Scan {
-    /// Notes what a wait has returned. Those that are ready take turns, so that no more waits are needed than
-    /// it takes to return all connections.
+    /// Records the result of a wait. Ready sockets take turns, so that no more waits are needed than it takes to return
+    /// all connections.
     fn has_seen_all(&mut self, events: &Events, connections: usize) -> bool {
         if events.are_all() || self.incomplete > connections / events.most() {
             self.incomplete = 0;
@@ -168,18 +168,18 @@ impl<H: Handler> Worker<H> {
     /// Serves until it is told to stop.
     ///
     /// # Errors
-    /// The listener is of no use any more, or the system does not say what is ready.
+    /// The listener is no longer usable, or the system does not report which sockets are ready.
     pub(super) fn run(mut self) -> io::Result<()> {
         let (mut messages, mut events) = (Vec::new(), Events::new());
         while !self.stopping.is_some_and(|until| self.linger.is_empty() || self.now >= until) {
-            // What had come in by now is seen by the wait that follows, unless there is more than it returns.
+            // The next wait sees everything that had arrived by now, unless there is more than it returns.
             let asked = self.now;
             let is_due = self.orders.is_some() || asked >= self.next_tick;
             let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
             self.readiness.wait(&mut events, timeout)?;
             self.woken = Instant::now();
             self.now = self.clock.advance(self.woken, timeout);
-            // An error says that nobody will change them any more.
+            // An error means that the sender is gone, so nothing will change any more.
             if self.changes.has_changed().unwrap_or(false) {
                 self.settings = *self.changes.borrow_and_update();
             }
@@ -213,14 +213,14 @@ impl<H: Handler> Worker<H> {
             if self.connections.is_empty()
                 && let Some(drained) = self.draining.take()
             {
-                // Whoever asked may have given up waiting.
+                // The caller may have given up waiting.
                 drained.send(()).ok();
             }
         }
         Ok(())
     }
 
-    /// How long there is nothing to do if nothing happens.
+    /// How long until there is something to do without any event.
     fn timeout(&mut self) -> Option<Duration> {
         if !self.again.is_empty() || self.asked.is_some() || !self.mailbox.fall_asleep() {
             return Some(Duration::ZERO);
@@ -243,7 +243,7 @@ impl<H: Handler> Worker<H> {
         [undecided, pause, memory_waiters, stopping, busy, tick].into_iter().flatten().min()
     }
 
-    /// Notes what has happened. Whether somebody waits to be accepted.
+    /// Records an event, and returns whether a client waits to be accepted.
     fn notice(&mut self, event: Event) -> bool {
         match event.key {
             WAKER => {}
@@ -271,7 +271,7 @@ impl<H: Handler> Worker<H> {
         false
     }
 
-    /// All sockets were looked at, and all that they had was taken in.
+    /// All sockets were checked, and everything they had was taken in.
     fn looked(&mut self) {
         self.looks += 1;
         if let Some(acceptor) = &mut self.acceptor {

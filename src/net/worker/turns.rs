@@ -1,4 +1,4 @@
-//! How a worker gives connections their turns, and what it does with how those end.
+//! How a worker gives connections their turns, and handles the result of each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use super::super::token::Token;
 use super::{Worker, find};
 
 impl<H: Handler> Worker<H> {
-    /// Those that have more to read, and those that there is memory for by now. None of them twice.
+    /// Turns for connections with more to read, and for those that can have memory by now. Each gets one.
     pub(super) fn go_on(&mut self) {
         for _ in 0..self.again.len() {
             if let Some(token) = self.again.pop_front() {
@@ -50,8 +50,8 @@ impl<H: Handler> Worker<H> {
             now,
             woken: self.woken,
         };
-        // Sound: after a panic nothing of the connection is looked at again but its socket, admission and
-        // buffers, and what it shares with others is left whole.
+        // Sound: after a panic only the connection's socket, admission and buffers are used again, and what it shares
+        // with others stays consistent.
         let turn = catch_unwind(AssertUnwindSafe(|| turn(connection, token, &mut context)));
         match turn {
             Ok(Turn::Waits) => {}
@@ -63,8 +63,8 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Has a connection give its place up that only waits for its last answer. It is counted with those that
-    /// linger, and bound as they are.
+    /// Lets a connection that only waits for its last answer give up its place. It is counted and limited like
+    /// lingering sockets.
     fn part(&mut self, token: Token) {
         let Some(connection) = find(&mut self.connections, token) else { return };
         if connection.has_parted() {
@@ -79,7 +79,8 @@ impl<H: Handler> Worker<H> {
         connection.part();
     }
 
-    /// Ends those that only wait for their last answer, since there are no descriptors. Whether there were any.
+    /// Ends connections that only wait for their last answer, since there are no descriptors. Returns whether there
+    /// were any.
     pub(super) fn cut_parted(&mut self) -> bool {
         let before = self.connections.len();
         self.end_those(|connection| connection.has_parted().then_some(Ending::Client));
@@ -104,11 +105,11 @@ impl<H: Handler> Worker<H> {
         }
         let user = connection.user();
         if has_parted {
-            // It was counted when it gave its place up.
+            // It was counted when it gave up its place.
             self.shared.lingering.fetch_sub(1, Ordering::Relaxed);
         } else {
             self.shared.endings.note(ending, peer, user);
-            // Before its place is free, so that whoever sees that it is finds it counted.
+            // Before its place is free, so that an observer of the free place finds it counted.
             self.recorder.ended(ending);
         }
         let transport = connection.close(&self.shared.budget, &mut self.pool);
@@ -121,9 +122,9 @@ impl<H: Handler> Worker<H> {
                 H::last_words(LastWords::TooSlow { longest }, &mut line);
                 self.linger.farewell(transport, &line, self.now);
             }
-            // Who lingers takes no place from others.
+            // A lingering socket takes no place.
             Manner::AfterLastLine => self.linger.keep(transport, self.now),
-            // A drain need not wait for those who have slept for long, and may be many.
+            // A drain need not wait for long-idle clients, of which there may be many.
             Manner::AfterAnswers if is_quiet => {}
             Manner::AfterAnswers => self.linger.end(transport, self.now),
         }

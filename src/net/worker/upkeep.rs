@@ -1,4 +1,5 @@
-//! What a worker does four times a second: ends those who are late, makes room, gives memory back, writes summaries.
+//! The worker's periodic work, four times a second: ends overdue connections, makes room, returns memory, logs
+//! summaries.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,12 +17,12 @@ const TICKS_A_SUMMARY: u32 = 4;
 /// Ticks between two summaries of endings.
 const TICKS_TO_ENDINGS: u32 = (endings::INTERVAL.as_millis() / TICK.as_millis()) as u32;
 
-/// Below this many places it is not worth while to give any back.
+/// Below this many places it is not worth while to return any.
 const LEAST_ROOM: usize = 64;
 
 impl<H: Handler> Worker<H> {
-    /// Does what must not be done before all that had come in at `asked` is looked at: nobody is cut off whose
-    /// request is there.
+    /// Runs the checks that require that all input which had arrived at `asked` is handled: no connection is cut off
+    /// whose request is there.
     pub(super) fn judge(&mut self, asked: Instant) {
         if let Some(Orders { drain, cut }) = self.orders.take() {
             self.carry_out(drain, cut);
@@ -66,15 +67,15 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Whether connections that are gone have left much room behind, and anything has changed since it was last
-    /// given back: what one of them holds at the end cannot be.
+    /// Whether closed connections have left much room, and anything has changed since the last return: room before a
+    /// connection that is still open cannot be returned.
     pub(super) fn has_room_to_give_back(&self) -> bool {
         let (open, room) = (self.connections.len(), self.connections.capacity());
         room > LEAST_ROOM && open < room / 4 && (open, room) != self.gave_back
     }
 
-    /// Ends connections that hold memory and do not go on, the largest first, until there is room for those
-    /// that wait.
+    /// Ends connections that hold memory and do not progress, the largest first, until there is room for those that
+    /// wait.
     fn make_room(&mut self, now: Ticks) {
         let (room, budget) = (self.room(), Arc::clone(&self.shared.budget));
         let is_exhausted = budget.is_exhausted(room);
@@ -87,7 +88,7 @@ impl<H: Handler> Worker<H> {
             })
             .collect();
         slow.sort_unstable_by_key(|&(has_overdraft, held, ..)| std::cmp::Reverse((has_overdraft, held)));
-        // A part of it, so that this is not for one request only.
+        // A part of it, so that the room is not for one request only.
         let part = |most: usize| most - most / 8;
         let wanted =
             Room { free: part(room.free), guests: part(room.guests), reserve: part(room.reserve), ..room };

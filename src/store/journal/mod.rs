@@ -1,25 +1,23 @@
-//! Repair of the engine's journals, where the engine itself leaves off.
+//! Repairs the engine's journals in cases that the engine does not handle.
 //!
 //! # After a failed sync
-//! When a sync fails, the kernel may drop the pages it could not write and call them clean: they
-//! read back from memory, the next sync succeeds, and yet the disk has a hole. Whatever is
-//! appended behind the hole would be lost with it. So nothing is ever appended to such a file:
-//! what reads back is [written to a new file](rewrite_all), that one is synced, and takes the old
-//! one's place.
+//! When a sync fails, the kernel may drop the pages it could not write and call them clean: they read back from memory,
+//! the next sync succeeds, and yet the disk has a hole. Anything appended behind the hole would be lost with it. So
+//! nothing is ever appended to such a file: the readable content is [written to a new file](rewrite_all), which is
+//! synced and takes the old one's place.
 //!
 //! # After a power failure
-//! Of what was written but not synced, any page may have reached the disk or not, in any order.
-//! Left alone, the engine would cut such a journal off at the first hole or refuse to open it,
-//! depending on where in a batch the hole begins; and it would cut just the same if the disk had
-//! damaged what was synced long ago. So [`check`] looks before the engine does. What it has
-//! to know, the commits tell: each carries a [mark](reading), which says whether all before it was synced
-//! when it was written. Damage before such a commit is real, and left to the operator. Anything else is cut off
-//! from the damage on: nobody was told that it would last.
+//! Of what was written but not synced, any page may have reached the disk or not, in any order. The engine alone would
+//! cut such a journal off at the first hole or refuse to open it, depending on where in a batch the hole begins; and it
+//! would cut just the same if the disk had damaged what was synced long ago. So [`check`] runs before the engine opens
+//! the journal. It relies on the commits: each carries a [mark](reading), which says whether everything before it was
+//! synced when it was written. Damage before such a commit is real, and left to the operator. Anything else is cut off
+//! from the damage on: no client was told that it is durable.
 //!
-//! # What is no longer there
-//! The engine takes a journal that is missing or empty for one that never was, goes on with what the tables
-//! hold, and counts from there as if nothing had been written since. So [`check`] compares what is there with
-//! what the [`manifest`] knows, and refuses.
+//! # Missing journals
+//! The engine treats a missing or empty journal as one that never existed: it continues with the content of the tables,
+//! and counts from there as if nothing had been written since. So [`check`] compares the files with the [`manifest`],
+//! and refuses a difference.
 
 pub mod reading;
 
@@ -42,31 +40,31 @@ const CUT_OFF: &str = "cut-off";
 /// The unit of [`MetadataExt::blocks`].
 const BLOCK: u64 = 512;
 
-/// Writes every journal in `folder` anew. A crash at any moment leaves each either old or new.
+/// Rewrites every journal in `folder`. A crash at any moment leaves each either old or new.
 pub(super) fn rewrite_all(folder: &Path) -> io::Result<()> {
     for (_, path) in journals(folder)? {
         let content = fs::read(&path)?;
-        // Journals are made larger than they are, and every batch ends in a mark that is not zero.
+        // Journal files are larger than their content, and every batch ends in a marker that is not zero.
         let len = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         replace(&path, content.get(..len).unwrap_or_default())?;
     }
     sync_folder(folder)
 }
 
-/// How many bytes of room [`rewrite_all`] needs beside what is there.
+/// How many bytes of free space [`rewrite_all`] needs.
 pub(super) fn room_to_rewrite(folder: &Path) -> io::Result<u64> {
     let sizes = journals(folder)?.into_iter().map(|(_, path)| data_len(&File::open(path)?));
     sizes.collect::<io::Result<Vec<_>>>().map(|sizes| sizes.into_iter().max().unwrap_or(0))
 }
 
-/// Compares the journals with what is known of them, and cuts off what a power failure has left of what was not
-/// synced, which is kept in a file beside the journal. The engine must be closed.
+/// Compares the journals with the manifest, and cuts off the remains of unsynced writes after a power failure; the
+/// bytes cut off are kept in a file beside the journal. The engine must be closed.
 ///
-/// Says which journal is the newest. `known` is nothing for a store of the version that had no manifest.
+/// Returns the newest journal. `known` is `None` for a store of the version that had no manifest.
 ///
 /// # Errors
-/// [`StoreError::Missing`], [`StoreError::JournalUnreadable`] or [`StoreError::JournalDamaged`] if something that
-/// was synced is not there or cannot be read.
+/// [`StoreError::Missing`], [`StoreError::JournalUnreadable`] or [`StoreError::JournalDamaged`] if something that was
+/// synced is missing or unreadable.
 pub(super) fn check(folder: &Path, known: Option<&Facts>) -> Result<Option<Journal>, StoreError> {
     let journals = journals(folder).map_err(EngineError::Disk)?;
     check_complete(folder, &journals, known)?;
@@ -120,7 +118,7 @@ fn check_complete(
     let newest = journals.last().map(|(number, _)| *number);
     match known {
         Some(Facts { journal: Some(known), .. }) if newest < Some(known.number) => missing(known.number),
-        // It has none until it is first opened, and then has written nothing.
+        // A store that was never opened has no journal, and nothing written.
         None if newest.is_none() && super::whole::has_tables(folder) => missing(1),
         _ => Ok(()),
     }
@@ -148,8 +146,8 @@ fn cut(journal: &Path, intact: usize, rest: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What a journal holds, without the zeros at its end that take no place on the disk: journals are made
-/// larger than they are.
+/// The content of a journal, without the zeros at its end that take no space on the disk: journal files are larger than
+/// their content.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let len = data_len(&file)?;
@@ -159,15 +157,15 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Where the last data of the file end, in bytes.
+/// The end of the last data of the file, in bytes.
 fn data_len(file: &File) -> io::Result<u64> {
     let mut len = 0;
     loop {
         len = match seek(file, SeekFrom::Data(len)).and_then(|data| seek(file, SeekFrom::Hole(data))) {
             Ok(hole) => hole,
-            // There is none behind.
+            // There is no data behind.
             Err(Errno::NXIO) => return Ok(len),
-            // The file system does not say.
+            // The file system does not support the query.
             Err(_) => return Ok(file.metadata()?.len()),
         };
     }
@@ -189,7 +187,7 @@ pub(super) fn journals(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(journals)
 }
 
-/// The newest journal, and whether anything is on the disk of it.
+/// The newest journal, and whether any of it is on the disk.
 pub(super) fn newest(folder: &Path, known: Option<Journal>) -> io::Result<Option<Journal>> {
     let Some((number, path)) = journals(folder)?.pop() else { return Ok(None) };
     let begun = Journal { number, begun: true };
@@ -197,7 +195,7 @@ pub(super) fn newest(folder: &Path, known: Option<Journal>) -> io::Result<Option
         return Ok(known);
     }
     let content = read(&path)?;
-    // What was read of it may be in memory only.
+    // What was read of it may be only in memory.
     File::open(&path)?.sync_data()?;
     Ok(Some(Journal { number, begun: reading::begins_with_a_batch(&content) }))
 }
@@ -208,11 +206,11 @@ pub(super) fn size(folder: &Path) -> io::Result<u64> {
     sizes.sum()
 }
 
-/// Sees to it that the newest journal is empty, if there are any.
+/// Makes sure that the newest journal is empty, if there are any.
 pub(super) fn begin(folder: &Path) -> io::Result<Option<Journal>> {
     let Some((newest, path)) = journals(folder)?.pop() else { return Ok(None) };
     if path.metadata()?.len() == 0 {
-        // By an attempt that was broken off.
+        // Left by an interrupted attempt.
         return Ok(Some(Journal { number: newest, begun: false }));
     }
     let journal = Journal { number: newest + 1, begun: false };
@@ -231,7 +229,7 @@ pub(super) fn remove_before(folder: &Path, number: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a new file with `content` in place of `path`.
+/// Replaces `path` with a new file that holds `content`.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(TEMPORARY);
     let written = File::create(&temporary).and_then(|mut file| {
@@ -241,7 +239,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     match written {
         Ok(()) => fs::rename(&temporary, path),
         Err(error) => {
-            // On a full disk the half-written file would only be in the way.
+            // On a full disk a half-written file would only take space.
             fs::remove_file(&temporary)?;
             Err(error)
         }

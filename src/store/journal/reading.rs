@@ -1,9 +1,9 @@
-//! What the bytes of a journal say: how many are whole batches, and what the rest proves.
+//! Interprets the bytes of a journal: how many are whole batches, and what the rest proves.
 //!
 //! Pure, and linear in the length of the journal whatever is in it: clients choose most of these bytes.
 //!
 //! # The format
-//! A journal is a row of batches, and then perhaps zeros. Numbers are little-endian.
+//! A journal is a series of batches, optionally followed by zeros. Numbers are little-endian.
 //!
 //! | entry | tag | what follows |
 //! |---|---|---|
@@ -13,15 +13,14 @@
 //! | clear | 4 | keyspace (8); counts as an item |
 //!
 //! # The mark
-//! The first item of every commit of ours has the key [`SYNCED_KEY`] if all before it was synced when it was written,
-//! else [`UNSYNCED_KEY`], and its value is the secret of this store. Batches are walked by the
-//! lengths of their items. Behind damage, where there are no lengths to go by, the secret is looked for: no client
-//! knows it, so whatever a value looks like, nothing in it is taken for a batch.
+//! The first item of every commit of ours has the key [`SYNCED_KEY`] if everything before it was synced when it was
+//! written, else [`UNSYNCED_KEY`], and its value is the secret of this store. The reader walks batches by the lengths
+//! of their items. Behind damage, where there are no lengths to go by, it searches for the secret: no client knows it,
+//! so no value can be mistaken for a batch.
 //!
 //! # Journals without a secret
-//! The version before this one wrote the mark only before what was not synced, and without a value. Such a journal
-//! can only be searched for batches. That is done once, when this version adopts the store, and with a bounded
-//! effort.
+//! The version before this one wrote the mark only before unsynced items, and without a value. Such a journal can only
+//! be searched for batches. That is done once, when this version adopts the store, and with a bounded effort.
 
 use memchr::{memchr_iter, memmem};
 use xxhash_rust::xxh3::Xxh3Default;
@@ -43,13 +42,13 @@ pub(in crate::store) const FORMAT: u8 = 3;
 const START: usize = 1 + 4 + 8;
 /// Bytes of an item before its key.
 const ITEM: usize = 1 + 1 + 1 + 8 + 2 + 4 + 4;
-/// Where in a batch its mark has the secret.
+/// Where in a batch the mark's secret begins.
 const SECRET_AT: usize = START + ITEM + SYNCED_KEY.len();
 
-/// In a journal without a secret, so many times its length is looked at, and no more.
+/// In a journal without a secret the search reads at most this multiple of its length.
 const MOST_LOOKS: usize = 16;
 
-/// What a journal says.
+/// The meaning of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// How many bytes at the beginning are whole batches.
@@ -63,15 +62,15 @@ pub struct Reading {
 pub enum Rest {
     /// Nothing but zeros.
     Nothing,
-    /// What a crash leaves of commits that were not synced.
+    /// What a crash leaves of unsynced commits.
     Torn,
-    /// Something that was synced, and is damaged: a commit that followed it says so.
+    /// Something that was synced and is damaged, as a later commit proves.
     Damaged,
     /// A batch in another version of the format.
     Foreign(u8),
 }
 
-/// Reads a journal. Without a secret it is taken for one of the version that had none.
+/// Reads a journal. Without a secret it counts as one of the version that had none.
 pub fn read(journal: &[u8], secret: Option<&Secret>) -> Reading {
     let mut intact = 0;
     let rest = loop {
@@ -101,7 +100,7 @@ pub(in crate::store) fn begins_with_a_batch(journal: &[u8]) -> bool {
 fn has_synced_mark(bytes: &[u8], secret: &Secret) -> bool {
     let mut end = 0;
     memmem::find_iter(bytes, secret).filter_map(|found| found.checked_sub(SECRET_AT)).any(|start| {
-        // Only a batch has the secret, and none begins in another.
+        // Only a batch contains the secret, and no batch begins inside another.
         if start < end {
             return false;
         }
@@ -111,7 +110,7 @@ fn has_synced_mark(bytes: &[u8], secret: &Secret) -> bool {
     })
 }
 
-/// Whether a whole batch without the mark begins anywhere. Gives up on what is made to take long.
+/// Whether a whole batch without the mark begins anywhere. Gives up on input crafted to take long.
 fn has_batch_without_mark(bytes: &[u8]) -> bool {
     let mut effort = bytes.len().saturating_mul(MOST_LOOKS);
     for start in memchr_iter(1, bytes) {
@@ -137,10 +136,10 @@ struct Batch<'a> {
     secret: Option<&'a [u8]>,
 }
 
-/// Why bytes are no batch.
+/// Why bytes are not a batch.
 enum Broken {
     NotWhole {
-        /// How far it was looked.
+        /// How far the search read.
         looked: usize,
     },
     Foreign(u8),

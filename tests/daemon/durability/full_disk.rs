@@ -1,7 +1,7 @@
-//! A server on a full disk: writers are told, readers and operators notice nothing, and when there
-//! is space again, everything is as it was.
+//! A server on a full disk: writers get an error, readers and operators are not affected, and with free
+//! space everything works as before.
 //!
-//! The disk is a small tmpfs in a sandbox of the test's own.
+//! The disk is a small tmpfs in a separate sandbox.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ fn put(key: &str, value: &str) -> Value {
     json!({"type": "PUT", "space": "s", "key": key, "value": value})
 }
 
-/// Every acknowledged value is there, or a later one, of a write that was refused but had happened.
+/// Every acknowledged value is present, or a later one from a refused write that took effect.
 #[track_caller]
 fn expect_all(client: &mut Client, acknowledged: &BTreeMap<String, u64>) {
     for (key, round) in acknowledged {
@@ -27,7 +27,7 @@ fn expect_all(client: &mut Client, acknowledged: &BTreeMap<String, u64>) {
     }
 }
 
-/// Hard to compress, and says when it was written.
+/// Hard to compress, and contains its number.
 fn value(number: u64) -> String {
     let mut random = number + 1;
     let mut value = format!("{number} ");
@@ -48,7 +48,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
         let filler = disk.join("filler");
         let (mut acknowledged, mut number) = (BTreeMap::new(), 0);
         for round in 0..4 {
-            // As much as there is room for.
+            // As much of it as fits.
             fs::write(&filler, vec![1; 150 << 20]).ok();
             let refusal = loop {
                 number += 1;
@@ -61,7 +61,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             };
             println!("round {round}: refused after {number}: {refusal}");
             assert!(refusal.contains("the disk is full: No space left on device"), "{refusal}");
-            // What the store had still had room for is taken by now.
+            // The store has used up its remaining room by now.
             fs::write(disk.join("rest"), vec![1; 200 << 20]).ok();
             expect_all(&mut admin, &acknowledged);
             operators_are_heard(&server, 60 + round);
@@ -74,7 +74,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             server.login("admin", crate::harness::PASSWORD);
             assert!(!server.log().contains("panicked"), "{}", server.log());
             operators_are_told(&server);
-            // A sample takes the room of one of an hour ago.
+            // A sample replaces one from an hour ago.
             wait_until("samples are stored all the same", || {
                 let kept = ring::read(&server.data_dir(), Timestamp::now());
                 kept.iter().any(|sample| sample.limit == 60 + round)
@@ -97,14 +97,14 @@ fn a_full_disk_stops_writers_and_nobody_else() {
             wait_until("all is said to be well", || server.get("/health").body == HEALTHY);
             assert_eq!(server.get("/config").json()["store"], json!({"state": "ok"}));
             assert!(!String::from_utf8(server.manager("status").stdout).unwrap().contains("Store:"));
-            // Nobody has crashed, whatever the journal ends with; and nobody needs to look at the hardware.
+            // The log reports neither a crash, whatever the journal ends with, nor a hardware problem.
             let log = server.log();
             assert!(!log.contains("crash") && !log.contains("hardware") && !log.contains("Os {"), "{log}");
             if !killed {
                 assert!(log.contains("the store accepts writes again, after "), "{log}");
             }
             if !killed {
-                // What was refused may be on the disk, until what is in force has been written over it.
+                // The refused record may be on the disk until the record in force has overwritten it.
                 server.wait_for_log("account zoe: stored record restored after a failed change");
                 server.kill();
                 server.start_again();
@@ -123,7 +123,7 @@ fn a_full_disk_stops_writers_and_nobody_else() {
 
 const HEALTHY: &str = r#"{"status":"healthy","service":"shibudb"}"#;
 
-/// Wherever an operator looks, in our words.
+/// Every report for operators uses the server's own messages.
 fn operators_are_told(server: &Server) {
     const FULL: &str = "the disk is full";
     wait_until("it is said", || server.get("/health").body == r#"{"status":"degraded","service":"shibudb"}"#);
@@ -151,7 +151,7 @@ fn operators_are_told(server: &Server) {
     assert!(told.contains("reads, logins and management continue"), "{told}");
 }
 
-/// Changes hold, and are stored, as room was kept for them; that they could not be recorded is told, and counted.
+/// Changes are in force and stored, in reserved space; the failure to record them is reported and counted.
 fn operators_are_heard(server: &Server, limit: u32) {
     // Until the last block of the history file is full, too.
     for _ in 0..40 {

@@ -1,4 +1,4 @@
-//! What is stored: on a full disk, and when spaces come and go.
+//! Stored data: on a full disk, and when spaces are created and deleted.
 
 mod full_disk;
 mod spaces;

@@ -1,4 +1,4 @@
-//! Spaces come and go while others are at work, and what they took comes back.
+//! Spaces are created and deleted under load, and their disk usage is reclaimed.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use shibudb::store::{Durability, Store};
 
 use crate::harness::{Server, Setup, wait_until, within};
 
-/// What everything but the journals takes, which have a size of their own.
+/// The disk usage without the journals, whose size is independent.
 fn disk_usage(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries
@@ -17,13 +17,13 @@ fn disk_usage(dir: &Path) -> u64 {
             Ok(metadata) if metadata.is_dir() => disk_usage(&entry.path()),
             Ok(_) if entry.path().extension().is_some_and(|extension| extension == "jnl") => 0,
             Ok(metadata) => metadata.len(),
-            // Files come and go meanwhile.
+            // Files are created and deleted meanwhile.
             Err(_) => 0,
         })
         .sum()
 }
 
-/// Ends what goes on meanwhile, also when the test fails: it would be waited for.
+/// Ends the background threads, also when the test fails: otherwise the join would wait for ever.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -40,7 +40,7 @@ fn delete(space: &str) -> serde_json::Value {
     json!({"type": "DELETE_SPACE", "data": space})
 }
 
-/// Nothing but these answers, and what is found is what was put.
+/// Only these answers are permitted, and a value that is found is the one that was put.
 fn use_space(server: &Server, number: u64, over: &AtomicBool) -> u64 {
     let mut client = server.admin();
     let mut stored = 0;
@@ -56,7 +56,7 @@ fn use_space(server: &Server, number: u64, over: &AtomicBool) -> u64 {
         let answer = client.ask(&json!({"type": "GET", "space": "comes and goes", "key": key}));
         match (answer["value"].as_str(), answer["message"].as_str()) {
             (Some(found), _) => assert_eq!(found, value),
-            // Deleted meanwhile, and perhaps made anew.
+            // Deleted meanwhile, and perhaps created again.
             (None, Some("space not found" | "key not found")) => {}
             _ => panic!("{answer}"),
         }

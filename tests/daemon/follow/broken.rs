@@ -1,4 +1,4 @@
-//! Broken edits: the server serves on with what it had, and says once what is wrong.
+//! Broken edits: the server continues with the previous settings, and reports the problem once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,10 @@ use crate::harness::{Server, Setup, again_beneath, is_inside, this_test, wait_un
 
 const GOOD: &str = "max_connections = 500\n[limits]\nsignal_step = 7\n";
 
-/// What a failed reload is logged as.
+/// The log message of a failed reload.
 const FAILED: &str = "the config file was not applied";
 
-/// The error that stands in `GET /config`, once it contains these words.
+/// The error in `GET /config`, once it contains these words.
 #[track_caller]
 fn wait_for_error(server: &Server, words: &str) -> String {
     let mut error = String::new();
@@ -68,7 +68,7 @@ fn a_broken_file_changes_nothing_and_is_complained_of_once() {
         serves_as_before(&server);
         assert!(error.starts_with(&server.config_path().display().to_string()), "{error}");
     }
-    // It stays visible, and whoever asks for a reload is told the same.
+    // It stays visible, and a reload request gets the same error.
     let reply = server.post("/reload", "");
     assert_eq!((reply.status, reply.error()), (400, wait_for_error(&server, "is a directory")));
     fs::remove_dir(server.config_path()).unwrap();
@@ -87,7 +87,7 @@ fn a_hundred_megabytes_of_garbage_are_not_read() {
     assert!(grown < 16 << 10, "grown by {grown} KiB");
 }
 
-/// The most memory that the server has ever had, in KiB.
+/// The server's peak memory, in KiB.
 fn peak_memory(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

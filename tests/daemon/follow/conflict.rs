@@ -1,19 +1,19 @@
-//! Base, file and run-time value against each other on a real server: which wins after a restart, an
-//! edit, a reload and a reset, and what `manager status` says of it. What the rules are in all their
-//! combinations is shown in `tests/library/control.rs`; here they come through the doors.
+//! Precedence of base, file and run-time value on a real server, after a restart, an edit, a reload and a
+//! reset, and what `manager status` reports. `tests/library/control.rs` covers all combinations of the
+//! rules; here they are tested through the doors.
 
 use super::witness::{config, configured};
 use crate::harness::{Client, Setup, Signal, wait_until};
 
-/// What happens to a server, in a word each.
+/// The events of a case.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Set(u32),
     /// The answer to a reset.
     Reset(u16),
-    /// The file is made to say this, and the server left to find out.
+    /// This limit is written to the file, and the server notices the edit.
     Edit(Option<u32>),
-    /// The file is saved as it is but for a comment.
+    /// The file is saved with only a comment changed.
     Save,
     Hup,
     Post,
@@ -21,17 +21,17 @@ enum Event {
     Restart(Option<u32>),
     /// Killed and started with this command line.
     Kill(Option<u32>),
-    /// So many clients are connected from now on.
+    /// From now on this many clients are connected.
     Clients(usize),
 }
 use Event::{Clients, Edit, Hup, Kill, Post, Reset, Restart, Save, Set};
 
-/// What is expected at the end.
+/// The expected state at the end.
 struct End {
     limit: u64,
     base: u64,
     source: &'static str,
-    /// How the line in the status begins, if there is one.
+    /// The beginning of the line in the status, if there is one.
     status: Option<&'static str>,
 }
 
@@ -43,7 +43,7 @@ fn end(limit: u64, base: u64, source: &'static str, status: Option<&'static str>
 fn the_expected_limit_wins_and_the_status_says_why() {
     const SET: Option<&str> = Some("Configured Limit: 500 (override: 700 set through http by 127.0.0.1:");
     const REFUSED: Option<&str> = Some("Configured Limit: 2 (refused: 3 connections are active)");
-    /// Command line and file at the first start, what happens, and the end of it.
+    /// Command line and file at the first start, the events, and the expected end.
     type Case = (Option<u32>, Option<u32>, &'static [Event], End);
     #[rustfmt::skip]
     let cases: Vec<Case> = vec![

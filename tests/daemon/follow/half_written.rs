@@ -1,4 +1,4 @@
-//! A writer in the middle of the file: nothing of its work is applied or reported until it is done.
+//! A file that is being written: nothing of it is applied or reported until the writer is done.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write};
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 const BEFORE: &str = "max_connections = 500\n";
 
-/// Nothing happens for as long as the writer pauses. To be told that takes the whole time.
+/// Nothing happens while the writer pauses. Waits for the whole pause.
 #[track_caller]
 fn nothing_happens(server: &Server) {
     let (log, history, config) = (server.log(), server.get("/history").body, config(server));
@@ -68,8 +68,8 @@ fn a_file_that_was_emptied_is_not_read_before_it_is_written() {
 #[test]
 fn a_file_that_was_made_again_is_not_read_before_it_is_written() {
     let server = Setup::new().config(BEFORE).start();
-    // As long as somebody reads the old file, the new one has an inode of its own; and the kernel
-    // tells of the old one's end after the new one's beginning.
+    // While the old file is open, the new one has a different inode, and the kernel reports the end of the old
+    // file after the creation of the new one.
     let old = File::open(server.config_path()).unwrap();
     fs::remove_file(server.config_path()).unwrap();
     let file = File::create(server.config_path()).unwrap();
@@ -115,7 +115,7 @@ fn whoever_asks_for_a_reload_in_the_middle_of_writing_is_told_so() {
     assert_eq!(config(&server)["last_reload"]["outcome"], "ok");
 }
 
-/// Somebody touches the file, as a script does that wants it read again.
+/// Touches the file, as a script does to have it read again.
 fn touch(server: &Server) {
     assert!(Command::new("touch").arg(server.config_path()).status().unwrap().success());
 }
@@ -143,7 +143,7 @@ fn nor_is_it_when_the_part_so_far_looks_complete() {
     in_two_halves(&server, file, "", "max_connections = 700\n");
 }
 
-/// Has the config file in a directory of its own, to which the server's path leads.
+/// Moves the config file into a separate directory, to which the server's path leads.
 fn in_a_directory(server: &Server) -> PathBuf {
     let conf = server.config_path().with_file_name("conf");
     fs::create_dir(&conf).unwrap();
@@ -219,7 +219,7 @@ fn a_text_without_a_line_break_at_its_end_is_read_when_nothing_more_comes() {
 fn a_reload_looks_once_more_at_what_has_just_changed() {
     let server = Setup::new().config(BEFORE).start();
     let new = server.config_path().with_file_name("new");
-    // Moved into place while somebody writes it: complete by the looks of it.
+    // Moved into place while it is being written: it looks complete.
     let mut file = File::create(&new).unwrap();
     file.write_all(b"max_connections = 600\n").unwrap();
     fs::rename(&new, server.config_path()).unwrap();

@@ -44,7 +44,7 @@ fn the_hanging_file_system_is_one_until_it_hangs() {
     wait_until("it is answered", || patient.try_wait().unwrap().is_some_and(|status| status.success()));
 }
 
-/// What is said of a file that hangs.
+/// The message about a file that hangs.
 const HANGS: &str = "has not been readable since ";
 
 #[test]
@@ -61,7 +61,7 @@ fn a_config_file_that_hangs_stops_nobody() {
     hanging.freeze();
     hanging.wait_for_waiters();
 
-    // It is said without anybody asking.
+    // It is reported without a reload request.
     let troubled = || config(&server)["troubled_files"].clone();
     wait_until("it is known", || troubled()[0]["file"] == path.display().to_string());
     assert_eq!(troubled()[0]["problem"], "its file system does not respond");
@@ -71,14 +71,14 @@ fn a_config_file_that_hangs_stops_nobody() {
     server.wait_for_log(&format!("the config file {} {HANGS}", path.display()));
     assert!(server.get("/metrics").body.contains("shibudb_config_last_reload_successful 0\n"));
 
-    // Whoever asks is told, and nobody waits for long, however often it is asked for.
+    // A reload request gets the error, and none waits for long, however many there are.
     let threads = || fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
     let ask = || {
         let reply = server.post("/reload", "");
         assert_eq!(reply.status, 400, "{}", reply.body);
         assert!(reply.error().contains(HANGS) && reply.error().contains("the settings in force stay"));
     };
-    // The first one makes the threads that find out who asks.
+    // The first request starts the threads that identify callers.
     ask();
     let before = threads();
     (0..10).for_each(|_| ask());
@@ -87,7 +87,7 @@ fn a_config_file_that_hangs_stops_nobody() {
     wait_until("the signal is answered", || config(&server)["last_reload"]["door"] == "signal");
     assert_eq!(config(&server)["last_reload"]["outcome"], "failed");
 
-    // Everything else goes on.
+    // Everything else continues.
     assert_eq!(server.get("/health").status, 200);
     server.set_limit(510);
     server.signal(Signal::USR1);
@@ -95,7 +95,7 @@ fn a_config_file_that_hangs_stops_nobody() {
     assert_eq!(client.ask(&serde_json::json!({"type": "LIST_SPACES"}))["status"], "OK");
     server.admin();
 
-    // What was written meanwhile counts when it can be read.
+    // A change written meanwhile takes effect when the file can be read.
     fs::write(hanging.source().join("shibudb.toml"), "max_connections = 600\n").unwrap();
     hanging.thaw();
     server.wait_until_limit(600);

@@ -1,5 +1,5 @@
-//! Killed a hundred times while changes stream in: the limit after each start is one that was asked
-//! for last, and the history tells of what happened and of nothing else.
+//! Killed a hundred times during a stream of changes: the limit after each start is one of the last
+//! requested, and the history contains exactly what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,16 +15,16 @@ use crate::harness::Setup;
 
 const KILLS: usize = 100;
 
-/// What a stream of changes had come to when the server was killed.
+/// The state of a stream of changes when the server was killed.
 #[derive(Debug)]
 struct Stream {
-    /// The limits that were answered with success, in order.
+    /// The acknowledged limits, in order.
     acknowledged: Vec<u64>,
-    /// The one that was sent and not answered.
+    /// The limit that was sent and not answered.
     in_flight: Option<u64>,
 }
 
-/// Sets one limit after the other, each another one, until there is nobody to answer.
+/// Sets one limit after the other, each a different one, until the server is gone.
 fn stream(port: u16, first: u64) -> Stream {
     let mut stream = Stream { acknowledged: Vec::new(), in_flight: None };
     for limit in first.. {

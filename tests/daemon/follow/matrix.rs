@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use super::witness::{Dice, NO_INOTIFY, PROMISE, converges};
 use crate::harness::{OWN_MOUNTS, Server, Setup, again_beneath, is_inside, this_test, wait_until, within};
 
-/// How often each way is gone.
+/// How often each way is used.
 const TIMES: usize = 10;
 
-/// A way to make the limit in the file another one.
+/// A way to change the limit in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     InPlace,
@@ -48,12 +48,12 @@ const WAYS: [Way; 12] = [
     Way::DuringStart,
 ];
 
-/// The file that is edited, `conf/shibudb.toml`, to which the server's own path is a link.
+/// The edited file, `conf/shibudb.toml`, to which the server's path is a link.
 struct Place {
     home: PathBuf,
     conf: PathBuf,
     file: PathBuf,
-    /// Makes names that were not there before.
+    /// Makes new names.
     count: u64,
 }
 
@@ -81,14 +81,14 @@ impl Place {
         directory
     }
 
-    /// Makes `link` point to `target`, from one instant to the next.
+    /// Makes `link` point to `target`, atomically.
     fn link(&mut self, target: &Path, link: &Path) {
         let temporary = self.new_path("link");
         symlink(target, &temporary).unwrap();
         fs::rename(temporary, link).unwrap();
     }
 
-    /// Takes `conf` away, whatever it is.
+    /// Removes `conf`, whatever it is.
     fn remove_conf(&self) {
         if self.conf.is_symlink() {
             fs::remove_file(&self.conf).unwrap();
@@ -108,7 +108,7 @@ fn edit(place: &mut Place, way: Way, limit: u64) {
         Way::InPlace => fs::write(&place.file, text).unwrap(),
         Way::TruncateThenWrite => {
             let mut file = OpenOptions::new().write(true).truncate(true).open(&place.file).unwrap();
-            // Longer than the server waits for quiet.
+            // Longer than the server waits for further writes.
             thread::sleep(Duration::from_millis(200));
             file.write_all(text.as_bytes()).unwrap();
         }
@@ -209,7 +209,7 @@ fn every_way_of_editing_is_followed() {
                     editor.join().unwrap();
                     Timestamp::now()
                 });
-                // It may have been there before the file was first read.
+                // The edit may precede the first read of the file.
                 wait_until(&what, || server.limit() == limit);
                 within(&what, written.duration_until(Timestamp::now()).unsigned_abs(), 2 * PROMISE);
             }

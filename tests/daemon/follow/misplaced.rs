@@ -1,4 +1,4 @@
-//! Something else in the file's place: said at once, and nothing else is blamed.
+//! Something else in place of the file: the error comes at once, and names the cause.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,17 +10,17 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use super::witness::{config, said};
 use crate::harness::{OWN_MOUNTS, Server, Setup, again_beneath, is_inside, this_test, wait_until};
 
-/// What a failed reload is logged as.
+/// The log message of a failed reload.
 const FAILED: &str = "the config file was not applied";
 
-/// Waits until the edit that `replace` makes is complained of in these words, sooner than a writer would be waited
-/// for; and a reload says the same.
+/// Waits until the edit by `replace` is reported with this message, sooner than the wait for a writer; a reload
+/// reports the same.
 #[track_caller]
 fn is_said(server: &Server, words: &str, replace: impl Fn(&Path)) {
     let path = server.config_path();
     fs::remove_file(&path).unwrap();
     let failed = said(server, FAILED);
-    // Of the file that is gone.
+    // The message about the missing file.
     wait_until("it is gone", || said(server, FAILED) > failed);
     let before: jiff::Timestamp = jiff::Timestamp::now();
     replace(&path);
@@ -30,7 +30,7 @@ fn is_said(server: &Server, words: &str, replace: impl Fn(&Path)) {
         last["error"].as_str().is_some_and(|error| error.contains(words))
     });
     let told: jiff::Timestamp = last["time"].as_str().unwrap().parse().unwrap();
-    // Less than the shortest time for which a writer is waited for.
+    // Less than the shortest wait for a writer.
     assert!(told.duration_since(before).as_secs() < 20, "{words}: said at {told}, made at {before}");
     let reply = server.post("/reload", "");
     assert!(reply.status == 400 && reply.error().contains(words), "{}", reply.body);
@@ -66,7 +66,7 @@ fn a_file_that_only_its_mount_keeps_alive_is_said() {
     let mount = Command::new("mount").arg("--bind").args([&outside, &server.config_path()]).status();
     assert!(mount.unwrap().success());
     server.wait_until_limit(510);
-    // As an editor on the host does it.
+    // As an editor on the host does.
     let new = outside.with_file_name("new.toml");
     fs::write(&new, "max_connections = 520\n").unwrap();
     fs::rename(&new, &outside).unwrap();

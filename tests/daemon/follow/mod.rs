@@ -1,5 +1,5 @@
-//! The config file as a door: a running server follows its edits, however they are made, refuses
-//! what it cannot do and says why, and never acts on what is half-written.
+//! The config file as a door: a running server follows edits, however they are made, refuses what it cannot
+//! apply with a reason, and never applies a half-written file.
 
 mod broken;
 mod conflict;

@@ -1,4 +1,4 @@
-//! A limit in the file below the connections that are open.
+//! A limit in the file below the number of open connections.
 
 use std::net::TcpStream;
 

@@ -1,4 +1,4 @@
-//! What `manager history`, `config` and `reload` print of edits.
+//! The output of `manager history`, `config` and `reload` about edits.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn the_history_tells_what_came_through_which_door_and_outlives_the_process() {
     assert_eq!(server.put("/limit", r#"{"limit":4294967296}"#).status, 409);
     let file = server.config_path().display().to_string();
     server.kill();
-    // A record that a power failure has torn.
+    // A record torn by a power failure.
     let path = server.data_dir().join("limit-history.jsonl");
     fs::write(&path, fs::read_to_string(&path).unwrap() + r#"{"time":"2026-"#).unwrap();
     server.start_again();
@@ -48,7 +48,7 @@ fn reload_and_config_tell_what_changed_what_waits_and_what_failed() {
     assert!(manager(&server, "config").contains("Last Reload: never\n"));
 
     let edited = "max_connections = 600\n[limits]\nsignal_step = 9\n[storage]\ndurability = \"1s\"\n";
-    // The server may find the edit before it is asked to; then nothing is left to change.
+    // The server may notice the edit before the reload; then nothing is left to change.
     server.write_config(edited);
     let reload = manager(&server, "reload");
     assert!(reload.starts_with("Configuration reloaded: "), "{reload}");

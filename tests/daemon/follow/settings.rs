@@ -1,4 +1,4 @@
-//! Live settings take effect while the server runs; the others wait for a restart, and say so.
+//! Live settings take effect while the server runs; the others wait for a restart, and are reported.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use shibudb::config::Key;
 use super::witness::{config, manager, said};
 use crate::harness::{Client, Server, Setup, Signal, wait_until};
 
-/// Has the file say this, and waits until the server has found out.
+/// Writes this to the file, and waits until the server has noticed.
 #[track_caller]
 fn edit(server: &Server, text: &str) {
     let last_reload = config(server)["last_reload"]["time"].clone();
@@ -127,12 +127,12 @@ fn the_longest_request_is_live_for_new_connections() {
 fn the_time_to_drain_is_live() {
     let mut server = Setup::new().config("[shutdown]\ndrain_timeout = \"10m\"\n").start();
     edit(&server, "[shutdown]\ndrain_timeout = \"100ms\"\n");
-    // A client that asks and never reads the answers is busy for ever.
+    // A client that never reads its answers is busy for ever.
     let mut client = server.admin();
     let request = format!("{}\n", json!({"type": "LIST_SPACES"})).repeat(1000);
     client.stream.get_ref().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     while std::io::Write::write_all(client.stream.get_mut(), request.as_bytes()).is_ok() {}
-    // Which is not waited for as long as the setting before that says.
+    // The stop uses the new timeout, not the previous one.
     assert!(server.stop().success());
     server.wait_for_log("that did not finish within 100ms");
 }
@@ -159,9 +159,9 @@ fn what_needs_a_restart_waits_and_the_rest_of_the_edit_is_applied() {
     assert_eq!((&durability["value"], &durability["pending"]), (&"always".into(), &"1s".into()));
     assert_eq!(durability["source"], "file");
     assert_eq!(durability["live"], false);
-    // The port was taken as it was free; no other one is waited for.
+    // Port 0 means any free port, so the setting is not pending.
     assert_eq!(setting(&server, "port")["pending"], Value::Null);
-    // An edit that leaves the same settings waiting does not tell of them again.
+    // An edit after which the same settings are pending does not report them again.
     edit(&server, "max_connections = 601\n[limits]\nsignal_step = 9\n[storage]\ndurability = \"1s\"\n");
     server.wait_for_log("connection limit changed from 600 to 601");
     edit(&server, "max_connections = 600\n");

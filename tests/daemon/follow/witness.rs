@@ -1,4 +1,4 @@
-//! What these tests look at, and the surroundings that some of them need.
+//! Observations of these tests, and the environment that some of them need.
 
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::harness::{Server, wait_until, within};
 
-/// How long after the last write an edit may take to be in force.
+/// The time after the last write within which an edit must be in force.
 pub(crate) const PROMISE: Duration = Duration::from_secs(1);
 
-/// What a test runs beneath that is to have no inotify.
+/// The wrapper of a test without inotify.
 pub(crate) const NO_INOTIFY: [&str; 6] = [
     "unshare",
     "--user",
@@ -21,8 +21,8 @@ pub(crate) const NO_INOTIFY: [&str; 6] = [
     r#"echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@""#,
 ];
 
-/// Waits until the limit is this, and measures by the server's own clock how long that took: a test that
-/// is slow to look is not the server's fault. `written` is when the last write had ended.
+/// Waits until the limit is `limit`, and measures the time by the server's own clock, so that a slow test does
+/// not count against the server. `written` is the time of the end of the last write.
 #[track_caller]
 pub(crate) fn converges(server: &Server, limit: u64, written: Timestamp, what: &str) {
     // The limit is changed first and recorded right after.
@@ -39,7 +39,7 @@ pub(crate) fn converges(server: &Server, limit: u64, written: Timestamp, what: &
     }
 }
 
-/// The newest entry of the history that is of this kind, if there is one.
+/// The newest entry of the history of this kind, if there is one.
 fn find(server: &Server, is: impl Fn(&Value) -> bool) -> Option<Value> {
     let history = server.get("/history").json();
     history["changes"].as_array().unwrap().iter().find(|change| is(change)).cloned()
@@ -54,7 +54,7 @@ pub(crate) fn config(server: &Server) -> Value {
     server.get("/config").json()
 }
 
-/// How often the log says this.
+/// The number of occurrences in the log.
 pub(crate) fn said(server: &Server, text: &str) -> usize {
     server.log().matches(text).count()
 }
@@ -75,7 +75,7 @@ pub(crate) fn configured(server: &Server) -> Option<String> {
     status.lines().find(|line| line.starts_with("Configured Limit:")).map(str::to_owned)
 }
 
-/// Numbers that look random and can be had again: splitmix64. The seed is printed.
+/// Reproducible pseudo-random numbers: splitmix64. The seed is printed.
 pub(crate) struct Dice(u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! `GET /metrics` as Prometheus sees it: what the numbers say, in both formats; the shipped alerts and
-//! dashboard; and promtool and Prometheus themselves, from Debian's package `prometheus`.
+//! `GET /metrics` as seen by Prometheus: the values, in both formats; the shipped alerts and dashboard; and
+//! promtool and Prometheus themselves, from Debian's package `prometheus`.
 
 mod numbers;
 mod prometheus;

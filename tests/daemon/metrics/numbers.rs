@@ -1,4 +1,4 @@
-//! What the numbers say is what has happened.
+//! The metrics match what has happened.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,7 +57,7 @@ fn attempts_to_change_the_limit_and_the_override() {
     assert_eq!(server.put("/limit", r#"{"limit":4000000000}"#).status, 409);
     assert!(server.manager("increase 10").status.success());
     server.signal(Signal::USR1);
-    // The limit moves before it is counted.
+    // The limit changes before the change is counted.
     wait_until("the signal is counted", || changes(&Scrape::of(&server), "signal", "applied") == 1.0);
     let moved = Scrape::of(&server);
     assert_eq!(changes(&moved, "http", "applied"), 1.0);
@@ -247,7 +247,7 @@ fn history_that_could_not_be_written() {
     assert!(!words(&server, "status").contains("Unwritten"));
 
     assert!(server.stop().success());
-    // In its place nothing can be appended.
+    // Nothing can be appended to a directory.
     let file = server.data_dir().join("limit-history.jsonl");
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();

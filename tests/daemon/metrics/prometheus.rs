@@ -13,7 +13,7 @@ use super::scrape::{ask, say};
 use super::shipped::packaging;
 use crate::harness::{Server, Setup, http, skipped, wait_until};
 
-/// Where a program is, or `None` and word of it.
+/// The path of a program; `None`, with a message, if it is missing.
 #[track_caller]
 fn find(tool: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -24,7 +24,7 @@ fn find(tool: &str) -> Option<PathBuf> {
     found
 }
 
-/// What promtool said, which must be content.
+/// The output of promtool, which must succeed.
 #[track_caller]
 fn content(output: &Output) -> String {
     let said =
@@ -80,7 +80,7 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(program: &Path, server: &Server) -> Self {
-        // It does not say which port 0 has become, and one that is free may be taken by the time it starts.
+        // Prometheus does not report the port for port 0, and a free port may be taken by the time it starts.
         for _ in 0..5 {
             if let Some(prometheus) = Self::try_start(program, server) {
                 return prometheus;
@@ -128,7 +128,7 @@ impl Prometheus {
     }
 
     fn get(&self, path: &str) -> http::Reply {
-        // Of the older version, so that the answer does not come in chunks.
+        // HTTP/1.0, so that the answer is not chunked.
         http::send(self.port, format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())
     }
 

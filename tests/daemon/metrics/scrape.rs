@@ -1,4 +1,4 @@
-//! One look at a server's metrics.
+//! One scrape of a server's metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
      text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// The samples of one scrape: name and labels as they are written, and the value.
+/// The samples of one scrape: name and labels as written, and the value.
 pub(crate) struct Scrape(BTreeMap<String, f64>);
 
 pub(crate) fn ask(server: &Server, accept: &str) -> Reply {
@@ -20,7 +20,7 @@ pub(crate) fn ask(server: &Server, accept: &str) -> Reply {
     ))
 }
 
-/// Sends a request, and what it is answered.
+/// Sends a request, and returns the answer.
 #[track_caller]
 pub(crate) fn say(client: &mut Client, request: &str) -> String {
     client.send(format!("{request}\n"));
@@ -48,18 +48,18 @@ impl Scrape {
         )
     }
 
-    /// The value of a sample, if it is there.
+    /// The value of a sample, if present.
     pub(crate) fn find(&self, sample: &str) -> Option<f64> {
         self.0.get(sample).copied()
     }
 
-    /// The same of one that must be.
+    /// The value of a sample that must be present.
     #[track_caller]
     pub(crate) fn value(&self, sample: &str) -> f64 {
         self.find(sample).unwrap_or_else(|| panic!("there is no {sample} in {:#?}", self.0))
     }
 
-    /// The same of a request's counter.
+    /// The value of a request's counter.
     #[track_caller]
     pub(crate) fn requests(&self, kind: &str, outcome: &str) -> f64 {
         self.value(&format!("shibudb_requests_total{{type=\"{kind}\",outcome=\"{outcome}\"}}"))

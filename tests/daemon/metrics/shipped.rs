@@ -1,4 +1,4 @@
-//! The alerts and the dashboard: valid, and about metrics that there are.
+//! The alerts and the dashboard: valid, and about existing metrics.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ pub(crate) fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
 }
 
-/// A server that has something to say of every metric.
+/// A server with a value for every metric.
 fn lived_in() -> Server {
     let server = Setup::new().limit(5).start();
     server.set_limit(6);
@@ -23,7 +23,7 @@ fn lived_in() -> Server {
     server
 }
 
-/// What looks like the name of a metric in a query.
+/// The words in a query that look like names of metrics.
 fn metrics(query: &str) -> impl Iterator<Item = &str> {
     query
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
@@ -60,7 +60,7 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
     let asked: BTreeSet<_> = queries.iter().flat_map(|query| metrics(query)).collect();
     let missing: Vec<_> = asked.difference(&there).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    // What the histogram is made of, memory that is no one's concern, and the rest is on it.
+    // All metrics but the parts of the histogram and uninteresting memory are on it.
     let not_asked: Vec<_> = there.difference(&asked).copied().collect();
     let expected = [
         "process_virtual_memory_bytes",

@@ -1,4 +1,4 @@
-//! Who gets the metrics, and in which format.
+//! Access to the metrics, and their formats.
 
 use super::scrape::{OPEN_METRICS, PROMETHEUS_ACCEPTS, Scrape, TEXT, ask};
 use crate::harness::Setup;

@@ -1,4 +1,4 @@
-//! A machine on which the watchdog's probe cannot go its usual way. Each test has a network of its own.
+//! The watchdog's probe on a machine where its usual way is blocked. Each test has a separate network.
 
 use std::fs;
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ fn hears_word(ears: &Ears) {
     }
 }
 
-/// Leaves this network two ports for connections.
+/// Restricts this network to two ports for outgoing connections.
 fn two_ports() -> [u16; 2] {
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001\n").unwrap();
     [40_000, 40_001]

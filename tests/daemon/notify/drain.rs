@@ -1,4 +1,4 @@
-//! The end: what is under way may finish, and systemd is asked for the time that takes.
+//! The drain: requests in progress may finish, and the server requests the time from systemd.
 
 use std::io::{BufReader, Read};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn an_open_request_finishes_while_systemd_is_asked_for_time() {
     server.signal(Signal::TERM);
     let stopping = ears.hear("STOPPING=1", |message| message.has("STOPPING"));
     assert!(stopping.get("STATUS").unwrap().starts_with("draining: "), "{stopping:?}");
-    // At once, although another connection is still at work.
+    // At once, although another connection is still busy.
     idle.expect_end();
     ears.hear("draining", |message| message.get("STATUS") == Some("draining: 1 connection left"));
     for _ in 0..2 {
@@ -30,7 +30,7 @@ fn an_open_request_finishes_while_systemd_is_asked_for_time() {
         let more = more.get("EXTEND_TIMEOUT_USEC").unwrap().parse().unwrap();
         assert!(Duration::from_micros(more) >= Duration::from_secs(10));
     }
-    // What had been sent by then is answered; how many of the rest is the server's to say.
+    // Requests sent by then are answered; the server decides about the rest.
     let answers = read_all(slow);
     assert!(answers.ends_with('\n') && answers.len() > VALUE, "{} bytes", answers.len());
     assert!(server.wait().success());
@@ -52,19 +52,19 @@ fn signals_and_edits_are_heard_until_it_is_over() {
     server.wait_until_limit(1000);
     server.signal(Signal::HUP);
     server.wait_for_log("config file read again");
-    // An hour has not gone by, but a millisecond has.
+    // An hour has not passed, but a millisecond has.
     server.write_config(config.replace("1h", "1ms"));
     assert!(server.wait().success());
     server.wait_for_log("closed 1 connections that did not finish within 1ms");
 }
 
-/// A connection with a request under way, which is not done until the answers are read.
+/// A connection with requests in progress, which are not done until the answers are read.
 fn at_work(server: &Server) -> Client {
     let mut slow = server.admin();
     let space = json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"});
     slow.expect_ok(&space, "SPACE_CREATED");
     slow.expect_ok(&json!({"type": "PUT", "space": "s", "key": "k", "value": "v".repeat(VALUE)}), "OK");
-    // More than the sockets' buffers hold, so it is under way until it is read.
+    // More than the sockets' buffers hold, so they stay in progress until they are read.
     slow.send(format!("{}\n", json!({"type": "GET", "space": "s", "key": "k"})).repeat(ANSWERS));
     let mut begun = [0; 1];
     slow.stream.read_exact(&mut begun).unwrap();

@@ -1,5 +1,5 @@
-//! Signals during a start that takes its time, which it does because the file with the first password is a pipe
-//! that nobody writes to yet.
+//! Signals during a slow start. It is slow because the file with the first password is a pipe without a writer
+//! at first.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,7 +16,7 @@ struct Start {
     child: Child,
     log: Log,
     ears: Ears,
-    /// What it waits for.
+    /// The pipe that it waits for.
     password: File,
     _home: tempfile::TempDir,
 }
@@ -34,7 +34,7 @@ impl Start {
         ears.tell(&mut command);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
-        // Done when the server opens it, too.
+        // Returns when the server opens it, too.
         let password = File::options().write(true).open(pipe).unwrap();
         Self { child, log, ears, password, _home: home }
     }
@@ -45,7 +45,7 @@ impl Start {
 
     fn go_on(&mut self) {
         write!(self.password, "{PASSWORD}").unwrap();
-        // The end of the file.
+        // Causes an end of file.
         self.password = File::open("/dev/null").unwrap();
     }
 
@@ -62,7 +62,7 @@ impl Start {
 
 impl Drop for Start {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
         if std::thread::panicking() {

@@ -1,4 +1,4 @@
-//! What a supervisor, or a shell, may have left in the environment that is not as it should be.
+//! Invalid variables that a supervisor or a shell may have left in the environment.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::ears::Ears;
 use crate::harness::{PASSWORD, Setup, refused, shibudb};
 
-/// Runs a server that must not start, with these variables, and returns what it says. `$$` is its process id.
+/// Runs a server that must not start, with these variables, and returns its error. `$$` is its process id.
 #[track_caller]
 fn refused_with(variables: &str) -> String {
     let home = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ fn a_watchdog_without_a_time_is_off() {
     assert_eq!(server.get("/health").status, 200);
 }
 
-/// A server of the directory `home`, given this as the credential with the administrator's first password.
+/// A server in the directory `home`, with this credential as the administrator's first password.
 fn with_credential(home: &std::path::Path, credential: &[u8]) -> Command {
     fs::write(home.join("shibudb.admin-password"), credential).unwrap();
     let mut command = shibudb(home, ["run", "0", "--data-dir"]);
@@ -131,7 +131,7 @@ fn the_credential_takes_precedence_and_the_log_warns_of_the_variable() {
     assert_eq!(denied["status"], "ERROR", "{denied}");
     assert!(server.stop().success());
 
-    // Neither is used by a later start, and an empty variable is none.
+    // A later start uses neither, and an empty variable counts as unset.
     server.start_again();
     assert!(server.stop().success());
     assert!(!server.log().contains("is ignored"), "{}", server.log());

@@ -1,4 +1,4 @@
-//! Sockets that outlive the process: given away to be kept, and taken back.
+//! Sockets that outlive the process: handed to systemd, and received again.
 
 use std::fs;
 use std::io::Read;
@@ -29,7 +29,7 @@ fn a_socket_at_the_configured_address_is_taken() {
     for name in ["clients", "shibudb.socket"] {
         let kept = Handed::new(name);
         let address = kept.address;
-        // Nobody listens yet, but nobody is refused either.
+        // No server listens yet, but no client is refused either.
         let _early = TcpStream::connect(address).unwrap();
         let server = kept.start(address.port());
         server.log.wait_for(&format!("listening on {address} for clients, as handed over"));
@@ -50,7 +50,7 @@ fn a_socket_at_another_address_is_closed_and_forgotten() {
         .get("FDNAME")
         .map(str::to_owned);
     assert_eq!(forgotten.as_deref(), Some("clients"));
-    // Only then is the new one given away: they have the same name.
+    // Only then the new one is handed over: both have the same name.
     let given = server.ears.hear("FDSTORE=1", |message| message.get("FDNAME") == Some("clients"));
     assert_eq!(given.listens_on().port(), new);
 }
@@ -142,7 +142,7 @@ impl Handed {
         Self { name, socket: listener.into(), address }
     }
 
-    /// As systemd would: as descriptor 3, for a process that is told so by its own number.
+    /// As systemd does: as descriptor 3, with the process id of the receiver in the environment.
     fn start(self, port: u16) -> Server {
         self.start_with(&format!("port = {port}\n"))
     }
@@ -173,8 +173,8 @@ impl Drop for Server {
     }
 }
 
-/// A port that is free, as is its neighbour for management. Below those that the kernel gives to
-/// clients, so that no connection of another test takes it before the server does.
+/// A free port whose management port is free, too. Below the range for outgoing connections, so that no
+/// connection of another test takes it before the server does.
 fn free_port() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     loop {

@@ -1,4 +1,4 @@
-//! The watchdog: word is sent while clients would be served, and only then.
+//! The watchdog: it is notified while clients would be served, and only then.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use super::threads::Stopped;
 use crate::harness::ears::Ears;
 use crate::harness::{Server, Setup};
 
-/// What the unit's `WatchdogSec=` would be. A probe may take half of it.
+/// In place of the unit's `WatchdogSec=`. A probe may take half of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A server that is watched, once it has sent word for the first time.
+/// A server with a watchdog, after its first notification.
 fn watched(ears: &Ears, setup: Setup) -> Server {
     let server = ears.of(setup).env("WATCHDOG_USEC", PATIENCE.as_micros().to_string()).start();
     ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
@@ -37,7 +37,7 @@ fn a_full_server_is_a_healthy_one() {
     let ears = Ears::new();
     let server = watched(&ears, Setup::new().limit(1));
     let _client = server.admin();
-    // Those that came before the client may be waiting still.
+    // Earlier notifications may still be unread.
     ears.listen(Duration::from_millis(100));
     for _ in 0..4 {
         hears_word(&ears);
@@ -62,12 +62,12 @@ fn a_stuck_store_sends_no_word() {
 
 fn sends_no_word_without(ears: &Ears, server: &Server, name: &str) {
     let stopped = Stopped::stop(server, name);
-    // What was on its way when the threads stopped. Longer than systemd would wait, then.
+    // First the notifications in flight when the threads stopped, then longer than systemd would wait.
     ears.listen(PATIENCE / 4);
     let said = ears.listen(PATIENCE);
     assert!(!said.iter().any(|message| message.has("WATCHDOG")), "{said:?}");
     server.wait_for_log("has not answered a probe");
-    // The operator is heard all the same.
+    // Management works nevertheless.
     assert_eq!(server.get("/health").status, 200);
 
     stopped.go_on();

@@ -1,8 +1,8 @@
-//! What the server says to systemd, heard by a test in systemd's place.
+//! The server's messages to systemd, received by a test in systemd's place.
 //!
-//! No root and no systemd: the test binds the notification socket, hands over descriptors as
-//! sd_listen_fds(3) has it, and stops single threads of the server to see whether the watchdog
-//! notices. The same under a booted systemd is in `tests/systemd/`.
+//! Needs neither root nor systemd: the test binds the notification socket, passes descriptors as in
+//! sd_listen_fds(3), and stops single threads of the server to test the watchdog. `tests/systemd/` has the
+//! same under a booted systemd.
 
 mod asking;
 mod colours;

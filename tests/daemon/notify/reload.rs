@@ -1,4 +1,4 @@
-//! A reload as systemd is told of it.
+//! A reload as reported to systemd.
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ fn a_broken_file_is_ready_again_with_its_reason() {
     let done = reload(&ears, &server);
     assert_eq!(done.get("STATUS"), Some(reason));
 
-    // The reason stays in sight, beside the usage, until a good file comes.
+    // The reason stays in the status, beside the usage, until a valid file is read.
     let wanted = format!("0/1000 connections (0.0 %); {reason}");
     ears.hear("the reason", |message| message.get("STATUS") == Some(&wanted));
-    // And so it does when the same file is refused once more.
+    // It also stays when the same file is refused again.
     assert_eq!(reload(&ears, &server).get("STATUS"), Some(reason));
     ears.hear("the usage again", |message| message.get("STATUS") == Some(&wanted));
     server.write_config("max_connections = 500\n");
@@ -52,7 +52,7 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
     assert_eq!(done.get("STATUS"), Some(REFUSED));
     let status = format!("3/1000 connections (0.3 %); {REFUSED}; waiting for a restart: storage.durability");
     ears.hear("the status", |message| message.get("STATUS") == Some(&status));
-    // It may be had by itself, so to ask once more is no failure.
+    // The limit may become possible later, so a repeated request is not a failure.
     let asked = server.manager("reload");
     assert!(asked.status.success(), "{asked:?}");
     assert!(String::from_utf8(asked.stdout).unwrap().contains("applied as soon as possible"));
@@ -61,7 +61,7 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
         message.get("STATUS") == Some("0/2 connections (0.0 %); waiting for a restart: storage.durability")
     });
 
-    // What this process can never hold is.
+    // A limit that this process can never hold is a failure.
     server.write_config("max_connections = 4000000\n");
     let status = ears.hear("READY=1", |message| message.has("READY"));
     let status = status.get("STATUS").unwrap();
@@ -85,13 +85,13 @@ fn a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile() {
     ears.hear("READY=1", |message| message.has("READY"));
     hanging.freeze();
     hanging.wait_for_waiters();
-    // systemctl reload comes back, and says why nothing was reloaded.
+    // systemctl reload returns, and the status says why nothing was reloaded.
     let done = reload(&ears, &server);
     assert!(done.get("STATUS").unwrap().contains("has not been readable since "), "{done:?}");
     ears.hear("the status", |message| {
         message.get("STATUS").is_some_and(|status| status.ends_with(": its file system does not respond"))
     });
-    // Longer than a watchdog would wait, from one word to the next.
+    // Longer than the interval of a watchdog.
     ears.listen(Duration::from_secs(1));
     for _ in 0..8 {
         ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
@@ -100,7 +100,7 @@ fn a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile() {
     ears.hear("the end of it", |message| message.get("STATUS") == Some("0/500 connections (0.0 %)"));
 }
 
-/// Has the file read again, and returns the message that says it is over.
+/// Triggers a reload, and returns the message about its end.
 fn reload(ears: &Ears, server: &Server) -> Message {
     server.signal(Signal::HUP);
     let begun = ears.hear("RELOADING=1", |message| message.has("RELOADING"));

@@ -1,12 +1,12 @@
-//! Signals while the limit cannot be changed yet, since the disk hangs on which the last change is stored.
+//! Signals while the limit cannot be changed yet, since the disk hangs while storing the last change.
 
 use super::threads::Stopped;
 use crate::harness::{Setup, Signal, wait_until};
 
-/// What the log says of each signal that was taken in.
+/// The log message for each received signal.
 const RAISE: &str = "has sent a signal: Raise";
 
-/// More than are kept of one kind by whoever hands them to the server.
+/// More signals of one kind than are queued for the server.
 const MANY: usize = 20;
 
 #[test]
@@ -15,7 +15,7 @@ fn many_that_arrive_while_the_first_still_waits_are_all_applied() {
     let control = Stopped::stop(&server, "control");
     for sent in 1..=MANY {
         server.signal(Signal::USR1);
-        // The kernel makes one of two that are not taken in yet.
+        // The kernel merges two pending signals.
         wait_until("it is taken in", || server.log().matches(RAISE).count() == sent);
     }
     assert_eq!(server.limit(), 1000);

@@ -1,6 +1,6 @@
-//! A start that takes its time: what systemd, the log, and whoever typed `shibudb start` hear of it.
+//! A slow start: its reports to systemd, to the log, and to the user of `shibudb start`.
 //!
-//! It takes its time because the last journal is a pipe that nobody writes to: the disk that never answers.
+//! It is slow because the last journal is a pipe without a writer, like a disk that never answers.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::harness::ears::Ears;
 use crate::harness::sandbox::{self, Sandbox};
 use crate::harness::{Client, Log, PASSWORD, PATIENCE, Setup, refused, shibudb, wait_until};
 
-/// What it is at.
+/// The status during the start.
 const STARTING: &str = "starting: opening the store, ";
 
 /// Puts a pipe behind the journals of a store that is closed.
@@ -30,7 +30,7 @@ fn block(data_dir: &Path) -> PathBuf {
     journal
 }
 
-/// Lets the reader of the pipe go on: it finds that this is no journal, and fails.
+/// Unblocks the reader of the pipe, which finds an invalid journal and fails.
 fn unblock(journal: &Path) {
     drop(File::options().write(true).open(journal).unwrap());
 }
@@ -55,7 +55,7 @@ fn systemd_and_the_log_hear_of_it_and_a_start_that_hangs_is_given_up() {
     let first = ears.hear("what it is at", is_word);
     let status = first.get("STATUS").unwrap();
     assert!(status.contains(" KiB of journals and ") && status.contains(" read in "), "{status}");
-    // It has read the journal before.
+    // It has read the earlier journal.
     assert_eq!(first.get("EXTEND_TIMEOUT_USEC"), Some("15000000"));
     assert!(log.wait_for("INFO ").contains(status), "{}", log.text());
 
@@ -74,7 +74,7 @@ fn stopped(sandbox: &Sandbox) -> PathBuf {
     let pid = sandbox.start(100);
     // Then the account is stored.
     Client::connect(([127, 0, 0, 1], 9090).into()).login("admin", PASSWORD);
-    // Not in good order, after which there would be no journal to read before the pipe.
+    // Killed: after a clean stop there would be no journal to read before the pipe.
     sandbox.run(&format!("kill -9 {pid}"));
     wait_until("it is gone", || std::net::TcpStream::connect(("127.0.0.1", 9090)).is_err());
     block(Path::new("/var/lib/shibudb"))
@@ -104,13 +104,13 @@ fn on_a_terminal_it_is_a_line_that_is_gone_at_the_end() {
         command.env("TERM", "xterm").env("NO_COLOR", "1");
         let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
         let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
-        // It is drawn anew each second.
+        // It is redrawn each second.
         terminal.exp_string(STARTING).unwrap();
         terminal.exp_string(STARTING).unwrap();
         unblock(&journal);
         let rest = terminal.exp_eof().unwrap();
         let (_, last) = rest.rsplit_once("\u{1b}[2K").unwrap();
-        // What took more than one line of the terminal is cleared line by line, and the cursor goes back up.
+        // Text longer than a line of the terminal is cleared line by line, and the cursor moves back up.
         let last = last.trim_start_matches("\u{1b}[1A").trim_start();
         assert!(last.starts_with("Error: "), "{rest:?}");
     });

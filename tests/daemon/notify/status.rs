@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::harness::ears::Ears;
 use crate::harness::{Setup, SmallDisk, sandbox, within};
 
-/// How often the status may change.
+/// The shortest interval between changes of the status.
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -47,8 +47,8 @@ fn the_status_changes_at_most_once_a_second() {
         heard.extend(ears.hear_within(Duration::from_millis(20)));
     }
     assert!(heard.iter().all(|message| message.has("STATUS")), "{heard:?}");
-    // The first may come at once and the second when its second has begun; each of the others takes one. That it takes
-    // longer until they are read here does not matter.
+    // The first may come at once and the second at the start of its second; each of the others takes one second.
+    // They may be read later here.
     assert!(since.elapsed() >= 2 * SECOND, "{heard:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Single threads of the server, stopped where they are, as a deadlock or a disk that hangs would.
+//! Single threads of the server, stopped as by a deadlock or a hanging disk.
 
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -6,12 +6,12 @@ use nix::unistd::Pid;
 
 use crate::harness::Server;
 
-/// Threads that stand still until [`Self::go_on`]. What stopped them is the test's own thread, which has to
-/// be the one that lets them go.
+/// Threads that are stopped until [`Self::go_on`]. The test's thread stopped them, and the same thread must
+/// release them.
 pub(crate) struct Stopped(Vec<Pid>);
 
 impl Stopped {
-    /// Stops all threads of one name; the others go on.
+    /// Stops all threads of one name; the others continue.
     pub(crate) fn stop(server: &Server, name: &str) -> Self {
         let mut stopped = Vec::new();
         for entry in std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap() {

@@ -1,4 +1,4 @@
-//! A log that nobody reads holds nobody up: a pipe whose reader has stopped, and a journal that is not read.
+//! An unread log blocks nothing: a pipe whose reader has stopped, and a journal that is not read.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 use crate::harness::sandbox::{self, Sandbox};
 use crate::harness::{Client, Log, PASSWORD, PATIENCE, Signal, http, shibudb, wait_until};
 
-/// So many that a few lines about them are more than a pipe holds, and a few hundred more than the server keeps.
+/// So many that a few lines about them exceed a pipe's buffer, and a few hundred exceed the server's queue.
 const KEYS: usize = 300;
 
-/// A server whose log the test reads when it likes.
+/// A server whose log the test reads on demand.
 struct Unread {
     child: Child,
     log: BufReader<PipeReader>,
@@ -29,7 +29,7 @@ struct Unread {
 }
 
 impl Unread {
-    /// Starts one for a single client, and reads its log until it is ready and has nothing left to do.
+    /// Starts a server for a single client, and reads its log until it is ready and idle.
     fn start() -> Self {
         let (reader, writer) = pipe().unwrap();
         let (child, home) = spawn("# no settings\n", writer);
@@ -48,7 +48,7 @@ impl Unread {
         Self { child, log, port, management_port, home }
     }
 
-    /// Has more logged than the pipe and the server's queue hold.
+    /// Makes the server log more than the pipe and its queue hold.
     fn log_more_than_fits(&self) {
         // Unknown keys, each of which is in the message.
         let config: String = (0..KEYS).map(|number| format!("an_unknown_key_{number} = 1\n")).collect();
@@ -90,7 +90,7 @@ fn spawn(config: &str, log: impl Into<Stdio>) -> (Child, TempDir) {
 }
 
 fn end(child: &mut Child) {
-    // It may have ended already.
+    // The process may have ended already.
     child.kill().ok();
     child.wait().ok();
 }
@@ -118,7 +118,7 @@ fn everybody_is_served_and_what_was_dropped_is_told_when_the_log_is_read_again()
     let space = json!({"type": "CREATE_SPACE", "space": "s", "engine_type": "key-value"});
     client.expect_ok(&space, "SPACE_CREATED");
     client.expect_ok(&json!({"type": "PUT", "space": "s", "key": "k", "value": "v"}), "OK");
-    // Which is logged by the thread that serves the other client.
+    // The thread that serves the other client logs this rejection.
     let mut rejected = Client::connect(([127, 0, 0, 1], server.port).into());
     assert!(rejected.line().unwrap().contains("maximum capacity"));
     assert_eq!(client.ask(&json!({"type": "GET", "space": "s", "key": "k"}))["value"], "v");
@@ -131,7 +131,7 @@ fn everybody_is_served_and_what_was_dropped_is_told_when_the_log_is_read_again()
     let (_, words) = line.split_once("WARN ").unwrap();
     let told: f64 = words.split(' ').next().unwrap().parse().unwrap();
     assert!(told >= dropped && told <= server.dropped(), "{line}");
-    // It goes on as usual.
+    // The server continues as usual.
     server.signal(Signal::USR1);
     log.wait_for("connection limit changed from 101 to 201");
 }
@@ -153,7 +153,7 @@ fn a_server_ends_in_good_order_though_nobody_reads_why() {
     assert_eq!(exit_code(&mut server.child), Some(0));
 }
 
-/// A pipe that is full, and whether one who writes to it waits.
+/// A full pipe. With `waits`, writes to it block.
 fn full_pipe(waits: bool) -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
@@ -179,7 +179,7 @@ fn a_pipe_that_somebody_made_non_blocking_gets_every_line_once_it_is_read() {
     let (reader, writer) = full_pipe(false);
     let flags = writer.try_clone().unwrap();
     let (mut child, _home) = spawn("# no settings\n", writer);
-    // It has begun, and cannot have written a line.
+    // The server has started, and cannot have written a line.
     std::thread::sleep(Duration::from_millis(300));
     let log = Log::of(reader);
     log.wait_for("ready: ");
@@ -193,10 +193,10 @@ fn a_pipe_that_somebody_made_non_blocking_gets_every_line_once_it_is_read() {
     assert_eq!(exit_code(&mut child), Some(78));
 }
 
-/// Where journald listens. Of this sandbox, there is none.
+/// The socket of journald. The sandbox has no journald.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// Starts a server that takes `stderr` for the journal's own stream.
+/// Starts a server whose standard error looks like the journal's stream.
 fn start_with_journal(sandbox: &Sandbox) -> Child {
     let stderr = File::create(sandbox.home().join("stderr")).unwrap();
     let stat = stderr.metadata().unwrap();
@@ -264,7 +264,7 @@ fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
         for (name, value) in expected {
             assert_eq!(entry.get(name).map(String::as_str), Some(value), "{name} of {entry:?}");
         }
-        // The sentence alone, which is all that `journalctl` shows, says who and how.
+        // `journalctl` shows only the sentence, so the sentence must name the actor and the door.
         let actor = &entry["SHIBUDB_ACTOR"];
         assert!(actor.starts_with("pid "), "{entry:?}");
         let sentence = format!("connection limit changed from 1059 to 1159 by {actor} through signal");

@@ -1,4 +1,4 @@
-//! A notification socket that nobody reads holds nobody up, and is told what matters when it is read again.
+//! An unread notification socket blocks nothing, and gets the important messages when it is read again.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::ears::{Ears, Message};
 use crate::harness::{Setup, Signal, wait_until};
 
-/// Of [`Ears::fill`].
+/// Whether the message is one of [`Ears::fill`].
 fn is_filler(message: &Message) -> bool {
     message.has("FILL")
 }
@@ -61,7 +61,7 @@ fn a_sign_of_life_waits_behind_nothing() {
     ears.fill();
     server.signal(Signal::HUP);
     server.wait_for_log("config file read again");
-    // By then there has been a probe.
+    // By then a probe has taken place.
     std::thread::sleep(PATIENCE / 2);
     let first = ears.hear("anything new", |message| !is_filler(message));
     assert!(first.has("WATCHDOG"), "{first:?}");

@@ -1,5 +1,5 @@
-//! The document that the management API has of itself, and whether the server keeps to it: also by
-//! schemathesis from PyPI, in a virtual environment that the test makes once under `target/`.
+//! The management API's own description, and whether the server conforms to it: also with schemathesis
+//! from PyPI, in a virtual environment that the test makes once under `target/`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
-/// A number that is out of range and comes with a revision that has passed is refused for the latter.
+/// An out-of-range number with an outdated revision is refused for the revision.
 const SETTINGS: &str =
     "[checks.negative_data_rejection]\nexpected-statuses = [400, 403, 405, 409, 412, 413, 415]\n";
 
@@ -82,16 +82,16 @@ fn what_it_says_of_an_answer_is_all_there_is() {
         let schema = content["application/json"]["schema"]["$ref"].as_str().unwrap();
         let schema = document.pointer(schema.trim_start_matches('#')).unwrap();
         let mut described = names(&schema["properties"]);
-        // Absent as long as all is well, and with a config file.
+        // Absent without problems, and with a config file.
         described.remove("troubled_files");
-        // Only of a server that `start` began.
+        // Only for a server started with `start`.
         described.remove("log_file");
         described.remove("awaited_file");
         assert_eq!(described, names(&reply.json()), "{method} {path}");
     }
 }
 
-/// The checks that every request has to pass may answer any operation.
+/// The checks that every request must pass can answer any operation.
 #[test]
 fn every_operation_names_what_the_way_in_may_answer() {
     let server = Setup::new().start();
@@ -109,7 +109,7 @@ fn every_operation_names_what_the_way_in_may_answer() {
     assert_eq!(foreign.status, 403);
 }
 
-/// Lets schemathesis loose on a server, on all that is left of its document.
+/// Runs schemathesis on a server, with the part of its document that `left` selects.
 fn try_all(left: impl FnOnce(Value) -> Value) {
     let python = match venv::make("schemathesis", SCHEMATHESIS, "schemathesis") {
         Ok(python) => python,
@@ -126,12 +126,12 @@ fn try_all(left: impl FnOnce(Value) -> Value) {
         .arg("run")
         .arg(&document)
         .arg(format!("--url=http://127.0.0.1:{}", server.management_port()))
-        // A test that finds something else each time proves nothing by passing.
+        // Deterministic: a test with different findings each time proves nothing by passing.
         .args(["--seed=1", "--max-examples=50", "--continue-on-failure", "--no-color", "--checks=all"])
-        // What a schema takes for valid may be refused: 1000.0 is an integer to it, and by how much the limit
-        // can be lowered depends on what it is.
+        // Requests that are valid by the schema may be refused: it takes 1000.0 for an integer, and the amount by
+        // which the limit can be lowered depends on the limit.
         .arg("--exclude-checks=positive_data_acceptance")
-        // It would wait for the end of an answer that has none.
+        // The answer has no end, for which it would wait.
         .arg("--exclude-path=/events")
         .current_dir(dir.path())
         .env("NO_PROXY", "127.0.0.1")
@@ -149,7 +149,7 @@ fn schemathesis_gets_no_answer_that_is_not_in_it() {
     try_all(|document| document);
 }
 
-/// As nearly every condition that it thinks of fails, little but conditions is tried above.
+/// Nearly every generated condition fails, so the run above tests little else.
 #[test]
 fn schemathesis_gets_none_without_conditions_either() {
     try_all(|mut document| {

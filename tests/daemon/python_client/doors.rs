@@ -1,4 +1,4 @@
-//! 200 connections stay open and at work while the limit is moved through each door.
+//! 200 connections stay open and active while the limit is changed through each door.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -38,7 +38,7 @@ impl Holder {
         line.trim_end().to_owned()
     }
 
-    /// Every connection is still the one that was opened, and does its work.
+    /// Every connection is still the original one, and works.
     #[track_caller]
     fn expect_all_at_work(&mut self) {
         self.orders.write_all(b"\n").unwrap();
@@ -78,7 +78,7 @@ fn open_connections_notice_nothing_of_a_moving_limit() {
     through_signals(&server, &mut held);
     through_the_config_file(&server, &mut held);
 
-    // 250 it is, and exactly that many fit.
+    // The limit is 250, and exactly that many are admitted.
     let more: Vec<_> = (HELD..250).map(|_| server.admin()).collect();
     let told = server.connect().line().unwrap();
     assert!(told.contains("Server at maximum capacity (250 connections)"), "{told}");

@@ -20,7 +20,7 @@ def lost(self):
     raise AssertionError("the connection was lost")
 
 
-# It would connect anew, unasked, when its connection breaks, and nobody would notice.
+# Otherwise the client would silently reconnect when its connection breaks.
 ShibuDbClient._reconnect = lost
 clients[0].create_space("held")
 

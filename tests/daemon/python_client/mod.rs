@@ -26,7 +26,7 @@ fn the_rest_of_its_surface_and_a_restart() {
     python.arg(server.port().to_string()).arg(PASSWORD);
     let mut program = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(program.stdout.take().unwrap()).lines();
-    // It ends with a traceback on standard error instead, if something is not as it should be.
+    // If a check fails, it ends with a traceback on standard error instead.
     assert_eq!(said.next().transpose().unwrap().as_deref(), Some("restart"));
     server.kill();
     server.start_again();

@@ -70,27 +70,27 @@ def spaces_of_a_user(admin):
         expect(zoe.put("k", "v"), ok("OK"))
         expect(zoe.put("k", "v", space="Größe 大"), error("write permission denied"))
         expect(zoe.get("k", space="b"), error("read permission denied"))
-        # What is taken away is gone with the next request, and the session goes on.
+        # Revoked rights end with the next request, and the session continues.
         expect(admin.update_user_permissions("zoe", {}), ok("USER_ROLE_UPDATED"))
         expect(listed(zoe), [])
         expect(zoe.get("k"), error("read permission denied"))
         expect(admin.update_user_permissions("zoe", {"a": "everything"})["status"], "ERROR")
         expect(admin.update_user_permissions("zoe", {"a": "read"}), ok("USER_ROLE_UPDATED"))
         expect(zoe.get("k"), {"status": "OK", "value": "v"})
-        # As an admin, and then no more.
+        # As an admin, and then no longer.
         expect(admin.update_user_role("zoe", "queen")["status"], "ERROR")
         expect(admin.update_user_role("zoe", "admin"), ok("USER_ROLE_UPDATED"))
         expect(admin.get_user("zoe"), ok("Username: zoe | Role: admin | Permissions: a=read"))
         expect(sorted(listed(zoe)), sorted(["Größe 大", "a", "b", "c"]))
         expect(admin.update_user_role("zoe", "user"), ok("USER_ROLE_UPDATED"))
         expect(zoe.delete_space("c"), error("admin access required"))
-        # A new password and even a deletion of the space end no session.
+        # Neither a new password nor a deletion of the space ends a session.
         expect(admin.update_user_password("zoe", "second"), ok("USER_PASSWORD_UPDATED"))
         expect(zoe.get("k"), {"status": "OK", "value": "v"})
         raises(AuthenticationError, lambda: connect(HOST, PORT, "zoe", "secret"))
         expect(admin.delete_space("a"), ok("SPACE_DELETED"))
         expect(zoe.get("k")["status"], "ERROR")
-        # A user who is gone may do nothing any more.
+        # A deleted user has no rights.
         expect(admin.delete_user("zoe"), ok("USER_DELETED"))
         expect(zoe.get("k", space="b")["status"], "ERROR")
     expect(admin.get_user("zoe"), error("user not found"))
@@ -120,7 +120,7 @@ def pool_is_exhausted_and_grows():
         HOST, PORT, "admin", PASSWORD, min_size=1, max_size=2, acquire_timeout=1, health_check_interval=3600
     )
     with pool.get_connection() as one:
-        # The second is opened on demand, the third is one too many.
+        # The second is opened on demand, the third exceeds the pool.
         with pool.get_connection() as other:
             expect(one.put("k", "of one", space="c"), ok("OK"))
             expect(other.get("k", space="c"), {"status": "OK", "value": "of one"})
@@ -157,7 +157,7 @@ def through_a_restart():
     expect(client.put("before", "the restart", space="c"), ok("OK"))
     print("restart", flush=True)
     client.port = port = int(sys.stdin.readline())
-    # The client connects anew by itself, without a login: it must not get anything that way.
+    # The client reconnects by itself, without a login: its requests must be refused.
     try:
         answer = client.get("before", space="c")
     except QueryError:

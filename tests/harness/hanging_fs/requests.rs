@@ -1,4 +1,4 @@
-//! What a request does to the directory beneath.
+//! The effects of requests on the underlying directory.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,13 +15,13 @@ use super::wire::{self, Bytes, Fields};
 
 const ROOT: u64 = 1;
 
-/// The directory beneath, and what the kernel knows of it.
+/// The underlying directory, and what the kernel knows about it.
 pub(super) struct Requests {
-    /// The paths of the nodes that the kernel has heard of.
+    /// The paths of the nodes known to the kernel.
     nodes: HashMap<u64, PathBuf>,
     last_node: u64,
     open: HashMap<u64, File>,
-    /// Listings, as they were when the directory was opened.
+    /// Listings, as of the opening of the directory.
     listed: HashMap<u64, Vec<(u64, Vec<u8>)>>,
     last_handle: u64,
 }
@@ -37,7 +37,7 @@ impl Requests {
         }
     }
 
-    /// Does what is asked; `None` if no answer is expected.
+    /// Executes a request; `None` if no answer is expected.
     pub(super) fn answer(&mut self, request: &[u8]) -> Option<Vec<u8>> {
         let mut fields = Fields(request);
         let _length = fields.u32();
@@ -120,7 +120,7 @@ impl Requests {
             }
             wire::OPENDIR => self.open_directory(node),
             wire::READDIR => self.read_directory(fields),
-            // As large as anybody may want.
+            // Larger than any caller needs.
             wire::STATFS => {
                 let blocks =
                     Bytes::default().u64(1 << 30).u64(1 << 29).u64(1 << 29).u64(1 << 30).u64(1 << 29);
@@ -152,7 +152,7 @@ impl Requests {
         self.last_handle
     }
 
-    /// What a name means, for the kernel. A path has one node for as long as the same file is there.
+    /// The kernel's entry for a name. A path has one node as long as it is the same file.
     fn entry(&mut self, node: u64, name: &[u8]) -> io::Result<Bytes> {
         let path = self.beneath(node, name)?;
         let metadata = path.symlink_metadata()?;
@@ -190,7 +190,7 @@ impl Requests {
     fn rename_to(&mut self, node: u64, directory: u64, mut fields: Fields<'_>) -> io::Result<Bytes> {
         let (from, to) = (self.beneath(node, fields.name())?, self.beneath(directory, fields.name())?);
         fs::rename(&from, &to)?;
-        // What stood there before is another file, and whoever has it open has it by its handle.
+        // The replaced file is a different one; its open descriptors use handles.
         self.nodes.retain(|_, path| !path.starts_with(&to));
         for path in self.nodes.values_mut() {
             if let Ok(rest) = path.strip_prefix(&from) {
@@ -226,7 +226,7 @@ impl Requests {
     }
 }
 
-/// How the kernel wants a file opened. That it may not be there yet is CREATE's to say.
+/// The options of an open. Only CREATE permits a missing file.
 fn open(flags: u32) -> OpenOptions {
     let flags = flags.cast_signed();
     let access = flags & libc::O_ACCMODE;

@@ -1,4 +1,4 @@
-//! The bytes of the FUSE protocol, version 7.31: what of `linux/fuse.h` is needed.
+//! The FUSE protocol, version 7.31: the needed parts of `linux/fuse.h`.
 
 use std::fs::Metadata;
 use std::io;
@@ -10,10 +10,10 @@ pub(super) const LARGEST_WRITE: u32 = 128 * 1024;
 /// That, with its headers.
 pub(super) const LARGEST_REQUEST: usize = LARGEST_WRITE as usize + 4096;
 
-/// Every read and write reaches the file system; nothing is kept by the kernel.
+/// Every read and write reaches the file system; the kernel caches nothing.
 const FOPEN_DIRECT_IO: u32 = 1;
-/// Closing a file asks the file system nothing. The kernel lets nobody go who waits for an answer to that, not even
-/// by SIGKILL: a test that is killed while its own file system is frozen would stay for good.
+/// Closing a file sends no request. A process that waits for an answer to that cannot be killed, not even by
+/// SIGKILL: a test that is killed while its own file system is frozen would stay for good.
 const FOPEN_NOFLUSH: u32 = 1 << 5;
 /// How files are opened.
 pub(super) const OPEN_FLAGS: u32 = FOPEN_DIRECT_IO | FOPEN_NOFLUSH;
@@ -122,7 +122,7 @@ impl Bytes {
             .u32(0)
     }
 
-    /// `fuse_attr_out`, good for no time at all.
+    /// `fuse_attr_out`, which the kernel must not cache.
     pub(super) fn attr_out(of: &Metadata) -> Self {
         Self::default().zeros(16).attributes(of)
     }

@@ -15,7 +15,7 @@ fn config(text: &str) -> Config {
     parse(text.as_bytes()).unwrap().config
 }
 
-/// The lines of the shipped file that are a setting, with the keys that are commented out put in.
+/// The lines of the shipped file that are settings, including the keys that are commented out.
 fn shipped_with_every_key() -> String {
     SHIPPED
         .lines()
@@ -171,7 +171,7 @@ fn a_named_pipe_is_refused_without_waiting_for_a_writer() {
 fn a_large_file_is_refused_unread() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shibudb.toml");
-    // Sparse: a terabyte that nobody could read in time.
+    // Sparse: a terabyte, too much to read in time.
     fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
     let error = load(&path).unwrap_err();
     assert_eq!(
@@ -214,7 +214,7 @@ fn every_key_of_a_difference_is_on_the_side_of_its_effect() {
     for key in Key::ALL {
         assert_eq!(key.effect().is_live(), key.effect() != Effect::Restart, "{key}");
         assert!(key.name().ends_with(key.leaf()));
-        // The management port is left out of the shipped file, and derived.
+        // The shipped file omits the management port, which is derived.
         let shown = key.has_default() || key == Key::ManagementPort;
         assert_eq!(key.default_value().is_some(), shown, "{key}");
     }

@@ -1,4 +1,4 @@
-//! What the text of a config file means. `problems` covers text that means nothing.
+//! The meaning of valid config files. `problems` covers invalid ones.
 
 mod file;
 mod problems;

@@ -1,4 +1,4 @@
-//! What is said about a config file that is not valid: the place, what is wrong, what would be right.
+//! Error messages for an invalid config file: the position, the problem, the fix.
 
 use shibudb::config::{Reason, parse};
 
@@ -146,7 +146,7 @@ fn text_that_is_not_toml_has_one_problem_where_it_begins() {
         assert_eq!(problems.iter().len(), 1, "{text:?}");
         let problem = problems.iter().next().unwrap();
         assert!(matches!(problem.reason, Reason::Syntax { .. }), "{problem}");
-        // What the parser says in between is its own business.
+        // The parser's own words in between are not checked.
         let told = problem.to_string();
         assert!(told.starts_with(&format!("{place}: ")), "{told}");
         assert!(told.ends_with(&format!("; the line reads {line}")), "{told}");
@@ -178,7 +178,7 @@ fn a_value_that_is_no_toml_is_told_what_its_setting_expects() {
             "bind = localhost\n",
             "line 1, column 8: bind: expected an IP address such as \"127.0.0.1\" or \"::1\", found localhost",
         ),
-        // Only here do quotes help.
+        // Quotes help only here.
         ("[log]\nlevel = info\n", "line 2, column 9: log.level: text is written in quotes: level = \"info\""),
         (
             "[client]\nlogin_timeout = 10s\n",

@@ -1,4 +1,4 @@
-//! The stripes of the store's cache: a value that is kept is what the engine has, and none that is read goes back.
+//! The stripes of the store's cache: a cached value is the engine's, and no read returns an older value than before.
 
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::stripes::Stripes;
 
-/// A key as the store has it: in the engine and, now and then, in the cache. `Cache` uses the stripes in this way.
+/// A key as in the store: in the engine and sometimes in the cache. `Cache` uses the stripes in this way.
 struct Key {
     stripes: Stripes,
     engine: AtomicU32,
@@ -32,7 +32,7 @@ impl Key {
         found
     }
 
-    /// Changes the key. The new value is kept if there was one before.
+    /// Changes the key. The new value is cached if one was cached before.
     fn put(&self, value: u32) {
         let was_kept = self.stripes.open(0, || self.kept.lock().unwrap().take().is_some());
         self.engine.store(value, Ordering::Release);
@@ -100,7 +100,7 @@ fn a_stripe_is_open_until_the_last_of_its_changes_is_done() {
             let key = Arc::clone(&key);
             thread::spawn(move || key.read())
         };
-        // Another key's, whose turn comes first both times.
+        // Another key's change, which comes first both times.
         key.stripes.open(0, || ());
         key.stripes.open(0, || *key.kept.lock().unwrap() = None);
         key.stripes.close(0);

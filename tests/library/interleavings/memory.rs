@@ -115,7 +115,7 @@ fn charges_that_move_between_shares_are_not_lost() {
     });
 }
 
-/// The pause of earlier is about to end when somebody has to wait again.
+/// An earlier pause is about to end when another wait begins.
 #[test]
 fn whoever_waits_is_seen_to_wait() {
     loom::model(|| {

@@ -1,7 +1,7 @@
 //! Code of the library whose threads share memory, run through every interleaving by loom.
 //!
-//! The library's modules take atomics and locks from `sync` beside them; here they find loom's. Nothing of them is
-//! written twice.
+//! The library's modules take atomics and locks from `sync` beside them; here that is loom's. No code is
+//! duplicated.
 
 mod kept_values;
 mod memory;

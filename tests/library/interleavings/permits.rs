@@ -1,4 +1,4 @@
-//! The limiter: places are neither shared nor lost, whoever comes, goes or moves the limit meanwhile.
+//! The limiter: no place is shared or lost, whatever acquires, releases and changes of the limit run concurrently.
 
 use std::num::NonZeroU32;
 

@@ -1,12 +1,12 @@
-//! In place of the library's module of this name, whose waker is a descriptor.
+//! Replaces the library's module of this name, whose waker is a descriptor.
 
 use std::io;
 
 use loom::sync::{Condvar, Mutex};
 
-/// Wakes one that waits, or that will wait.
+/// Wakes a thread that waits, or that will wait.
 pub(super) struct Waker {
-    /// Whether it is to be woken, and how often it was.
+    /// Whether a wake-up is pending, and the number of wake-ups.
     state: Mutex<(bool, usize)>,
     changed: Condvar,
 }

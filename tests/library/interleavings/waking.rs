@@ -36,7 +36,7 @@ fn nobody_waits_for_the_answer_of_a_worker_that_has_ended() {
     });
 }
 
-/// Reads until it has had so many, and sleeps when there are none. How often it fell asleep.
+/// Reads `expected` messages, and sleeps when there are none. Returns the number of sleeps.
 fn read(mailbox: &Mailbox<u32>, expected: usize) -> usize {
     let (mut messages, mut had, mut slept) = (Vec::new(), 0, 0);
     loop {
@@ -60,7 +60,7 @@ fn whoever_falls_asleep_is_woken_by_the_next_message() {
             let mailbox = Arc::clone(&mailbox);
             thread::spawn(move || mailbox.send(message))
         });
-        // It would never end if a waking were lost.
+        // A lost wake-up would block it for ever.
         let slept = read(&mailbox, 2);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         assert!(mailbox.waker().wakings() <= slept, "who is at work is not woken");

@@ -23,12 +23,12 @@ struct Manager {
     args: ManagerArgs,
 }
 
-/// What a command printed, or the words of its error with its exit status.
+/// The output of a command, or its error message with its exit status.
 async fn manager(port: u16, words: &str) -> Result<String, (u8, String)> {
     manager_with(&format!("9090 {words} --management-port={port}")).await
 }
 
-/// The same, of the whole command line.
+/// The same for the whole command line.
 pub(crate) async fn manager_with(words: &str) -> Result<String, (u8, String)> {
     let words = ["manager"].into_iter().chain(words.split_whitespace());
     let Manager { args } = Manager::try_parse_from(words).unwrap();
@@ -141,7 +141,7 @@ async fn status_and_config_tell_why_the_limit_is_not_the_configured_one() {
     let waiting =
         "Waiting: 500 is applied once at most 500 connections are active, unless the limit is set first\n";
     assert!(status.ends_with(&format!("{refused}{waiting}")), "{status}");
-    // Whoever sets it by hand knows better.
+    // A limit set by the operator cancels the waiting edit.
     server.manager("limit 1600").await.unwrap();
     let status = server.manager("status").await.unwrap();
     assert!(status.ends_with(refused), "{status}");
@@ -321,7 +321,7 @@ fn wrong_usage_is_told_apart_from_a_refusal() {
     }
 }
 
-/// Standard output of which nobody reads the rest.
+/// A standard output whose reader has closed it.
 struct Closed(io::ErrorKind);
 
 impl io::Write for Closed {

@@ -81,7 +81,7 @@ async fn the_longest_head_is_what_is_stated_however_it_arrives() {
         for chunk in [head.len(), 7_000] {
             let mut stream = server.connect().await;
             for part in head.chunks(chunk) {
-                // Whoever is refused early may find the connection closed.
+                // A client that is refused early may find the connection closed.
                 if stream.write_all(part).await.is_err() {
                     break;
                 }
@@ -155,7 +155,7 @@ async fn an_answer_that_is_not_taken_does_not_hold_its_place() {
     server.config.send_replace(Arc::new(settings));
     let mut stream = server.connect().await;
     stream.write_all(b"GET /config HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    // More than the kernel keeps for the two of them, and nothing is read until the time is over.
+    // More than the kernel's buffers hold for the two of them, and nothing is read until the time is over.
     tokio::time::sleep(Duration::from_secs(100)).await;
     let mut taken = Vec::new();
     let cut = stream.read_to_end(&mut taken).await;

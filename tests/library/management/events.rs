@@ -1,4 +1,4 @@
-//! What happens, as it happens.
+//! The event stream.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::server::Server;
 
 const FOLLOW: &[u8] = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Somebody who follows.
+/// A client that follows the events.
 struct Follower {
     stream: BufReader<TcpStream>,
 }
@@ -50,7 +50,7 @@ impl Follower {
         let (mut event, mut data) = (None, None);
         while event.is_none() || data.is_none() {
             let mut line = String::new();
-            // The lengths of chunks and the empty lines in between are passed over.
+            // Chunk lengths and the empty lines in between are skipped.
             if self.stream.read_line(&mut line).await.unwrap() == 0 || line == "0\r\n" {
                 return None;
             }
@@ -64,7 +64,7 @@ impl Follower {
         event.zip(data)
     }
 
-    /// The data of the next event of a kind; others are passed over.
+    /// The data of the next event of a kind; skips others.
     async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let (event, data) = self.next().await.unwrap();
@@ -79,7 +79,7 @@ fn sample(second: i64) -> Sample {
     Sample { second, active: 7, limit: 1000, accepted: 9, rejected: 2 }
 }
 
-/// An attempt with so many bytes in its record.
+/// An attempt whose record has this many bytes.
 fn large(bytes: usize) -> LimitRequest {
     let actor = Actor::File(PathBuf::from("x".repeat(bytes)));
     LimitRequest { change: Change::Set(0), door: Door::Config, actor, if_revision: None }
@@ -137,7 +137,7 @@ async fn half_of_the_places_are_left_for_requests() {
     assert_eq!(server.get("/stats").await.status, 200);
 
     followers.pop();
-    // That somebody is gone shows when there is something to tell.
+    // The server notices that a follower is gone when it sends an event.
     for second in 1..1000 {
         server.series.record(sample(second));
         if Follower::ask(&server, FOLLOW).await.0 == 200 {
@@ -178,7 +178,7 @@ async fn a_new_token_ends_them_and_the_same_one_does_not() {
 async fn a_follower_may_stay_and_one_that_takes_nothing_may_not() {
     let mut server = Server::start().await;
     let (mut taking, mut stuck) = (Follower::of(&server).await, Follower::of(&server).await);
-    // More than the kernel keeps for the two of them.
+    // More than the kernel's buffers hold for the two of them.
     for _ in 0..24 {
         server.control.change(large(1 << 20)).await.unwrap_err();
         taking.next_of("change").await;

@@ -143,7 +143,7 @@ async fn the_revision_travels_as_an_etag() {
 async fn if_match_makes_a_change_conditional() {
     let server = Server::start().await;
     let etag = |revision| server.etag(revision);
-    // A bare revision, as another process may have given it out, is up to date for none.
+    // A bare revision, which may come from another process, matches nothing.
     let bare = "\"2\"".to_owned();
     for (tags, status) in [
         (etag(2), 412),
@@ -176,7 +176,7 @@ async fn an_answer_says_in_its_head_that_the_limit_is_not_stored() {
     let server = Server::start().await;
     let reply = server.json("PUT", "/limit", r#"{"limit":2000}"#).await;
     assert_eq!((reply.header("shibudb-stored"), reply.header("shibudb-recorded")), (None, None));
-    // In place of the file that would be written, there is one that cannot be.
+    // The file to be written is replaced by one that cannot be written.
     let spare = server.data_dir().join(".limit-override.spare");
     std::fs::remove_file(&spare).unwrap();
     std::fs::create_dir(&spare).unwrap();

@@ -1,5 +1,5 @@
-//! The management API as a client sees it, and `shibudb manager` against it: a real limiter and a
-//! real control behind a real socket, on a port of its own for each test.
+//! The management API as seen by clients and `shibudb manager`: a real limiter and a real control behind a
+//! real socket, on a separate port for each test.
 
 mod bodies;
 mod command_line;

@@ -1,4 +1,4 @@
-//! The files of the live page. How it works in a browser is `tests/operator/page`'s business.
+//! The files of the live page. `tests/operator/page` tests it in a browser.
 
 use sha2::{Digest, Sha256};
 
@@ -6,7 +6,7 @@ use super::server::Server;
 
 const VENDORED: &str = include_str!("../../../src/management/page/uplot/README.md");
 
-/// The page and whatever its files name, those first that are named first.
+/// The page and the files it references, in order of reference.
 async fn files(server: &Server) -> Vec<(String, String)> {
     let mut files = vec![("/".to_owned(), server.get("/").await.body)];
     let mut read = 0;
@@ -43,7 +43,7 @@ async fn it_and_all_that_it_names_is_there_and_comes_from_nowhere_else() {
         let foreign = ["https://", "http://", "\"//", "'//", "@import", "url("];
         let found =
             foreign.iter().find(|start| text.replace("http://www.w3.org/2000/svg", "").contains(**start));
-        // The library's own first line says where it is from.
+        // The library's first line names its origin.
         assert!(found.is_none() || path == "/page/uplot.js", "{path} has {}", found.unwrap());
     }
     let (_, html) = &files[0];

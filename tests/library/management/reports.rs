@@ -255,7 +255,7 @@ async fn a_store_that_takes_no_writes_degrades_the_health_and_says_why() {
         since: Some("2026-01-02T03:04:05Z".parse().unwrap()),
     });
     let health = server.get("/health").await;
-    // A server that is asked whether it lives does.
+    // A degraded server is alive: the status is 200.
     assert_eq!((health.status, &*health.body), (200, r#"{"status":"degraded","service":"shibudb"}"#));
     let config: Value = serde_json::from_str(&server.get("/config").await.body).unwrap();
     let expected =

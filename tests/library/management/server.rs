@@ -1,4 +1,4 @@
-//! A server for one test, and a client that hides nothing of what went over the wire.
+//! A server for one test, and a client that exposes the bytes on the wire.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const CEILING: u32 = 19_900;
 
 pub(crate) struct Server {
-    /// Adds to the series; nobody else does.
+    /// The only writer of the series.
     pub(crate) series: series::Recorder,
     pub(crate) address: SocketAddr,
     pub(crate) limiter: Limiter,
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// The entity tag of a revision, as it travels.
+    /// The entity tag of a revision, as on the wire.
     pub(crate) fn etag(&self, revision: u64) -> String {
         format!("\"{}\"", self.control.tag(revision))
     }
@@ -113,7 +113,7 @@ impl Server {
         self.data.path()
     }
 
-    /// From now on, clients have to send this.
+    /// From now on, clients must send this token.
     pub(crate) fn expect_token(&self, token: &str) {
         let file = self.token_file(token);
         self.token.send_replace(Some(Token::read(&file).unwrap()));
@@ -124,7 +124,7 @@ impl Server {
         self.api.denials.total()
     }
 
-    /// A file that holds this, for its owner alone.
+    /// A file that contains `token`, accessible to its owner only.
     pub(crate) fn token_file(&self, token: &str) -> PathBuf {
         let path = self.data.path().join("token");
         let mut options = std::fs::OpenOptions::new();
@@ -133,7 +133,7 @@ impl Server {
         path
     }
 
-    /// Has it listen on a Unix socket as well.
+    /// Makes the server listen on a Unix socket as well.
     pub(crate) fn listen_on_socket(&self) -> PathBuf {
         let path = self.data.path().join("management.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -141,7 +141,7 @@ impl Server {
         path
     }
 
-    /// Opens that many connections, as far as the limiter can tell.
+    /// Opens that many connections, from the limiter's point of view.
     pub(crate) fn occupy(&self, connections: usize) -> Vec<Permit> {
         (0..connections).map(|_| self.limiter.try_acquire().unwrap()).collect()
     }
@@ -178,7 +178,7 @@ impl Server {
         self.send(format!("{request}\r\n{body}").as_bytes()).await
     }
 
-    /// Exactly these bytes; the reply is what comes until the server closes.
+    /// Sends exactly these bytes; the reply is everything until the server closes.
     pub(crate) async fn send(&self, request: &[u8]) -> Reply {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();
@@ -207,7 +207,7 @@ impl Reply {
         (self.status, &self.body)
     }
 
-    /// The words of an error that has the documented shape.
+    /// The message of an error that has the documented shape.
     pub(crate) fn error(&self) -> String {
         let failure: wire::Failure = serde_json::from_str(&self.body).unwrap();
         let words = serde_json::to_string(&failure.error).unwrap();
@@ -217,7 +217,7 @@ impl Reply {
     }
 }
 
-/// Nobody is connected.
+/// No connections.
 #[derive(Debug)]
 struct Nobody;
 

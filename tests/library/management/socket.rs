@@ -1,4 +1,4 @@
-//! The Unix socket: the same API, and the kernel says who is there.
+//! The Unix socket: the same API, and the kernel identifies the caller.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

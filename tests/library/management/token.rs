@@ -1,4 +1,4 @@
-//! With a token, whoever does not send it gets nothing but health.
+//! With a token configured, requests without it get only the health.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ async fn every_endpoint_but_health_needs_it() {
         } else {
             expect_unauthorized(&reply, MISSING);
         }
-        // A reload that is let in would wait for a daemon, and there is none.
+        // An admitted reload would wait for a daemon, which does not exist here.
         if path != "/reload" {
             assert_ne!(server.ask(method, path, &[&right], "").await.status, 401, "{method} {path}");
         }
@@ -155,7 +155,7 @@ async fn a_guess_is_answered_late_and_ends_its_connection() {
     server.expect_token(TOKEN);
     let guess = "GET /stats HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer guess\r\n\r\n";
     let start = Instant::now();
-    // Which reads until the server closes, though nobody has asked it to.
+    // The client reads until the server closes, without having requested a close.
     let reply = server.send(guess.as_bytes()).await;
     expect_unauthorized(&reply, WRONG);
     assert_eq!(reply.header("connection"), Some("close"));
@@ -208,7 +208,7 @@ async fn a_flood_of_guesses_does_not_keep_the_right_token_out() {
     let took = start.elapsed();
     over.store(true, Ordering::Relaxed);
     let guesses: u64 = guessers.join_all().await.into_iter().sum();
-    // Were all places held by guesses, the 24 guessers in the queue before each request would cost it three
+    // If guesses could hold all connections, the 24 guessers queued before each request would cost it three
     // delays.
     assert!(took < DELAY * 3 * 2 * RIGHT, "{took:?} for {RIGHT} of each beside {guesses} guesses");
     assert_eq!(server.denied(), Denied { wrong_token: guesses, no_token: 0 });

@@ -1,4 +1,4 @@
-//! A departure counts before an arrival, and a client that is gone holds nothing.
+//! A departure is processed before an arrival, and a disconnected client does not count.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -36,7 +36,7 @@ fn one_client_after_another_has_the_only_place() {
         for number in 0..100 {
             let mut client = server.admin();
             match number % 3 {
-                // With an answer on its way, or in the middle of a request.
+                // With an answer in flight, or in the middle of a request.
                 0 => client.send("{\"type\":\"LIST_SPACES\"}\n"),
                 1 => client.send("{\"type\":\"GE"),
                 _ => {}
@@ -59,7 +59,7 @@ fn probes_of_a_load_balancer_are_no_rejections() {
             }
             server.wait_until_active(0);
         }
-        // Those that nobody has accepted yet are taken before this one.
+        // Pending connections in the backlog are accepted before this one.
         drop(server.admin());
         assert_eq!(rejected(&server), 0, "with {workers} workers");
     }
@@ -106,12 +106,12 @@ fn a_login_with_requests_behind_it_is_checked_though_the_client_has_said_all() {
 #[test]
 fn at_the_ceiling_nobody_waits_for_those_who_linger() {
     const SILENT: usize = 200;
-    // Of the descriptors there are four beside that of the client.
+    // There are four descriptors besides that of the client.
     let server = TestServer::with_ceiling(1, 1, DEFAULTS, 1);
     let mut inside = server.admin_in_space();
     // None of them closes its side.
     let mut silent: Vec<_> = (0..SILENT).map(|_| server.connect()).collect();
-    // The last one first: if each had to wait until those before it are gone, it would wait for too long.
+    // The last one first: waiting until all earlier ones are gone would take too long.
     for client in silent.iter_mut().rev() {
         client.stream.get_mut().write_all(b"{}\n").ok();
         let full = "Server at maximum capacity (1 connections). Please try again later.";

@@ -1,4 +1,4 @@
-//! However a connection ends, its place is free afterwards.
+//! However a connection ends, it no longer counts afterwards.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ fn a_drain_ends_idle_clients_at_once_and_closes_the_port() {
     let mut server = TestServer::new(10);
     let mut clients = [server.admin(), server.connect()];
     server.wait_until_active(2);
-    // Those that it waits for are cut in the end.
+    // The connections that the drain waits for are cut in the end.
     assert_eq!(server.drain(PATIENCE), Drained { cut: 0 });
     for client in &mut clients {
         client.expect_end();
@@ -96,7 +96,7 @@ fn a_drain_ends_idle_clients_at_once_and_closes_the_port() {
 
 #[test]
 fn accepting_can_be_stopped_while_descriptors_are_short() {
-    // Of the descriptors there are four beside those of the clients.
+    // There are four descriptors besides those of the clients.
     let mut server = TestServer::with_ceiling(1, 1, DEFAULTS, 1);
     let mut inside = server.admin_in_space();
     let _turned_away: Vec<_> = (0..10).map(|_| TcpStream::connect(server.address).unwrap()).collect();
@@ -114,7 +114,7 @@ fn a_drain_lets_requests_in_progress_finish() {
     let mut client = server.admin_in_space();
     let value = "v".repeat(1000);
     client.put("k", &value);
-    // The server cannot send all the answers before they are read, so it is at work when the drain starts.
+    // The server cannot send all the answers before they are read, so it is busy when the drain starts.
     let requests = 30_000;
     let mut writer = client.stream.get_ref().try_clone().unwrap();
     let request = json!({"type": "GET", "key": "k"}).to_string() + "\n";
@@ -174,7 +174,7 @@ fn who_does_not_read_its_answers_is_cut_off_when_the_time_is_up() {
     let mut client = server.admin_in_space();
     client.put("k", &"v".repeat(500_000));
     client.send("{\"type\":\"GET\",\"key\":\"k\"}\n".repeat(100));
-    // Once the first answer has come, all are on their way: more than the sockets can hold.
+    // After the first answer, all are in flight: more than the sockets can hold.
     assert_eq!(client.answer()["status"], "OK");
     assert_eq!(server.drain(SHORT), Drained { cut: 1 });
     client.expect_gone();

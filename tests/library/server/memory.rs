@@ -1,4 +1,4 @@
-//! The memory of all requests in flight is bounded, and nothing is lost for it.
+//! The memory of all requests in flight is bounded, without a loss of requests.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -36,7 +36,7 @@ fn put(number: usize) -> String {
     format!("{}\n", json!({"type": "PUT", "key": number.to_string(), "value": value}))
 }
 
-/// Watches, until it is told to stop, that the bound is kept, and says how much there was at most.
+/// Checks the bound until `stop` is set, and returns the maximum.
 fn most_inflight(server: &TestServer, stop: &AtomicBool) -> usize {
     let mut most = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -73,7 +73,7 @@ fn sixty_large_requests_at_once_are_read_one_after_another_and_all_are_answered(
         wait_until("reading pauses", || server.server().inflight() >= MOST / 2);
         let read: u64 = server.roster().iter().map(|connection| connection.bytes_in).sum();
         assert!(read < (CLIENTS * VALUE) as u64, "all was read");
-        // Who has nothing to do with it is served as ever, and nobody was sent away.
+        // Uninvolved clients are served as before, and no client was disconnected.
         server.probe();
         assert_eq!(server.active(), u32::try_from(CLIENTS).unwrap());
         go.store(true, Ordering::Relaxed);
@@ -99,9 +99,9 @@ fn whoever_reads_nothing_of_its_answers_is_ended_and_holds_little_until_then() {
     stream.set_nonblocking(true).unwrap();
     let gets = "{\"type\":\"GET\",\"key\":\"k\"}\n".repeat(200);
     let mut most = 0;
-    // It asks and asks, as far as the kernel takes it, and reads nothing.
+    // It sends requests until the kernel's buffers are full, and reads nothing.
     wait_until_for(Duration::from_secs(60), "it is ended", || {
-        // An error says that there is no room, or that it is over.
+        // An error means that the buffers are full, or that the connection has ended.
         while matches!(stream.write(gets.as_bytes()), Ok(1..)) {}
         most = most.max(server.server().inflight());
         server.active() == 0
@@ -125,7 +125,7 @@ fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
                 client.send(&request[..VALUE]);
                 wait_until("the test goes on", || go.load(Ordering::Relaxed));
                 client.send(&request[VALUE..]);
-                // There is an end of file to be read, for which there is no memory either.
+                // The server has an end of file to read, without memory for it.
                 client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
                 assert_eq!(client.answer(), json!({"status": "OK", "message": "OK"}));
                 client.expect_end();
@@ -140,7 +140,7 @@ fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
 
 const TINY: ClientSettings = ClientSettings { max_request: 64 * 1024, max_inflight: 1 << 20, ..DEFAULTS };
 
-/// How many connections have ended for this reason.
+/// The number of connections that ended for this reason.
 fn closed(server: &TestServer, ending: Ending) -> u64 {
     let counts = server.server().counters().read();
     counts.endings.iter().find(|(of, _)| *of == ending).unwrap().1
@@ -172,13 +172,13 @@ fn parts_of_requests_hold_up_no_small_request_and_give_way_to_a_large_one() {
         let stop = &stop;
         scope.spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                // Some have been told to go meanwhile.
+                // Some have been disconnected meanwhile.
                 tricklers.iter().for_each(|mut trickler| drop(trickler.write_all(b"x")));
                 thread::sleep(Duration::from_millis(100));
             }
         });
         expect_service(&server, &mut good);
-        // More than is read at once: it needs memory that the others hold.
+        // More than one read: it needs memory that the other clients hold.
         good.put("large", &"v".repeat(60_000));
         expect_service(&server, &mut good);
         stop.store(true, Ordering::Relaxed);

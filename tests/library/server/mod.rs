@@ -1,4 +1,4 @@
-//! The server over real sockets: what clients are answered, who is let in, and how connections end.
+//! The server over real sockets: answers, admission, and the ends of connections.
 
 mod answers;
 mod departures;

@@ -75,7 +75,7 @@ fn a_client_that_asks_for_much_and_reads_late_gets_everything() {
     let value = "v".repeat(100_000);
     client.put("k", &value);
     let mut writer = client.stream.get_ref().try_clone().unwrap();
-    // 40 MB of answers: far more than sockets and server hold. The requests must not all fit either.
+    // 40 MB of answers: far more than sockets and server buffer. The requests must not all fit either.
     let asking = std::thread::spawn(move || {
         for _ in 0..400 {
             writer.write_all(b"{\"type\":\"GET\",\"key\":\"k\"}\n").unwrap();

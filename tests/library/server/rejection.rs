@@ -1,4 +1,4 @@
-//! At the limit: everyone who is turned away is told so.
+//! At the limit: every rejected client gets the message.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

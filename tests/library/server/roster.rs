@@ -1,4 +1,4 @@
-//! Who is connected, and ending a connection from outside.
+//! The list of connections, and ending a connection from outside.
 
 use std::time::Duration;
 

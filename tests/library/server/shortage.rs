@@ -1,4 +1,4 @@
-//! Out of file descriptors: the server waits, serves whom it has, and goes on as soon as it can.
+//! Out of file descriptors: the server waits, serves its clients, and accepts again as soon as possible.
 
 use std::os::fd::AsRawFd;
 
@@ -10,7 +10,7 @@ use crate::harness::{OWN_PROCESS, again_beneath, is_inside, this_test};
 
 #[test]
 fn a_shortage_of_descriptors_is_survived() {
-    // The limit of descriptors is the process's.
+    // The limit of descriptors applies to the whole process.
     if !is_inside() {
         again_beneath(&OWN_PROCESS, this_test!());
         return;

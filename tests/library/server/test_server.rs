@@ -1,4 +1,4 @@
-//! A server on a port of its own, with a real store and real accounts, and clients for it.
+//! A server on a separate port, with a real store and real accounts, and clients for it.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// Longer than anything here takes on the slowest machine.
+/// Longer than any wait takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const DEFAULTS: ClientSettings = ClientSettings {
@@ -87,8 +87,8 @@ impl TestServer {
         client
     }
 
-    /// A client whose login is being checked, with far more behind it than the server reads at once; and the
-    /// number of its connection.
+    /// A client whose login is being checked, with far more pending input than the server reads at once; and the id
+    /// of its connection.
     pub(crate) fn slow_login(&self) -> (Client, u64) {
         let user = json!({"username": "slow", "password": "secret"});
         self.admin().expect_ok(&json!({"type": "CREATE_USER", "new_user": user}), "USER_CREATED");
@@ -204,8 +204,8 @@ impl Client {
         self.expect_ok(&json!({"type": "PUT", "key": key, "value": value}), "OK");
     }
 
-    /// It is welcomed, its first requests are answered, and then the connection ends in good order, whatever
-    /// else it has sent.
+    /// The login and the first requests are answered, then the connection ends cleanly, whatever else the client
+    /// has sent.
     #[track_caller]
     pub(crate) fn expect_welcome_answers_and_end(&mut self) {
         assert_eq!(self.answer()["user"]["username"], "slow");
@@ -224,7 +224,7 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&rest), "");
     }
 
-    /// The connection is over, be it by an end of file or a reset.
+    /// The connection has ended, by an end of file or a reset.
     pub(crate) fn expect_gone(&mut self) {
         match self.stream.read_to_end(&mut Vec::new()) {
             Ok(_) => {}

@@ -1,4 +1,4 @@
-//! More than one thread: connections are spread, and everything else is as with one.
+//! More than one thread: connections are distributed, and everything else is as with one.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};

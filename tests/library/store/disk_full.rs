@@ -1,7 +1,7 @@
-//! What becomes of the store when the disk is full: errors, but reads go on, nothing acknowledged
-//! is lost, and writes come back with the space.
+//! The store on a full disk: writes fail, but reads continue, no acknowledged write is lost, and writes
+//! work again when there is free space.
 //!
-//! The disk is a small tmpfs, mounted in a namespace of its own where the test runs itself again.
+//! The disk is a small tmpfs, mounted in a separate namespace in which the test runs itself again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ fn a_full_disk_stops_writes_until_there_is_space_again() {
     assert!(Command::new("umount").arg(disk.path()).status().unwrap().success());
 }
 
-/// A store that could not be made does not stand in the way of one that can.
+/// A failed creation of a store does not prevent a later one.
 fn first_start_on_a_full_disk(disk: &Path) {
     let (dir, filler) = (disk.join("first"), disk.join("filler"));
     let mut refused = 0;
@@ -49,10 +49,10 @@ async fn on_a_small_disk(disk: &Path) {
     let mut store = Store::open(&dir, Durability::Always).unwrap();
     store.create_space("a", true).await.unwrap();
     let mut acknowledged = BTreeMap::new();
-    // Full by now and then a different amount, so that different writers of the engine find out.
+    // Filled to different amounts, so that different writers of the engine hit the limit.
     for (round, filler_size) in [150, 100, 130, 80].into_iter().enumerate() {
         let mut space = store.space("a").unwrap();
-        // As much of it as there is room for: the store may be tidying up at this moment.
+        // As much of it as fits: the store may be deleting files at this moment.
         fs::write(&filler, vec![1; filler_size << 20]).ok();
         let mut n = 0;
         let refused = loop {
@@ -90,7 +90,7 @@ async fn on_a_small_disk(disk: &Path) {
     check_all(&store, &store.space("a").unwrap(), &acknowledged);
 }
 
-/// Says when it was written, and then is nothing that could be compressed.
+/// Begins with its round and number; the rest is incompressible.
 fn value(round: usize, n: u32) -> Vec<u8> {
     let mut value = format!("{round}/{n}/").into_bytes();
     let mut random = u64::from(n) + 1;
@@ -110,7 +110,7 @@ async fn put(store: &Store, space: &Space, key: &str, value: &[u8]) -> Result<()
     Ok(())
 }
 
-/// A refused write may have happened, but no acknowledged one may be missing or older than it is.
+/// A refused write may have taken effect, but no acknowledged one may be missing or replaced by an older value.
 fn check_all(store: &Store, space: &Space, acknowledged: &BTreeMap<String, Vec<u8>>) {
     for (key, value) in acknowledged {
         let found = store.get(space, key.as_bytes()).unwrap().unwrap();
@@ -123,7 +123,7 @@ fn check_all(store: &Store, space: &Space, acknowledged: &BTreeMap<String, Vec<u
     }
 }
 
-/// Compares the round and the number that values begin with.
+/// Compares the round and the number at the beginning of values.
 fn is_later(found: &[u8], acknowledged: &[u8]) -> bool {
     let order = |value: &[u8]| -> (u32, u32) {
         let parts = value.split(|&byte| byte == b'/');

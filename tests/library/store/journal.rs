@@ -1,4 +1,4 @@
-//! What the store makes of a journal that a crash or the disk has damaged.
+//! How the store handles a journal that a crash or the disk has damaged.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -25,8 +25,8 @@ fn position(content: &[u8], of: &str) -> usize {
     content.windows(of.len()).position(|window| window == of.as_bytes()).unwrap()
 }
 
-/// A copy of the store's directory as a crash at this moment would leave it, except that of the
-/// journal the bytes around `hole` never reached the disk.
+/// A copy of the store's directory as a crash at this moment would leave it, but without the bytes of the
+/// journal around `hole`, which never reached the disk.
 fn crashed_with_a_hole(dir: &Path, hole: &str, before: usize, len: usize) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(&dir.join("store"), &copy.path().join("store"));
@@ -89,7 +89,7 @@ async fn a_last_write_torn_by_a_power_failure_is_cut_off() {
 
 #[tokio::test]
 async fn damage_before_intact_writes_is_refused_and_nothing_is_cut() {
-    // In the value; in the header of the batch, where the engine sees an end; over several batches.
+    // In the value; in the header of the batch, where the engine sees an end; across several batches.
     for (before, len) in [(0, 4), (48, 40), (48, 200)] {
         let (dir, store, space) = with_space("a").await;
         put_twenty(&store, &space).await;
@@ -105,7 +105,7 @@ async fn damage_before_intact_writes_is_refused_and_nothing_is_cut() {
         assert!(error.to_string().contains(&format!("`truncate --size={intact}`")), "{error}");
         assert_eq!(std::fs::read(journal(dir.path())).unwrap(), content);
 
-        // What the message says is what helps.
+        // The repair that the message names works.
         std::fs::File::options().write(true).open(path).unwrap().set_len(*intact as u64).unwrap();
         assert_eq!(found(&open(dir.path())).last().unwrap(), "key 04");
     }
@@ -119,7 +119,7 @@ async fn a_hole_in_what_was_not_synced_loses_what_follows_and_nothing_else() {
         let crashed = crashed_with_a_hole(dir.path(), "value of 05", before, len);
         let again = Store::open(crashed.path(), Durability::EverySecond).unwrap();
         assert_eq!(found(&again), ["key 00", "key 01", "key 02", "key 03", "key 04"]);
-        // And it goes on from there.
+        // The store continues from there.
         let space = again.space("a").unwrap();
         again.write(vec![put(&space, "key 19", "again")]).await.unwrap();
         again.close().unwrap();
@@ -135,14 +135,14 @@ async fn a_space_without_wal_does_not_keep_the_store_from_opening() {
     for n in 0..3 {
         store.write(vec![put(&loose, &n.to_string(), &format!("loose {n}"))]).await.unwrap();
     }
-    // It was written with a sync; that this sync came to its end is what its presence cannot say.
+    // It was written with a sync, but its presence does not prove that this sync completed.
     store.write(vec![put(&careful, "key 00", "careful 0")]).await.unwrap();
     let crashed = crashed_with_a_hole(dir.path(), "loose 1", 0, 7);
     let again = open(crashed.path());
     assert_eq!(get(&again, &again.space("b").unwrap(), "0").as_deref(), Some("loose 0"));
     assert_eq!(found(&again), [""; 0]);
 
-    // But that of the next one can.
+    // The presence of the next one does.
     store.write(vec![put(&careful, "key 01", "careful 1")]).await.unwrap();
     let crashed = crashed_with_a_hole(dir.path(), "loose 1", 0, 7);
     assert!(Store::open(crashed.path(), Durability::Always).is_err());
@@ -164,7 +164,7 @@ async fn a_hole_in_what_was_synced_once_a_second_is_refused() {
     };
     assert!(matches!(refused, OpenError::Engine { source: StoreError::JournalDamaged { .. }, .. }));
 
-    // What comes after it may be torn again.
+    // A later write may be torn again.
     store.write(vec![put(&space, "later", "later 1")]).await.unwrap();
     let crashed = crashed_with_a_hole(dir.path(), "later 1", 0, 7);
     assert_eq!(found(&Store::open(crashed.path(), Durability::EverySecond).unwrap()).len(), 20);
@@ -195,7 +195,7 @@ fn batch(key: &[u8], value: &[u8]) -> Vec<u8> {
     batch
 }
 
-/// Values of clients that look like commits which say that all before them was synced.
+/// Clients store values that look like commits which mark everything before them as synced.
 #[tokio::test]
 async fn a_value_that_looks_like_a_commit_does_not_keep_the_store_from_opening() {
     let synced = b"\0\0\0\0\0\0\0\0s";
@@ -214,7 +214,7 @@ async fn a_value_that_looks_like_a_commit_does_not_keep_the_store_from_opening()
 async fn a_torn_end_that_is_made_to_take_long_is_looked_through_in_passing() {
     let (dir, store, space) = with_space("a").await;
     put_twenty(&store, &space).await;
-    // Each start of a batch has an item as long as all the rest, so that each would be looked at to its end.
+    // Each start of a batch has an item as long as the rest, so a scan would read each to its end.
     let len = 1 << 20;
     let mut value = b"here it is torn".to_vec();
     while value.len() < len {
@@ -222,7 +222,7 @@ async fn a_torn_end_that_is_made_to_take_long_is_looked_through_in_passing() {
         value.extend([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         value.extend([rest.to_le_bytes(); 2].concat());
     }
-    // Small enough not to be compressed, each.
+    // Each is too small to be compressed.
     let writes = value.chunks(4000).enumerate();
     let writes = writes.map(|(n, part)| Write {
         space: space.clone(),

@@ -1,4 +1,4 @@
-//! What the store promises to those who read and write it.
+//! The guarantees of the store to readers and writers.
 
 mod disk_full;
 mod journal;
@@ -51,7 +51,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 fn disk_usage(dir: &Path) -> u64 {
     let mut sum = 0;
     for entry in std::fs::read_dir(dir).unwrap() {
-        // Files come and go meanwhile.
+        // Files are created and deleted meanwhile.
         let Ok(entry) = entry else { continue };
         let Ok(metadata) = entry.metadata() else { continue };
         let journal = entry.path().extension().is_some_and(|extension| extension == "jnl");
@@ -207,7 +207,7 @@ async fn a_deleted_spaces_disk_space_comes_back_and_others_stay() {
     for batch in 0..40 {
         let writes = (0..16)
             .map(|i| {
-                // Bytes that no compression makes smaller.
+                // Incompressible bytes.
                 let value = std::iter::repeat_with(|| {
                     random ^= random << 13;
                     random ^= random >> 7;

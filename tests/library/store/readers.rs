@@ -1,4 +1,4 @@
-//! What readers see while others write.
+//! Readers during concurrent writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use super::*;
 
 const KEYS: usize = 4;
 
-/// What one writer and many readers know of a key.
+/// The state of a key shared by one writer and many readers.
 struct Known {
     key: String,
-    /// The last value that was acknowledged.
+    /// The last acknowledged value.
     acknowledged: AtomicU64,
 }
 
@@ -22,8 +22,8 @@ fn number(store: &Store, space: &Space, key: &str) -> u64 {
         .map_or(0, |value| str::from_utf8(&value).unwrap().parse().unwrap())
 }
 
-/// Writers count a few keys up, and sometimes delete one, which readers must never see go back, nor be
-/// behind what was acknowledged before they asked.
+/// Writers increase the values of a few keys, and sometimes delete one. Readers must never see a value go
+/// back, nor one older than the last acknowledged before the read.
 async fn no_reader_sees_a_value_go_back(durability: Durability, deletes: bool) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), durability).unwrap();
@@ -64,7 +64,7 @@ async fn no_reader_sees_a_value_go_back(durability: Durability, deletes: bool) {
         if Instant::now() > until {
             break;
         }
-        // Not always all keys, so that some are read again and again meanwhile.
+        // Not always all keys, so that some are read repeatedly meanwhile.
         let n = usize::try_from(value).unwrap() % KEYS;
         let both = [&known[n], &known[(n + 1) % KEYS]];
         let writes = both.iter().map(|known| put(&space, &known.key, &value.to_string())).collect();

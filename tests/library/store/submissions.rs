@@ -1,4 +1,4 @@
-//! Writes whose outcome is told to a callback.
+//! Writes whose outcome is passed to a callback.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! A store that is no longer whole is refused, and nothing of it is lost by the attempt.
+//! An incomplete store is refused, and the attempt to open it loses nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -83,7 +83,7 @@ async fn a_journal_in_which_nothing_can_be_read_is_refused_and_not_cut() {
         assert!(error.contains(MANIFEST), "{error}");
         assert_eq!(fs::read(journal).unwrap(), damaged);
     }
-    // What the message says is what helps.
+    // The repair that the message names works.
     fs::write(journal, "").unwrap();
     fs::remove_file(dir.path().join(MANIFEST)).unwrap();
     open(dir.path());
@@ -125,19 +125,19 @@ async fn a_store_of_the_version_without_a_manifest_is_taken_in() {
     let dir = filled().await;
     fs::remove_file(dir.path().join(MANIFEST)).unwrap();
     assert_eq!(last(dir.path()).as_deref(), Some("in the journal"));
-    // From now on it is known.
+    // From now on the manifest lists the journal.
     let journal = journals(dir.path()).pop().unwrap();
     fs::remove_file(&journal).unwrap();
     assert!(refused(dir.path()).contains("is missing"));
-    // And had something in tables when it was not.
+    // Without a manifest, data in tables proves that there was a journal.
     fs::remove_file(dir.path().join(MANIFEST)).unwrap();
     assert!(refused(dir.path()).contains("is missing"));
 }
 
 #[tokio::test]
 async fn a_first_start_that_was_broken_off_anywhere_is_made_up_for() {
-    // The engine makes its folder under another name, then renames it, without a journal; then comes the
-    // journal, and then the manifest.
+    // The engine creates its folder under another name, then renames it, without a journal; then the journal is
+    // created, and then the manifest.
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let journal = journals(dir.path()).pop().unwrap();
@@ -160,7 +160,7 @@ async fn the_first_commit_of_a_journal_may_be_torn() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let journal = journals(dir.path()).pop().unwrap();
-    // A start of a batch, and nothing of its items.
+    // A start of a batch without items.
     fs::write(&journal, [&[1, 9, 0, 0, 0, 7][..], &[0; 4096]].concat()).unwrap();
     drop(open(dir.path()));
 }
@@ -181,7 +181,7 @@ async fn journals_that_are_not_needed_any_more_are_given_back_when_all_is_quiet(
     let (dir, store, space) = with_space("a").await;
     store.create_space("kept", true).await.unwrap();
     let kept = store.space("kept").unwrap();
-    // Nothing that could be compressed.
+    // Incompressible data.
     let mut random = 1_u64;
     for round in 0..250 {
         let mut next = || {
@@ -200,7 +200,7 @@ async fn journals_that_are_not_needed_any_more_are_given_back_when_all_is_quiet(
         assert!(Instant::now() < deadline, "{} bytes of journals are left", journal_bytes(dir.path()));
         std::thread::sleep(Duration::from_millis(50));
     }
-    // It goes on from there, and what comes now wins over what is in tables.
+    // The store continues from there, and new values take precedence over those in tables.
     assert_eq!(get(&store, &kept, "key").as_deref(), Some("value"));
     store.write(vec![put(&kept, "key", "newer")]).await.unwrap();
     assert_eq!(get(&store, &kept, "key").as_deref(), Some("newer"));

@@ -1,4 +1,4 @@
-//! Clients of all kinds, each a function that goes on until it is over.
+//! Clients of all kinds, each a function that runs until the end of the test.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use super::ledger::{Ledger, SPACE, Sent};
 use super::scene::{Dice, Scene, Whereabouts};
 use crate::harness::{Client, PASSWORD, PATIENCE};
 
-/// How one that writes treats its connection.
+/// How a writer treats its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// One request at a time.
@@ -19,7 +19,7 @@ pub(crate) enum Manner {
     Slow,
     /// Many requests at once.
     Pipelining,
-    /// Gone in the middle of requests, with a reset.
+    /// Disconnects in the middle of requests, with a reset.
     Resetting,
 }
 
@@ -28,7 +28,7 @@ struct Session {
     life: u64,
 }
 
-/// Writes, reads back, and comes again. Whatever was acknowledged must be found.
+/// Writes, reads back, and reconnects. Acknowledged writes must be found.
 pub(crate) fn write(scene: &Scene, manner: Manner, number: u64, mut dice: Dice) {
     let mut ledger = Ledger::new(number);
     let mut known_life = 0;
@@ -48,7 +48,7 @@ pub(crate) fn write(scene: &Scene, manner: Manner, number: u64, mut dice: Dice) 
         });
         excuse(scene, there, &format!("{manner:?}"), result);
     }
-    // Quiet by now, so that there is room.
+    // The load has ended, so there are free connections.
     let there = scene.whereabouts();
     let mut session = loop {
         match enter(scene, there).unwrap() {
@@ -65,7 +65,7 @@ fn enter(scene: &Scene, there: Whereabouts) -> io::Result<Option<Session>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     let mut session = Session { client: Client::of(stream), life: there.life };
-    // The answer of a full server comes whether or not this arrives.
+    // A full server answers whether or not this arrives.
     let sent = session.send(&format!("{}\n", json!({"username": "admin", "password": PASSWORD})));
     let answer = session.answer()?;
     if answer["status"] == "OK" {
@@ -79,7 +79,7 @@ fn enter(scene: &Scene, there: Whereabouts) -> io::Result<Option<Session>> {
     Ok(None)
 }
 
-/// An error is in order if the server was killed, and only then.
+/// An error is permitted only if the server was killed.
 fn excuse(scene: &Scene, there: Whereabouts, who: &str, result: io::Result<()>) {
     if let Err(error) = result {
         assert!(scene.is_past(there.life), "{who}: {error}, and the server was not killed");
@@ -138,7 +138,7 @@ impl Session {
         let answer = self.answer()?;
         let message = answer["message"].as_str().unwrap();
         let done = if sent.is_delete() { "DELETED" } else { "OK" };
-        // A key that was not there is not there afterwards.
+        // A missing key is missing afterwards, too.
         if message == done || (sent.is_delete() && message == "key not found") {
             ledger.acknowledge(sent);
             scene.counts.add("acknowledged writes", 1);
@@ -160,7 +160,7 @@ impl Session {
     }
 }
 
-/// Holds connections that never say a word, until they are closed.
+/// Holds connections that send nothing, until they are closed.
 pub(crate) fn be_silent(scene: &Scene, most: usize) {
     let mut held: Vec<(u64, TcpStream)> = Vec::new();
     while !scene.is_over() {
@@ -183,12 +183,12 @@ pub(crate) fn be_silent(scene: &Scene, most: usize) {
     }
 }
 
-/// Sends what is no login, logs in and sends what is no request, and asks for much without reading it.
+/// Sends invalid logins, logs in and sends invalid requests, and requests much without reading the answers.
 pub(crate) fn send_garbage(scene: &Scene, mut dice: Dice) {
     while !scene.is_over() {
         let there = scene.whereabouts();
         let noise: Vec<u8> = (0..dice.below(3000)).map(|_| dice.below(256) as u8).collect();
-        // What becomes of such a connection is of no interest; what becomes of the server is.
+        // The outcome of such a connection is irrelevant; only the server's state counts.
         drop(make_noise(scene, there, &noise, dice.below(3)));
         scene.counts.add("connections with garbage", 1);
         std::thread::sleep(dice.millis(1, 10));

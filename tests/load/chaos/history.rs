@@ -1,4 +1,4 @@
-//! Reads every record there is, from memory and from the file, and holds them against the rules.
+//! Reads every record, from memory and from the file, and checks them against the rules.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -11,12 +11,12 @@ use shibudb::control::{Door, Outcome, Record};
 use super::operators::{Told, request};
 use super::scene::Scene;
 
-/// Every record that was ever seen, in the order of time.
+/// Every record ever seen, in chronological order.
 #[derive(Default)]
 pub(crate) struct Chronicle(Mutex<BTreeMap<jiff::Timestamp, Record>>);
 
 impl Chronicle {
-    /// Reads what is in the server's memory, which is the last thousand.
+    /// Reads the records in the server's memory: the last thousand.
     pub(crate) fn read_memory(&self, scene: &Scene) {
         let there = scene.whereabouts();
         match request(there, "GET", "/history?limit=1000", "") {
@@ -30,18 +30,18 @@ impl Chronicle {
         }
     }
 
-    /// Reads what is on the disk.
+    /// Reads the records on the disk.
     pub(crate) fn read_file(&self, scene: &Scene) {
         let path = scene.server.read().unwrap().data_dir().join("limit-history.jsonl");
         for line in fs::read(path).unwrap().split(|&byte| byte == b'\n') {
-            // A full disk and a kill leave lines that are torn.
+            // A full disk or a kill leaves torn lines.
             if let Ok(record) = serde_json::from_slice(line) {
                 self.add(record);
             }
         }
     }
 
-    /// Reads memory again and again, and compares what statistics say with themselves.
+    /// Reads the memory repeatedly, and checks the statistics for consistency.
     pub(crate) fn follow(&self, scene: &Scene) {
         while !scene.is_over() {
             self.read_memory(scene);
@@ -55,7 +55,7 @@ impl Chronicle {
     fn add(&self, record: Record) {
         let mut records = self.0.lock().unwrap();
         let known = records.entry(record.time).or_insert_with(|| record.clone());
-        // Of refusals that are alike, one record counts on.
+        // Similar refusals increase the count of one record.
         if record.count > known.count {
             (known.count, known.last_time) = (record.count, record.last_time);
         }
@@ -63,7 +63,7 @@ impl Chronicle {
         assert_eq!(*known, record, "two records of one instant, or one that was rewritten");
     }
 
-    /// The limit before the last start, and the one that it began with.
+    /// The limit before the last start, and the one after it.
     pub(crate) fn last_start(&self) -> (i64, i64) {
         let records = self.0.lock().unwrap();
         let mut applied = records.values().rev().filter(|record| record.outcome == Outcome::Applied);
@@ -72,8 +72,8 @@ impl Chronicle {
         (before.new.unwrap(), start.new.unwrap())
     }
 
-    /// One unbroken chain: revisions grow by one, every change begins where the one before it
-    /// ended, no change goes below those inside, and what was told is what is recorded.
+    /// One unbroken chain: revisions grow by one, every change begins with the result of the one before
+    /// it, no change goes below the active connections, and the records match the answers.
     pub(crate) fn check(&self, told: &Told) -> usize {
         let records = self.0.lock().unwrap();
         let mut before: Option<(u64, i64)> = None;
@@ -124,7 +124,7 @@ impl Chronicle {
     }
 }
 
-/// No statistics ever contradict themselves, and nobody is let in beyond the limit.
+/// No statistics contradict themselves, and no client is admitted beyond the limit.
 fn look(scene: &Scene) {
     let there = scene.whereabouts();
     match request(there, "GET", "/stats", "") {

@@ -1,4 +1,4 @@
-//! What one writer has been told about its keys, and so what must be found in them.
+//! The answers that one writer got for its keys, and so the values that must be found.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 pub(crate) const SPACE: &str = "chaos";
 const KEYS: u64 = 12;
 
-/// The number of the write that a key's value comes from; `None` if it has none.
+/// The number of the write of a key's value; `None` if the key is missing.
 type Found = Option<u64>;
 
 #[derive(Default)]
 struct State {
     acknowledged: Found,
-    /// Writes that were sent and not acknowledged. Each may have happened, or may still happen while
-    /// the server lives that it was sent to.
+    /// Writes that were sent and not acknowledged. Each may have taken effect, or may still do so while the
+    /// server that it was sent to is running.
     uncertain: Vec<Found>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
     last: u64,
 }
 
-/// A write that was sent, until it is known what became of it.
+/// A write that was sent, until its outcome is known.
 pub(crate) struct Sent {
     key: u64,
     wrote: Found,
@@ -65,11 +65,11 @@ impl Ledger {
         Sent { key, wrote, line: format!("{request}\n") }
     }
 
-    /// A write is answered as done.
+    /// Records that a write was acknowledged.
     pub(crate) fn acknowledge(&mut self, sent: &Sent) {
         let state = self.keys.get_mut(&sent.key).unwrap();
         state.acknowledged = sent.wrote;
-        // One that went before it on the same connection is done with, but another may come from elsewhere.
+        // Earlier ones on the same connection are complete, but one from another connection may still follow.
         if let Some(at) = state.uncertain.iter().position(|wrote| *wrote == sent.wrote) {
             state.uncertain.remove(at);
         }
@@ -85,8 +85,8 @@ impl Ledger {
         self.keys.len()
     }
 
-    /// Compares the answer to the lookup of the key at `position` with what must be there. If
-    /// nothing can be under way any more, what is found is what there is from now on.
+    /// Compares the answer to the lookup of the key at `position` with the permitted values. If no write can
+    /// be in flight any more (`settled`), the value found is the only permitted one from now on.
     pub(crate) fn check(&mut self, position: usize, answer: &Value, settled: bool) {
         let (key, state) = self.keys.iter_mut().nth(position).unwrap();
         let found = match (answer["value"].as_str(), answer["message"].as_str()) {

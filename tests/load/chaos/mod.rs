@@ -1,12 +1,12 @@
 //! Everything at once: clients of all kinds, operators at every door, a process that is stopped and
 //! killed, and a disk that is full now and then.
 //!
-//! Whatever happens: no change of the limit is lost, unrecorded or against the rules, no acknowledged
-//! write is lost, nobody is cut off or left without an answer but by a kill, and in the end every
-//! place is free again.
+//! In every case: no change of the limit is lost, unrecorded or against the rules, no acknowledged write is
+//! lost, no client is disconnected or left without an answer except by a kill, and in the end no connection
+//! is counted.
 //!
-//! `SHIBUDB_CHAOS_SECONDS` makes it longer than 20 s, `SHIBUDB_CHAOS_SEED` repeats the dice of a run,
-//! though not its interleaving.
+//! `SHIBUDB_CHAOS_SECONDS` makes it longer than 20 s, `SHIBUDB_CHAOS_SEED` repeats the random numbers of a
+//! run, but not its interleaving.
 
 mod clients;
 mod history;
@@ -53,7 +53,7 @@ fn chaos() {
     });
 }
 
-/// Lets them all loose, until it is over. A panic of one of them ends it for all.
+/// Runs all threads until the end of the test. A panic of one of them ends all.
 fn everybody(scene: &Scene, told: &Told, chronicle: &Chronicle, disk: &Path, length: Duration, seed: u64) {
     use Manner::{Good, Pipelining, Resetting, Slow};
     let dice = |number: u64| Dice(seed.wrapping_mul(1000) + number);
@@ -97,15 +97,15 @@ fn stop_for_a_while(scene: &Scene, dice: &mut Dice) {
 fn fill_the_disk(scene: &Scene, told: &Told, chronicle: &Chronicle, disk: &Path, dice: &mut Dice) {
     let filler = disk.join("filler");
     scene.disk_is_full();
-    // As much as there is room for.
+    // As much of it as fits.
     fs::write(&filler, vec![1; 250 << 20]).ok();
     std::thread::sleep(dice.millis(200, 800));
     fs::remove_file(filler).unwrap();
     scene.disk_is_full();
     scene.counts.add("times the disk was full", 1);
-    // What could not be written is in memory only, until then.
+    // Records that could not be written are in memory only.
     chronicle.read_memory(scene);
-    // The next start takes up the numbers of the history from the file.
+    // The next start continues the numbers of the history from the file.
     let there = scene.whereabouts();
     wait_until("a change is recorded on the disk again", || {
         let answer = request(there, "POST", "/limit/increase", r#"{"amount":1}"#).unwrap();
@@ -116,8 +116,8 @@ fn fill_the_disk(scene: &Scene, told: &Told, chronicle: &Chronicle, disk: &Path,
     });
 }
 
-/// Kills the server and starts it again, `quietly` while nobody is changing the limit. Then the
-/// limit is afterwards what it was, or what the file says.
+/// Kills the server and starts it again; `quietly` means while no change of the limit is in progress. Then
+/// the limit afterwards is the previous one, or the one in the file.
 fn kill(scene: &Scene, chronicle: &Chronicle, quietly: bool) {
     let quiet = quietly.then(|| scene.gate.write().unwrap());
     if quiet.is_some() {
@@ -138,7 +138,7 @@ fn kill(scene: &Scene, chronicle: &Chronicle, quietly: bool) {
     );
 }
 
-/// Nothing has leaked: nobody is inside, as many as the limit fit, and not one more.
+/// Nothing has leaked: no client is connected, as many as the limit are admitted, and not one more.
 fn every_place_is_free(server: &Server) {
     server.wait_until_active(0);
     let limit = server.limit();

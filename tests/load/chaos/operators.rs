@@ -1,4 +1,4 @@
-//! Those who move the limit, through every door, rightly and wrongly.
+//! Operators that change the limit through every door, with valid and invalid requests.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::scene::{ConfigFile, Dice, Scene, Whereabouts};
 use crate::harness::{PATIENCE, Signal};
 
-/// Where the limit is set to be. Steps may take it further.
+/// The range in which the limit is set. Steps may leave it.
 pub(crate) const LOWEST: u64 = 3;
 pub(crate) const HIGHEST: u64 = 30;
 pub(crate) const STEP: u64 = 5;
 
-/// What the doors were told, to be compared with the history.
+/// The requests of each door, for comparison with the history.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) http: Mutex<Door>,
@@ -63,7 +63,7 @@ pub(crate) fn request(there: Whereabouts, method: &str, path: &str, body: &str) 
     })
 }
 
-/// Through HTTP. What is answered is in force, and what is refused is refused in the documented words.
+/// Through HTTP. An answered change is in force, and a refusal has the documented message.
 pub(crate) fn over_http(scene: &Scene, told: &Told, mut dice: Dice) {
     while !scene.is_over() {
         let gate = scene.gate.read().unwrap();
@@ -96,7 +96,7 @@ pub(crate) fn over_http(scene: &Scene, told: &Told, mut dice: Dice) {
     }
 }
 
-/// Holds an answer against the rules, and keeps it for the comparison with the history.
+/// Checks an answer against the rules, and keeps it for the comparison with the history.
 pub(crate) fn note(scene: &Scene, told: &Told, there: Whereabouts, answer: &Answer) {
     let error = answer.json["error"].as_str().unwrap_or_default();
     match answer.status {
@@ -107,7 +107,7 @@ pub(crate) fn note(scene: &Scene, told: &Told, there: Whereabouts, answer: &Answ
             http.succeeded += 1;
             drop(http);
             scene.counts.add("changes through http", 1);
-            // A reply means applied: whoever looks from now on sees this change or a later one.
+            // A reply means applied: from now on, reads return this change or a later one.
             if let Ok(seen) = request(there, "GET", "/limit", "") {
                 assert!(seen.revision.unwrap() >= revision, "a change is not seen after its answer");
             }
@@ -191,7 +191,7 @@ pub(crate) fn in_the_file(scene: &Scene, mut dice: Dice) {
             2 => good[..good.len() / 2 + 3].to_owned(),
             _ => good,
         };
-        // With a full disk, what is written is cut off, and that is one more broken edit.
+        // On a full disk the written text is truncated, which is another broken edit.
         let written = write_file(scene, &edit, dice.below(2) == 0);
         let broken = written.is_err() || edit != text(limit);
         if !broken {

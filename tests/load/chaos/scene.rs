@@ -1,5 +1,4 @@
-//! What everybody in the chaos shares: where the server is, in which of its lives, and what has been
-//! counted.
+//! The shared state of all threads: the server's address, the number of its restarts, and the counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::harness::Server;
 
-/// How long after a full disk a writer may still be told of it.
+/// How long after a full disk a writer may still get the error.
 const AFTERMATH: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
-    /// Written to only while the server is killed and started again.
+    /// Locked for writing only while the server is killed and started again.
     pub(crate) server: RwLock<Server>,
-    /// Read by whoever changes the limit, while it does; written to by who wants none of that.
+    /// Read-locked during a change of the limit; write-locked to prevent changes.
     pub(crate) gate: RwLock<()>,
     pub(crate) file: Mutex<ConfigFile>,
     pub(crate) counts: Counts,
@@ -32,7 +31,7 @@ pub(crate) struct ConfigFile {
     pub(crate) broken: bool,
 }
 
-/// Where the server is, for as long as it lives.
+/// The address of the server between a start and the next kill.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whereabouts {
     pub(crate) address: SocketAddr,
@@ -40,7 +39,7 @@ pub(crate) struct Whereabouts {
     pub(crate) life: u64,
 }
 
-/// How often what has happened.
+/// Counts of events.
 #[derive(Default)]
 pub(crate) struct Counts(Mutex<BTreeMap<&'static str, u64>>);
 
@@ -73,7 +72,7 @@ impl Scene {
     /// Kills the server and starts it again.
     pub(crate) fn kill(&self) {
         let mut server = self.server.write().unwrap();
-        // Before its end can be noticed, so that whoever notices knows why.
+        // Before clients can notice the end, so that they know its cause.
         self.life.fetch_add(1, Ordering::SeqCst);
         server.kill();
         server.start_again();
@@ -92,7 +91,7 @@ impl Scene {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Notes that the disk is full now. To be called before it is, and again when it is no more.
+    /// Notes that the disk is full. Call it before the disk is filled, and again when it is freed.
     pub(crate) fn disk_is_full(&self) {
         *self.disk_was_full.lock().unwrap() = Some(Instant::now());
     }

@@ -1,11 +1,10 @@
-/* A disk that fails when it is told to, and that says what is safe on it.
+/* A disk that fails on request, and that reports what is synced.
  *
  * Preloaded into the server. While the file $DISK_FAILS exists, every sync fails with EIO. While
- * $DISK_STALLS_READS exists, no read of a table comes to an end, and while $DISK_STALLS_SYNCS exists, no
- * sync; of the first that is stalled, a file of this name with `.stalled` behind it tells. After
- * every sync of a journal, or of the limit's history, that did not, its name and how far it had been
- * written stand in $DISK_SYNCED, one line each. While $DISK_HANGS exists, no sync returns of a file that
- * belongs to the limit. */
+ * $DISK_STALLS_READS exists, no read of a table returns, and while $DISK_STALLS_SYNCS exists, no sync; the
+ * first stalled call creates a file of this name with the suffix `.stalled`. After every successful sync of
+ * a journal, or of the limit's history, its name and synced length are appended to $DISK_SYNCED, one line
+ * each. While $DISK_HANGS exists, no sync of a file that belongs to the limit returns. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

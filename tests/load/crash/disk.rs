@@ -1,5 +1,4 @@
-//! A disk that fails when it is told to, and a machine whose power fails: `disk.c`, preloaded into
-//! the server.
+//! Failures of the disk on request, and power failures: `disk.c`, preloaded into the server.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,10 +11,10 @@ use tempfile::TempDir;
 use super::writers::Dice;
 use crate::harness::{Setup, skipped, wait_until};
 
-/// What is lost or kept as a whole.
+/// The unit that is lost or kept as a whole.
 const PAGE: usize = 4096;
 
-/// What a disk that hangs does not do.
+/// The operations that a hanging disk does not complete.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stalled {
     Reads,
@@ -26,12 +25,12 @@ static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 pub(crate) struct Disk {
     directory: TempDir,
-    /// How much of each journal was on the disk when the server was started.
+    /// The synced length of each journal at the start of the server.
     before: HashMap<String, usize>,
 }
 
 impl Disk {
-    /// The disk, and a server that is to run on it; or `None`, and the reason was told.
+    /// The disk, and the setup of a server on it; `None`, with the reason printed, if that is impossible.
     pub(crate) fn under(setup: Setup) -> Option<(Self, Setup)> {
         let library = match LIBRARY.get_or_init(compile) {
             Ok(library) => library,
@@ -51,29 +50,29 @@ impl Disk {
         Some((disk, setup))
     }
 
-    /// From now on no sync succeeds, or every one does.
+    /// From now on every sync fails, or none does.
     pub(crate) fn fail(&self, fail: bool) {
         if fail { fs::write(self.fails(), "").unwrap() } else { fs::remove_file(self.fails()).unwrap() }
     }
 
-    /// From now on no read of a table, or no sync, comes to its end.
+    /// From now on no read of a table, or no sync, completes.
     pub(crate) fn stall(&self, what: Stalled) {
         fs::write(self.stalls(what), "").unwrap();
     }
 
-    /// Waits until one has begun since then.
+    /// Waits until such an operation has begun since then.
     pub(crate) fn wait_until_stalled(&self, what: Stalled) {
         let told = self.stalls(what).with_extension("stalled");
         wait_until("the disk is used", || told.exists());
     }
 
-    /// Lets them come to their end.
+    /// Lets them complete.
     pub(crate) fn go_on(&self, what: Stalled) {
         fs::remove_file(self.stalls(what)).unwrap();
     }
 
-    /// Takes from the journals what a power failure would: of everything behind the last sync, any
-    /// pages, and often all after some page. The server must be dead. Says how many bytes are gone.
+    /// Removes from the journals what a power failure could: any pages after the last sync, and often all
+    /// after some page. The server must be dead. Returns the number of lost bytes.
     pub(crate) fn power_failure(&mut self, data_dir: &Path, dice: &mut Dice) -> usize {
         let mut synced = std::mem::take(&mut self.before);
         let log = fs::read_to_string(self.synced()).unwrap_or_default();
@@ -93,7 +92,7 @@ impl Disk {
             let mut content = fs::read(&path).unwrap();
             let end = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             let synced = synced.remove(&name).unwrap_or(0).min(end);
-            // The kernel may have written some of the rest already, in whole pages.
+            // The kernel may have written part of the rest already, in whole pages.
             let pages: Vec<_> = (synced / PAGE..end.div_ceil(PAGE)).collect();
             let written = dice.below(pages.len() as u64 + 1);
             let few = dice.below(2) == 0;
@@ -118,7 +117,7 @@ impl Disk {
         })
     }
 
-    /// Cuts off what of the limit's history was not synced. The server must be dead.
+    /// Cuts off the unsynced part of the limit's history. The server must be dead.
     pub(crate) fn cut_history(&self, data_dir: &Path) {
         const NAME: &str = "limit-history.jsonl";
         let log = fs::read_to_string(self.synced()).unwrap_or_default();
@@ -127,7 +126,7 @@ impl Disk {
         file.set_len(synced.unwrap_or(0)).unwrap();
     }
 
-    /// From now on no sync returns of what belongs to the limit.
+    /// From now on no sync of the limit's files returns.
     pub(crate) fn hang(&self) {
         fs::write(self.hangs(), "").unwrap();
     }
@@ -148,7 +147,7 @@ impl Disk {
 fn compile() -> Result<PathBuf, String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let library = directory.join("disk.so");
-    // Another run may be using it: it is replaced, never written to.
+    // Another run may be using the file: it is replaced, never written to.
     let made = tempfile::NamedTempFile::new_in(directory).map_err(|error| error.to_string())?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/load/crash/disk.c");
     let output = Command::new("cc")

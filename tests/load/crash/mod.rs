@@ -1,5 +1,4 @@
-//! What was acknowledged is there after a crash: of the server, of the whole machine, and with a
-//! disk that fails.
+//! Acknowledged writes survive a crash of the server or of the whole machine, and a failing disk.
 //!
 //! `SHIBUDB_TEST_ALL=1` makes it 100 crashes instead of 25.
 
@@ -17,10 +16,10 @@ use disk::Disk;
 use writers::{Dice, Writer};
 
 const WRITERS: usize = 32;
-/// One keeps to the durability of the server, the other has `enable_wal: false`.
+/// One uses the durability of the server, the other has `enable_wal: false`.
 const SPACES: [&str; 2] = ["careful", "loose"];
 
-/// Everybody who writes, and when the server is to crash.
+/// The writers, and the time of the crash.
 struct Crowd {
     writers: Vec<Writer>,
     dice: Dice,
@@ -28,7 +27,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Half of them write to either space.
+    /// Half of the writers write to each space.
     fn new(server: &Server) -> Self {
         let mut admin = server.admin();
         for space in SPACES {
@@ -42,8 +41,8 @@ impl Crowd {
         Self { writers, dice: Dice(seed), seed }
     }
 
-    /// Has all of them write, those of `once` no key twice, and kills the server in the middle of
-    /// it, at a random moment within these. Returns when that was.
+    /// Runs all writers, those of `once` without using a key twice, and kills the server meanwhile, at a
+    /// random moment within the given range. Returns the time of the kill.
     fn write_until_killed(
         &mut self,
         server: &mut Server,
@@ -81,8 +80,7 @@ fn crashes(few: usize, all: usize) -> usize {
     if std::env::var_os("SHIBUDB_TEST_ALL").is_some_and(|value| value == "1") { all } else { few }
 }
 
-/// A killed process leaves behind what it has handed to the kernel: nothing is lost at all, whatever
-/// the durability.
+/// The kernel keeps what a killed process has written: nothing is lost, whatever the durability.
 fn nothing_is_lost_when_killed(durability: &str, crashes: usize) {
     let start = Instant::now();
     let mut server = Setup::new().config(format!("[storage]\ndurability = \"{durability}\"\n")).start();
@@ -113,8 +111,8 @@ fn killed_at_any_moment_it_has_kept_them_with_a_sync_per_second_too() {
     nothing_is_lost_when_killed("1s", crashes(10, 50));
 }
 
-/// What an acknowledgement is worth when the power fails. Who writes with a sync per request loses
-/// nothing; who does not, loses the last second and nothing else.
+/// Acknowledged writes after a power failure: with a sync per request nothing is lost, without it only the
+/// last second.
 fn little_is_lost_when_the_power_fails(durability: &str, crashes: usize, within: [u64; 2]) {
     let start = Instant::now();
     let setup = Setup::new().config(format!("[storage]\ndurability = \"{durability}\"\n"));
@@ -171,7 +169,7 @@ fn a_sync_that_fails_is_told_and_takes_nothing_away() {
             let answer = admin.ask(&put(round * 100 + number));
             assert_eq!(answer["status"], "ERROR", "{answer}");
         }
-        // Who reads notices nothing, and accounts cannot be changed either.
+        // Readers are not affected, and accounts cannot be changed either.
         for number in 0..20 {
             let get = json!({"type": "GET", "space": "s", "key": format!("k{}", round * 100 + number)});
             assert_eq!(admin.ask(&get), json!({"status": "OK", "value": "v"}));
@@ -197,7 +195,7 @@ fn a_sync_that_fails_is_told_and_takes_nothing_away() {
     }
 }
 
-/// Every change that was answered is in the history, and no tag comes again, whenever the power fails.
+/// Every answered change is in the history, and no tag is used again, whenever the power fails.
 #[test]
 fn when_the_power_fails_every_answered_change_of_the_limit_is_in_the_history() {
     let Some((disk, setup)) = Disk::under(Setup::new()) else { return };
@@ -238,7 +236,7 @@ fn when_the_power_fails_every_answered_change_of_the_limit_is_in_the_history() {
     }
 }
 
-/// Every door works, is told what is not stored, and the server ends when it is asked to.
+/// Every door works and reports what is not stored, and the server stops on request.
 #[test]
 fn a_data_disk_that_does_not_answer_stops_no_door() {
     let Some((disk, setup)) = Disk::under(Setup::new().limit(50)) else { return };

@@ -1,4 +1,4 @@
-//! A disk that does not answer holds up those who need it, and nobody else.
+//! A disk that does not answer delays only the requests that need it.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn found(value: &str) -> Value {
     json!({"status": "OK", "value": value})
 }
 
-/// A value that takes its place in a table, whatever is made of it.
+/// An incompressible value, which keeps its size in a table.
 fn large(number: usize) -> String {
     let mut random = number as u64 + 1;
     let mut next = || {
@@ -27,7 +27,7 @@ fn large(number: usize) -> String {
     (0..3000).map(|_| next()).collect()
 }
 
-/// A server whose oldest keys are in tables, and nothing of them in memory.
+/// A server whose oldest keys are in tables, and not in memory.
 fn with_cold_keys(setup: Setup) -> Server {
     let mut server = setup.start();
     let mut admin = server.admin();
@@ -42,7 +42,7 @@ fn with_cold_keys(setup: Setup) -> Server {
     server
 }
 
-/// Everything that does not need what hangs: what was read lately, logins, and what the session itself answers.
+/// Everything that does not need the disk: recently read values, logins, and requests that the session itself answers.
 fn expect_all_else_to_work(server: &Server, client: &mut Client) {
     for _ in 0..3 {
         assert_eq!(client.ask(&get("hot")), found("hot"));
@@ -64,7 +64,7 @@ fn a_read_that_waits_for_the_disk_delays_nobody_else() {
     assert_eq!(good.ask(&get("cold 1")), found(&large(1)));
 
     disk.stall(Stalled::Reads);
-    // More of them than there are threads, and what they ask behind it comes in its turn.
+    // More clients than threads; their later requests are answered in order.
     let mut held_up: Vec<_> = (0..20).map(|_| server.admin()).collect();
     for (number, client) in held_up.iter_mut().enumerate() {
         let requests =
@@ -105,7 +105,7 @@ fn a_store_that_is_opened_again_answers_what_it_has_in_memory() {
     assert_eq!(good.ask(&put("another", "value"))["status"], "ERROR");
     disk.stall(Stalled::Syncs);
     disk.fail(false);
-    // The repair of the journal has begun, under the lock that keeps everybody from the engine.
+    // The repair of the journal has begun, under a lock that blocks all access to the engine.
     disk.wait_until_stalled(Stalled::Syncs);
     let mut held_up = server.admin();
     held_up.send(format!("{}\n{}\n", get("cold"), get("hot")));

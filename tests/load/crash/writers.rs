@@ -1,4 +1,4 @@
-//! Those who write until the server is killed, and remember every answer they got.
+//! Writers that write until the server is killed, and remember every answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
@@ -11,14 +11,14 @@ use crate::harness::{Client, PASSWORD, PATIENCE};
 
 /// Keys that each writer puts and deletes again and again.
 const KEYS: u64 = 8;
-/// The most requests on their way at once.
+/// The most requests in flight at once.
 const BATCH: u64 = 8;
 /// Lookups sent at once.
 const LOOKUPS: usize = 500;
-/// Of all rounds, so many of each writer's writes are looked up once more at the end.
+/// The number of each writer's writes, from all rounds, that are looked up again at the end.
 const SAMPLE: usize = 3000;
 
-/// What the sync itself may take, on top of the second that may be lost.
+/// The longest duration of the sync itself, on top of the second that may be lost.
 const SLOW_SYNC: Duration = Duration::from_secs(1);
 
 /// A generator of numbers that are random enough.
@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     next: u64,
     keys: HashMap<u64, Key>,
     once: Once,
-    /// What it has read of another's keys: writer, key, and the number of the value.
+    /// Reads of another writer's keys: writer, key, and the number of the value.
     seen: Vec<(usize, u64, u64)>,
     pub(crate) acknowledged: Acknowledged,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Acknowledged {
     pub(crate) deletes: u64,
 }
 
-/// The states that a key may be in: the acknowledged one, then those that are on their way.
+/// The possible states of a key: the acknowledged one, then those in flight.
 struct Key(VecDeque<State>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,10 +60,10 @@ struct State {
     present: bool,
 }
 
-/// Keys that are put once and never touched again; each is called by the number of its request.
+/// Keys that are put once and never touched again; each is named after the number of its request.
 #[derive(Default)]
 struct Once {
-    /// Of this round, and when its answer came; those without one are last.
+    /// The keys of this round and the time of each answer; those without an answer are last.
     sent: Vec<(u64, Option<Instant>)>,
     present: Vec<u64>,
     absent: Vec<u64>,
@@ -95,7 +95,7 @@ impl Writer {
 
     /// Writes until the connection breaks. With `once` it touches no key twice.
     pub(crate) fn write(&mut self, server: SocketAddr, once: bool, writers: usize) {
-        // It may break at any moment, also before it is there.
+        // The connection may break at any moment, also before it is established.
         let Ok(stream) = TcpStream::connect(server) else { return };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -130,7 +130,7 @@ impl Writer {
             }
         }
         if !once {
-            // Of one in the same space, which is every second.
+            // A writer in the same space, which is every second one.
             let other = (self.number + 2) % writers;
             let key = self.dice.below(KEYS);
             requests += &self.request("GET", &format!("{other}:{key}"));
@@ -163,7 +163,7 @@ impl Writer {
                 self.acknowledged.puts += 1;
             }
             Sent::Delete(key, number) => {
-                // Nobody else writes this key, so it is known whether it was there.
+                // No other writer writes this key, so it is known whether it existed.
                 let before = self.keys.get_mut(&key).unwrap().acknowledge(number);
                 if before.present {
                     assert_eq!(*answer, json!({"status": "OK", "message": "DELETED"}));
@@ -190,7 +190,7 @@ impl Writer {
         format!("{}\n", json!({"type": kind, "space": self.space, "key": key}))
     }
 
-    /// Every acknowledged write is there, in order, and what is there besides was on its way.
+    /// Every acknowledged write is present, in order, and any other value was in flight.
     pub(crate) fn expect_everything(&mut self, client: &mut Client) {
         for key in 0..KEYS {
             let found = answer(client, &self.request("GET", &format!("{}:{key}", self.number))).unwrap();
@@ -201,7 +201,7 @@ impl Writer {
             let state = state.unwrap_or_else(|| {
                 panic!("key {key} of writer {}: {found:?}, which is none of {states:?}", self.number)
             });
-            // From now on it is what it was found to be.
+            // From now on the key has the state that was found.
             *states = VecDeque::from([state]);
         }
         let sent = std::mem::take(&mut self.once.sent);
@@ -212,8 +212,8 @@ impl Writer {
         }
     }
 
-    /// What is there of this round's writes is what came first, and nothing is lost but the last
-    /// second of them. Says how many acknowledged ones are.
+    /// The first writes of this round are present, and only the last second of them is lost. Returns how many
+    /// acknowledged writes are lost.
     pub(crate) fn expect_all_but_the_last_second(&mut self, client: &mut Client, end: Instant) -> usize {
         let sent = std::mem::take(&mut self.once.sent);
         let found = self.find_once(client, sent.iter().map(|&(number, _)| number));
@@ -230,8 +230,8 @@ impl Writer {
         lost.len()
     }
 
-    /// What was found there after any round is still there, and what was lost has stayed away. Looks
-    /// at some of each, evenly.
+    /// Keys found after earlier rounds are still present, and lost ones have not reappeared. Checks an even
+    /// sample of both.
     pub(crate) fn expect_nothing_changed(&self, client: &mut Client) {
         let some = |all: &[u64]| all.iter().copied().step_by(1 + all.len() / SAMPLE).collect::<Vec<_>>();
         let found = |client: &mut Client, all: &[u64]| self.find_once(client, some(all).into_iter());
@@ -272,8 +272,7 @@ impl Key {
     }
 }
 
-/// Nobody has read what is not there any more: where a writer has not got its answer, but another
-/// has read what it wrote, that counts as much.
+/// No writer has read a value that is lost: a read by another writer counts as much as an acknowledgement.
 pub(crate) fn exchange_what_was_seen(writers: &mut [Writer]) {
     let seen: Vec<_> = writers.iter_mut().flat_map(|writer| std::mem::take(&mut writer.seen)).collect();
     for (writer, key, number) in seen {
@@ -284,7 +283,7 @@ pub(crate) fn exchange_what_was_seen(writers: &mut [Writer]) {
     }
 }
 
-/// The value of that request: it says whose it is, and is long and short by turns.
+/// The value of that request: it names its writer, and is alternately long and short.
 fn value(writer: usize, number: u64) -> String {
     format!("{writer} {number} {}", "#".repeat(usize::try_from(number * 7919 % 400).unwrap()))
 }
@@ -302,7 +301,7 @@ fn answer(client: &mut Client, request: &str) -> io::Result<Value> {
     line(client)
 }
 
-/// A whole line; half of one, or none, is how a connection breaks.
+/// A whole line; a broken connection ends with half a line or none.
 fn line(client: &mut Client) -> io::Result<Value> {
     let line = client.try_line()?.ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok(serde_json::from_str(&line)?)

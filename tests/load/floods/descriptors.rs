@@ -1,4 +1,4 @@
-//! More clients than there are descriptors for, all of them staying.
+//! More clients than descriptors, all of which stay connected.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::alone;
 use crate::harness::{Server, Setup, Times, wait_until, within};
 
 const CLIENTS: usize = 200;
-/// What the management API is meant to answer within.
+/// The time limit for answers of the management API.
 const BOUND: Duration = Duration::from_millis(50);
 
 const BEGINNING: &str = "cannot accept connections for now";
@@ -26,7 +26,7 @@ fn with_64_descriptors_and_200_clients_the_operator_is_heard_and_so_is_everybody
     let _alone = alone();
     let server = Setup::new().open_files(64).config("[client]\nlogin_timeout = \"10m\"\n").start();
     let limit = server.limit();
-    // A worker that sits in the middle of it all.
+    // A client that works during the flood.
     let mut inside = server.admin();
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -69,7 +69,7 @@ fn with_64_descriptors_and_200_clients_the_operator_is_heard_and_so_is_everybody
     );
     within("the slowest answer of management", times.percentile(100), BOUND);
     within("back to normal", back, Duration::from_secs(1));
-    // Of a processor, whoever else uses it: a server that tries again and again uses nearly all of one.
+    // CPU usage in percent of one processor: a server that retries in a loop uses nearly all of one.
     assert!(busy < 10.0, "{busy} % while nothing can be done");
     assert_eq!(told, CLIENTS - usize::try_from(limit - 1).unwrap(), "all that found no place are told");
     assert_eq!((beginnings, ends), (0, 0), "those who linger make room: {log}");
@@ -111,7 +111,7 @@ fn with_64_descriptors_a_flood_on_management_takes_none_of_clients_or_the_store(
 #[test]
 fn what_is_kept_for_the_process_itself_is_enough() {
     const LIMIT: u32 = 1024;
-    // Under systemd there are five sockets of the journal and one for its own words, and `start` adds a file.
+    // Under systemd there are five sockets of the journal and one for notifications, and `start` adds a file.
     const NOT_HERE: usize = 7;
     let _alone = alone();
     let measure = |name: &str, config: &str, write: bool| {
@@ -133,7 +133,7 @@ fn what_is_kept_for_the_process_itself_is_enough() {
         let ceiling = server.get("/config").json()["limit"]["ceiling"].as_u64().unwrap();
         let reserve = usize::try_from(u64::from(LIMIT) - ceiling).unwrap();
         let kept = reserve - ConnectionSlots::default().all() - MOST_FILES;
-        // The connection over which the ceiling was asked for may still be open.
+        // The connection that requested the ceiling may still be open.
         let open = open_files(&server) - inherited(&server);
         println!(
             "{name}: {open} files open, and {kept} kept for the process beside {MOST_FILES} for the store"
@@ -147,7 +147,7 @@ fn what_is_kept_for_the_process_itself_is_enough() {
     measure("with 21 spaces and 4 MB", &socket, true);
 }
 
-/// How many of its files, beside the standard streams, this process has handed down to it.
+/// The number of files, besides the standard streams, that it has inherited from this process.
 fn inherited(server: &Server) -> usize {
     let links = |pid: &str| -> Vec<(String, PathBuf)> {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(Result::unwrap);
@@ -156,7 +156,7 @@ fn inherited(server: &Server) -> usize {
     };
     let ours: HashSet<_> = links("self").into_iter().collect();
     let is_stream = |number: &str| ["0", "1", "2"].contains(&number);
-    // Those that are the kernel's own have the same name everywhere.
+    // Anonymous inodes of the kernel have the same name everywhere.
     let is_anonymous = |link: &PathBuf| link.to_string_lossy().starts_with("anon_inode:");
     links(&server.pid().to_string())
         .into_iter()

@@ -1,7 +1,7 @@
-//! Many at once, against the built server: connections that race the limit, connections that never
-//! say a word, and more of them than there are descriptors for.
+//! Floods of the built server: connections that race the limit, connections that send nothing, and more
+//! connections than descriptors.
 //!
-//! Beside them, since it only waits, and long: a client whose machine vanishes.
+//! In the same module, since it mostly waits: a client whose machine vanishes.
 
 mod descriptors;
 mod race;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::Server;
 
-/// Share of one processor that the server uses for this long, in percent.
+/// The share of one processor that the server uses during `length`, in percent.
 fn processor_use(server: &Server, length: Duration) -> f64 {
     let used = || {
         let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();

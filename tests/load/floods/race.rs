@@ -1,4 +1,4 @@
-//! Connections that race changes of the limit: nobody is let in beyond it, and every place comes back.
+//! Connections that race changes of the limit: no client is admitted beyond it, and every connection is released.
 //!
 //! 20,000 connections and 200 changes, or as many as `SHIBUDB_RACE_CONNECTIONS` and
 //! `SHIBUDB_RACE_CHANGES` say.
@@ -18,24 +18,24 @@ const CLIENTS: usize = 48;
 const LOWEST: u64 = 8;
 const HIGHEST: u64 = 40;
 
-/// Ports that one source address is used with before the next one.
+/// The ports used with one source address before the next one.
 const PORTS: u32 = 60_000;
 
 fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
 }
 
-/// What happens, seen from outside.
+/// Events, as seen by clients.
 #[derive(Default)]
 struct Race {
-    /// Connections begun so far. Each has an address and a port of its own, so none waits for the
-    /// network to forget another.
+    /// Connections begun so far. Each has a unique address and port, so none waits for the network to
+    /// forget another.
     begun: AtomicU32,
     turned_away: AtomicU64,
     changes: AtomicU64,
     refused: AtomicU64,
     over: AtomicBool,
-    /// Logins that were answered OK, less those that have begun to leave. Never more than there are.
+    /// Logins that were answered OK, minus those that have begun to leave. Never more than the real number.
     inside: Mutex<Inside>,
 }
 
@@ -130,7 +130,7 @@ fn connect(address: SocketAddr, number: u32) -> std::net::TcpStream {
     socket.into()
 }
 
-/// So many changes, spread over all connections, each checked against what a reply promises.
+/// Makes this many changes, spread over all connections, and checks the effect of each reply.
 fn move_the_limit(server: &Server, race: &Race, connections: u64, changes: u64) {
     for number in 0..changes {
         while u64::from(race.begun.load(Ordering::SeqCst)) * changes < number * connections
@@ -151,8 +151,8 @@ fn move_the_limit(server: &Server, race: &Race, connections: u64, changes: u64) 
     }
 }
 
-/// Compares what the server says with what is known from outside. While nobody can come to be
-/// counted or begin to leave, those counted are all inside.
+/// Compares the server's numbers with those of the clients. While no client can be counted or begin to
+/// leave, all counted ones are connected.
 fn look(server: &Server, race: &Race) {
     while !race.over.load(Ordering::SeqCst) {
         {

@@ -1,4 +1,4 @@
-//! Ten thousand that never log in, and one that works.
+//! Ten thousand clients that never log in, and one that works.
 
 use std::fs;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::harness::{Setup, Times, can_open, skipped, within};
 const SILENT: u32 = 10_000;
 const REQUESTS: u32 = 2_000;
 const LOGINS: u32 = 200;
-/// What requests beside them are meant to take at the 99th percentile.
+/// The goal for other clients' requests, at the 99th percentile.
 const BOUND: Duration = Duration::from_millis(50);
 
 #[test]
@@ -56,7 +56,7 @@ fn ten_thousand_silent_connections_delay_nobody() {
     server.wait_until_active(1);
 }
 
-/// The memory that a process has to itself, in bytes.
+/// The private memory of a process, in bytes.
 fn memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();

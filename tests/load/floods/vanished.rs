@@ -1,4 +1,4 @@
-//! A client whose machine is gone while an answer is on its way.
+//! A client whose machine vanishes while an answer is in flight.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ fn a_machine_that_vanishes_with_an_answer_on_its_way_has_no_place_after_two_minu
         fs::write(sandbox.home().join("client"), CLIENT).unwrap();
         sandbox.run(&format!("LOGIN='{login}' nsenter -t $(cat far) -n bash client > client.log 2>&1 &"));
         there("welcome");
-        // So that the request is received, and its answer goes to where nobody is any more.
+        // So that the request is received, and its answer goes to a vanished machine.
         sandbox.run(&format!("kill -STOP {pid}; touch ask"));
         there("asked");
         sandbox.run(&format!("nsenter -t $(cat far) -n ip addr flush dev far; kill -CONT {pid}"));

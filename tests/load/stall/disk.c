@@ -1,4 +1,4 @@
-/* A disk that does not answer for as long as it is told to.
+/* A disk that does not answer on request.
  *
  * Preloaded into the server. While the file $DISK_HANGS exists, every call on a file below a directory
  * `data` in $DISK waits. */

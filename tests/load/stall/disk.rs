@@ -1,4 +1,4 @@
-//! A disk that stands still when it is told to: `disk.c`, preloaded into the server.
+//! A disk that stalls on request: `disk.c`, preloaded into the server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use tempfile::TempDir;
 
 use crate::harness::{Setup, skipped};
 
-/// Below which the server has its data, and nothing else that is of use.
+/// The directory that contains only the server's data.
 pub(crate) struct Disk {
     directory: TempDir,
 }
 
 impl Disk {
-    /// The disk, and a server that is to run on it; or `None`, and the reason was told.
+    /// The disk, and the setup of a server on it; `None`, with the reason printed, if that is impossible.
     pub(crate) fn under(setup: Setup) -> Option<(Self, Setup)> {
         let directory = tempfile::tempdir().unwrap();
         let library = match compile(directory.path()) {
@@ -35,7 +35,7 @@ impl Disk {
         Some((disk, setup))
     }
 
-    /// From now on nothing on it returns, or everything does.
+    /// From now on calls on it block, or return again.
     pub(crate) fn hang(&self, hang: bool) {
         if hang { fs::write(self.hangs(), "").unwrap() } else { fs::remove_file(self.hangs()).unwrap() }
     }
@@ -51,7 +51,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A server that waits for it is to end. It may not stand still.
+        // Lets a server that waits for the disk end.
         fs::remove_file(self.hangs()).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Every way to the server, gone through again and again.
+//! Every way to the server, used repeatedly.
 
 use std::fmt;
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::harness::{Server, Signal, wait_until};
 const READS: [&str; 8] =
     ["/health", "/stats", "/limit", "/history", "/config", "/connections", "/series", "/metrics"];
 
-/// Which ways there are, and the slowest answer so far.
+/// The ways to the server, and the slowest answer so far.
 pub(crate) struct Doors {
-    /// What is decided now is stored before it is answered.
+    /// Whether a change is stored before its answer.
     stores: bool,
-    /// Where `manager` finds the token, in a place that goes on.
+    /// The arguments of `manager` for the token, in a file that does not stall.
     manager: String,
     slowest: (Duration, &'static str),
 }
 
 impl Doors {
-    /// Whatever clients and doors use is there before anything stands still.
+    /// Creates everything that clients and doors use, before anything stalls.
     pub(crate) fn open(server: &Server) -> Self {
         let mut admin = server.admin();
         admin.expect_ok(&json!({"type": "CREATE_SPACE", "space": "s"}), "SPACE_CREATED");
@@ -33,7 +33,7 @@ impl Doors {
         Self { stores: true, manager: "stats".to_owned(), slowest: (Duration::ZERO, "none") }
     }
 
-    /// The data disk does not answer: a change is in force, and the answer says that it is not stored.
+    /// The data disk does not answer: a change is in force, and its answer reports that it is not stored.
     pub(crate) fn nothing_is_stored(&mut self) {
         self.stores = false;
     }
@@ -71,7 +71,7 @@ impl Doors {
         self.time("a rejection", || reject(server));
     }
 
-    /// A line in the log for each, and more of them than any buffer on the way holds.
+    /// Causes a log line for each refusal, and more of them than any buffer holds.
     pub(crate) fn refuse_much(&mut self, server: &Server) {
         for _ in 0..4500 {
             self.time("a refused PUT /limit", || {
@@ -87,10 +87,10 @@ impl Doors {
     }
 }
 
-/// As many clients as the limit lets in, and one more.
+/// Connects as many clients as the limit admits, and one more.
 fn reject(server: &Server) {
     let limit = server.limit();
-    // Those of the workload stay, and nobody else is about to go.
+    // The clients of the workload stay, and no other client is about to disconnect.
     server.wait_until_active(CLIENTS as u64);
     wait_until("the limit is at what is open", || {
         let active = server.active();

@@ -1,9 +1,8 @@
-//! Something that the server does not own stands still, for as long as a test keeps it so, and nothing
-//! that does not need it waits for it.
+//! Stalls of things outside the server: while one stalls, only what depends on it waits.
 //!
-//! Each test stalls one thing while clients work, and goes through all doors again and again. What is
-//! asserted is that every request is answered *before* the thing moves again; how long the slowest took is
-//! printed (`--nocapture`), and asserted under `SHIBUDB_TEST_TIMES=1`. A stall lasts a few seconds here; `SHIBUDB_TEST_STALL=60` makes it a minute.
+//! Each test stalls one thing while clients work, and uses all doors repeatedly. It asserts that every
+//! request is answered *before* the stall ends; the time of the slowest is printed (`--nocapture`), and
+//! asserted under `SHIBUDB_TEST_TIMES=1`. A stall lasts a few seconds; `SHIBUDB_TEST_STALL=60` makes it a minute.
 
 mod disk;
 mod doors;
@@ -27,16 +26,16 @@ use doors::Doors;
 use watch::Watch;
 use workload::{Needs, Workload};
 
-/// What the unit's `WatchdogSec=` would be.
+/// In place of the unit's `WatchdogSec=`.
 const WATCHDOG: Duration = Duration::from_secs(4);
 
-/// What a request of a client is meant to take at most, whatever stands still.
+/// The longest time that a client's request should take, whatever stalls.
 const SLOWEST: Duration = Duration::from_millis(100);
 
-/// Connections may finish for so long when the server is told to end.
+/// How long connections may finish when the server stops.
 const SETTINGS: &str = "[shutdown]\ndrain_timeout = \"1s\"\n";
 
-/// How long a thing stands still.
+/// The duration of a stall.
 fn length() -> Duration {
     let seconds = std::env::var("SHIBUDB_TEST_STALL").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(5))
@@ -46,7 +45,7 @@ fn watched(ears: &Ears, setup: Setup) -> Server {
     ears.of(setup.limit(40)).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string()).start()
 }
 
-/// Uses everything that is to go on while a thing stands still, for as long as it does.
+/// Uses everything that must continue, during the stall.
 fn all_goes_on(what: &str, server: &Server, doors: &mut Doors, needs: Needs, watch: Option<&Watch>) {
     let workload = Workload::begin(server, needs);
     let end = Instant::now() + length();
@@ -63,7 +62,7 @@ fn all_goes_on(what: &str, server: &Server, doors: &mut Doors, needs: Needs, wat
     within("the slowest request", slowest, SLOWEST);
 }
 
-/// Ends the server while the thing still stands still.
+/// Stops the server during the stall.
 fn ends_in_time(mut server: Server) {
     let _client = server.admin();
     server.signal(Signal::TERM);
@@ -80,7 +79,7 @@ fn the_log_is_a_pipe_that_is_not_read() {
     doors.refuse_much(&server);
     all_goes_on("the log's reader", &server, &mut doors, Needs::Nothing, Some(&watch));
 
-    // What did not fit is counted, and the count is told when there is room.
+    // Dropped lines are counted, and the count is logged when there is room.
     server.pause_reading_its_log(false);
     server.wait_for_log("log lines were dropped");
     server.pause_reading_its_log(true);
@@ -154,7 +153,7 @@ fn the_data_disk_does_not_answer() {
     ends_in_time(server);
 }
 
-/// All that it still waits for is the answer, and that needs no place.
+/// The connection only waits for its answer, so it does not count as active.
 #[test]
 fn who_has_said_all_holds_no_place_while_its_write_waits_for_the_disk() {
     let Some((disk, setup)) = Disk::under(Setup::new()) else { return };

@@ -1,4 +1,4 @@
-//! systemd's ear: whether the watchdog is fed in time.
+//! In place of systemd: checks that the watchdog is notified in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ impl Watch {
         Self { fed, over, listener: Some(listener) }
     }
 
-    /// It is fed from now on, too.
+    /// Checks that it is still notified from now on.
     #[track_caller]
     pub(crate) fn is_fed(&self) {
         let before = self.fed.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Clients that work, and the longest that one of them has waited for an answer.
+//! Clients that work, and the longest wait of one of them for an answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::harness::{Client, Server};
 
 pub(crate) const CLIENTS: usize = 4;
 
-/// Which requests need the thing that stands still. Nobody makes those.
+/// The requests that need the stalled thing. The clients do not send those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
@@ -35,7 +35,7 @@ impl Workload {
         Self { over, clients }
     }
 
-    /// How many requests were answered, and how long the slowest answer took.
+    /// The number of answered requests, and the time of the slowest answer.
     pub(crate) fn end(self) -> (usize, Duration) {
         self.over.store(true, Ordering::Relaxed);
         let done = self.clients.into_iter().map(|client| client.join().unwrap());
@@ -47,7 +47,7 @@ impl Workload {
 
 fn work(mut client: Client, number: usize, needs: Needs, over: &AtomicBool) -> (usize, Duration) {
     let (mut requests, mut slowest) = (0, Duration::ZERO);
-    // Written before anything stands still.
+    // Written before anything stalls.
     let key = format!("key {number}");
     while !over.load(Ordering::Relaxed) {
         let put = json!({"type": "PUT", "space": "s", "key": key, "value": requests.to_string()});

@@ -1,7 +1,7 @@
-//! Clients that take all they can get, of every kind and at once.
+//! Hostile clients of every kind at once, each of which takes all it can get.
 //!
-//! Each kind comes from an address of its own, so that the server does not mistake it for a neighbour of the
-//! good clients. The benchmark uses this file, too.
+//! Each kind has its own address, so that the server does not confuse it with the good clients. The benchmark
+//! uses this file, too.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,18 +15,18 @@ use socket2::{Domain, Socket, Type};
 /// The longest that a hostile client waits for an answer, or for room to send.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What hostile clients can do: one account may write to the space `s`, where the key `large` has a large
-/// value; another is somebody else's.
+/// The means of hostile clients: one account can write to the space `s`, where the key `large` has a large
+/// value; another account is their target.
 #[derive(Debug, Clone)]
 pub(crate) struct Means {
     pub(crate) server: SocketAddr,
-    /// The login line of the account that is theirs.
+    /// The login line of their own account.
     pub(crate) login: String,
-    /// The name of the account that is not.
+    /// The name of the account that they attack.
     pub(crate) victim: String,
 }
 
-/// All of them, until the value is dropped.
+/// All hostile clients, until the value is dropped.
 pub(crate) struct Hostile {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -55,7 +55,7 @@ impl Drop for Hostile {
     }
 }
 
-/// Begins 24 large requests and never ends one: a byte now and then.
+/// Begins 24 large requests and completes none: sends a byte now and then.
 fn begin_requests(means: &Means, over: &AtomicBool) {
     let begun =
         format!("{{\"type\":\"PUT\",\"space\":\"s\",\"key\":\"k\",\"value\":\"{}", "y".repeat(58_000));
@@ -89,7 +89,7 @@ fn guess(means: &Means, over: &AtomicBool) {
             client.send(&line)?;
             client.line()
         };
-        // Turned away, or cut off: the next one comes at once.
+        // Rejected or disconnected: the next attempt follows at once.
         tried().ok();
     }
 }
@@ -105,7 +105,7 @@ fn hang_up(means: &Means, over: &AtomicBool) {
     }
 }
 
-/// Asks for much and reads nothing, 8 times over.
+/// Requests much and reads nothing, on 8 connections.
 fn never_read(means: &Means, over: &AtomicBool) {
     let requests = "{\"type\":\"GET\",\"space\":\"s\",\"key\":\"large\"}\n".repeat(200);
     let open = || {

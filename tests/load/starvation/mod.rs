@@ -1,7 +1,7 @@
-//! Clients that take all they can get, beside clients that do their work: the work is done.
+//! Well-behaved clients make progress beside hostile ones that take all they can get.
 //!
-//! Asserted is that every good request succeeds while the bad ones go on; how long they took is printed
-//! (`--nocapture`), and the benchmark measures it in the row `starvation`.
+//! The tests assert that every good request succeeds meanwhile, and print the times (`--nocapture`); the
+//! benchmark measures them in the row `starvation`.
 
 mod hostile;
 
@@ -21,7 +21,7 @@ max_request = \"64KiB\"
 max_inflight_bytes = \"1MiB\"
 ";
 
-/// What good clients are to get done meanwhile.
+/// The number of requests of the good clients.
 const REQUESTS: usize = 300;
 const LOGINS: usize = 20;
 const USERS: usize = 5;
@@ -87,7 +87,7 @@ fn good_clients_get_their_work_done_beside_bad_ones_of_every_kind() {
     drop(hostile);
 }
 
-/// As many clients as there are places, which all close and connect again at once.
+/// As many clients as the limit, which all close and connect again at once.
 #[test]
 fn clients_that_make_room_on_a_full_server_have_it_again() {
     const CLIENTS: usize = 20;

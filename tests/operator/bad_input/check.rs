@@ -1,4 +1,4 @@
-//! `shibudb check`: what it says of a file, and of what it could not look at.
+//! `shibudb check`: its reports about a file, and about what it could not read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ fn the_file_is_named_with_or_without_an_option() {
 /// Runs `check` as a user who may not read everything.
 fn check_as_nobody(home: &Path, file: &Path) -> Output {
     let program = home.join("shibudb");
-    // Not by this process: a child that another test starts meanwhile would keep it open for writing.
+    // Not copied by this process: a child that another test starts meanwhile would keep it open for writing.
     assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_shibudb")).arg(&program).status().unwrap().success());
     let mut command = Command::new(program);
     command.arg("check").arg(file).env_clear().current_dir("/");
@@ -53,7 +53,7 @@ fn what_could_not_be_checked_is_not_without_problems() {
              {token_name} cannot be read: Permission denied (os error 13); {how}"
         )
     );
-    // A problem is told as one all the same.
+    // A problem is reported nevertheless.
     fs::set_permissions(&token, Permissions::from_mode(0o644)).unwrap();
     assert!(refused(&check_as_nobody(home.path(), &file), 78).contains("is accessible to every user"));
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();

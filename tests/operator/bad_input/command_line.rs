@@ -1,4 +1,4 @@
-//! Command lines that mean nothing.
+//! Invalid command lines.
 
 use crate::harness::{Setup, refused, shibudb};
 
@@ -111,7 +111,7 @@ fn help_and_version_are_results() {
     for words in ["--help", "help", "manager --help", "run --help"] {
         assert!(said(words).contains("Usage: shibudb"), "{words}");
     }
-    // Somebody who knows nothing yet is helped, but a script that forgot its words has failed.
+    // Without arguments the help is printed, and the exit status is a failure.
     let output = shibudb(home.path(), []).output().unwrap();
     assert!(refused(&output, 2).contains("Usage: shibudb"));
 }
@@ -151,7 +151,7 @@ fn a_refused_change_is_status_1_and_in_the_servers_words() {
     ] {
         assert_eq!(refused(&server.manager(words), 1), format!("Error: {error}\n"), "{words}");
     }
-    // Whoever means more has not closed the door.
+    // A limit with a sign is refused: it may mean an increase.
     refused(&server.manager("limit +1"), 2);
     assert_eq!(server.limit(), 100);
 }

@@ -1,11 +1,11 @@
-//! What the shells offer: commands before options, and the ports of servers that run.
+//! The shells' completions: commands before options, and the ports of running servers.
 
 use std::process::Command;
 
 use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{Terminal, shibudb, skipped, wait_until};
 
-/// What is offered for the last of these words.
+/// The completions of the last of these words.
 fn offered(home: &std::path::Path, words: &[&str]) -> Vec<String> {
     let mut command = shibudb(home, ["--", "shibudb"]);
     command.args(words).env("SHIBUDB_COMPLETE", "bash").env("_CLAP_IFS", "\n");
@@ -60,7 +60,7 @@ fn ports_of_running_servers_are_offered() {
 /// The scripts that the package installs.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/completions");
 
-/// Whether this shell is not installed, which is said aloud.
+/// Whether this shell is missing; if so, prints that.
 #[track_caller]
 fn is_missing(shell: &str) -> bool {
     let is_missing = Command::new(shell).arg("--version").output().is_err();
@@ -70,7 +70,7 @@ fn is_missing(shell: &str) -> bool {
     is_missing
 }
 
-/// Checks what a shell offers, one candidate a line, as `offered` has it for a command line that ends with a space.
+/// Checks the candidates of a shell, one a line: `offered` returns those for a command line that ends with a space.
 fn offers_commands_ports_and_options(sandbox: &Sandbox, offered: impl Fn(&str) -> String) {
     let first_words = |line: &str| -> Vec<String> {
         let offered = offered(line);
@@ -100,7 +100,7 @@ fn offers_commands_ports_and_options(sandbox: &Sandbox, offered: impl Fn(&str) -
 fn bash_offers_them() {
     enter(|sandbox| {
         offers_commands_ports_and_options(sandbox, |line| {
-            // What bash sets for the function that it calls.
+            // The variables that bash sets for the function.
             sandbox.run(&format!(
                 r#"source {SCRIPTS}/shibudb.bash
                 COMP_WORDS=({line} "") COMP_TYPE=9
@@ -139,7 +139,7 @@ fn zsh_offers_them() {
         offers_commands_ports_and_options(sandbox, |line| {
             terminal.press(&["C-u", "C-l"]);
             wait_until("the screen is clear", || !terminal.screen().contains("--help"));
-            // The first may only insert what all candidates begin with.
+            // The first may only insert the common prefix of all candidates.
             terminal.press(&[line, "Tab", "Tab"]);
             // It comes last.
             terminal.wait_for("--help ");

@@ -1,4 +1,4 @@
-//! The management API of the whole server. The finer points of bodies are the API's own tests'.
+//! The management API of a running server. The API's own tests cover the details of bodies.
 
 use crate::harness::{Server, Setup};
 

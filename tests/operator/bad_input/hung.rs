@@ -1,4 +1,4 @@
-//! Servers that hang: whoever asks is told so in time, and whoever wants an end gets it.
+//! Servers that hang: commands report it in time, and the server can be ended.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -21,7 +21,7 @@ fn a_server_that_hangs_is_told_in_time() {
         let said = refused(&server.manager(&format!("{words} --timeout 0.3")), 1);
         assert_eq!(said, format!("{silent}\n"), "{words}");
     }
-    // It does so when it goes on.
+    // The server executes the request when it continues.
     for words in ["limit 50", "increase", "reload", "reset", "kill 1"] {
         let said = refused(&server.manager(&format!("{words} --timeout 0.3")), 1);
         let unknown = ". The change may still apply; check `history`\n";
@@ -42,7 +42,7 @@ fn an_answer_that_trickles_is_not_waited_for() {
         let mut stream = listener.accept().unwrap().0;
         assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").unwrap();
-        // Until nobody takes it any more.
+        // Until the buffers are full.
         while stream.write_all(b" ").is_ok() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -88,7 +88,7 @@ fn stop_gives_up_on_a_server_that_hangs_and_force_kills_it() {
             format!("Killing shibudb on port 9090 (PID {pid})\nStopped\n")
         );
         sandbox.fails("shibudb stop 9090 --force", 1);
-        // What was stored is there, and nothing is in the way of the next start.
+        // Stored data is present, and the next start works.
         let next = sandbox.start(100);
         assert_ne!(next, pid);
         sandbox.run("shibudb stop");
@@ -107,7 +107,7 @@ fn stop_says_what_it_waits_for_and_for_how_long() {
         );
         client
             .expect_ok(&json!({"type": "PUT", "space": "s", "key": "k", "value": "x".repeat(500_000)}), "OK");
-        // It does not take its answers: one without any under way would be let go at once.
+        // The client does not read its answers: a connection without pending ones would be closed at once.
         client.send("{\"type\":\"GET\",\"space\":\"s\",\"key\":\"k\"}\n".repeat(60));
         let mut stop = sandbox.bash("exec shibudb stop 9090").stderr(Stdio::piped()).spawn().unwrap();
         let said = Log::of(stop.stderr.take().unwrap());

@@ -1,4 +1,4 @@
-//! What is wrong is refused, in exact words and with the right status, and nothing comes of it.
+//! Invalid input is refused with an exact message and the right status, and has no effect.
 
 mod check;
 mod command_line;

@@ -1,5 +1,5 @@
-//! Who else may get at what is stored: nobody, whatever the caller's umask is, whatever was there before, and whoever
-//! has put a link in a file's place.
+//! No other user can access the stored data, whatever the caller's umask is, whatever existed before, and even if
+//! another user has put a link in place of a file.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Log, Setup, refused, shibudb};
 
-/// All that is below.
+/// All files below `dir`.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -25,7 +25,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-/// The same command, which is to end by itself: a server that starts after all is not waited for.
+/// The same command with a time limit, in case the server starts after all.
 fn soon(command: Command) -> Command {
     let mut timeout = Command::new("/usr/bin/timeout");
     timeout.arg("30").arg(command.get_program()).args(command.get_args()).env_clear();
@@ -49,7 +49,7 @@ fn expect_private(data_dir: &Path) {
 fn what_is_made_is_private_whatever_the_umask() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
-    // It was there before, and is open to all.
+    // The directory existed before, and is open to all.
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
     let socket = home.path().join("management.sock");
@@ -111,7 +111,7 @@ fn a_link_in_the_place_of_a_file_is_not_followed() {
         command.arg(server.data_dir()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
-        // It may refuse to start, or do without the file, but never writes where the link leads.
+        // It may refuse to start, or continue without the file, but never writes through the link.
         let started = std::panic::catch_unwind(|| log.wait_for("ready: ")).is_ok();
         child.kill().unwrap();
         child.wait().unwrap();

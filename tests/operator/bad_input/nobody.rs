@@ -1,4 +1,4 @@
-//! Ports where nobody answers, or somebody else: what was tried is named, and what may have been meant.
+//! Ports without a server, or with another program: the error names the attempt, and a likely alternative.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -48,7 +48,7 @@ fn the_management_port_is_recognised_though_it_asks_for_a_token() {
 
 #[test]
 fn a_port_with_a_management_port_of_its_own_is_told_of_the_option() {
-    // Somebody listens there, and nobody 1000 above.
+    // There is a listener on this port, but none 1000 above.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let home = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn a_port_with_a_management_port_of_its_own_is_told_of_the_option() {
     }
     let said = refused(&said, 1);
     assert!(said.starts_with(REFUSED) && said.contains("give it with --management-port."), "{said}");
-    // Nobody was spoken to: for a port of clients that would be a login that failed.
+    // No connection was used: on a client port it would count as a failed login.
     drop(listener);
     let said = shibudb(home.path(), ["manager", &port.to_string(), "status"]).output().unwrap();
     let said = refused(&said, 1);

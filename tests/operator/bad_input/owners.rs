@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::harness::{refused, shibudb, skipped};
 
-/// A user that every system has and nobody is.
+/// The user `nobody`, which every system has.
 const NOBODY: u32 = 65534;
 
-/// A data directory of `nobody`, with a file of root's in it if so wished; `None` for whoever cannot make one.
+/// A data directory of `nobody`, optionally with a file owned by root; `None` if this user cannot make one.
 fn of_nobody(with_file_of_root: Option<&str>) -> Option<(TempDir, PathBuf)> {
     if !rustix::process::geteuid().is_root() {
         skipped("needs root");
@@ -30,7 +30,7 @@ fn of_nobody(with_file_of_root: Option<&str>) -> Option<(TempDir, PathBuf)> {
     Some((home, data))
 }
 
-/// Nothing was left there.
+/// Whether the directory is empty.
 fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).unwrap().next().is_none()
 }
@@ -98,8 +98,8 @@ fn files_of_another_user_are_named_with_what_to_do() {
     }
 }
 
-/// The program where every user may run it. Copied by a process of its own: one that another test begins while this one
-/// has the file open for writing would keep it from being run.
+/// The program where every user may run it. A separate process copies it: a child that another test starts while this
+/// process has the file open for writing would prevent its execution.
 pub(super) fn program_in(home: &Path) -> PathBuf {
     let program = home.join("shibudb");
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_shibudb")).arg(&program).status().unwrap();
@@ -107,7 +107,7 @@ pub(super) fn program_in(home: &Path) -> PathBuf {
     program
 }
 
-/// A server of nobody's, with the data directory.
+/// A server run by `nobody`, with the data directory.
 fn run_as_nobody(home: &Path, data: &Path) -> Command {
     let mut run = Command::new(program_in(home));
     std::os::unix::process::CommandExt::uid(&mut run, NOBODY);
@@ -117,7 +117,7 @@ fn run_as_nobody(home: &Path, data: &Path) -> Command {
 
 #[test]
 fn an_owner_is_blamed_only_for_what_a_missing_right_has_done() {
-    // What the root of a file system has is in nobody's way, and a damaged store is one whoever owns what is beside it.
+    // Extra files in the root of a file system do no harm, and damage to a store is reported as such.
     let Some((home, data)) = of_nobody(None) else { return };
     for name in ["lost+found", "shibudb.log.1"] {
         fs::create_dir(data.join(name)).unwrap();
@@ -127,7 +127,7 @@ fn an_owner_is_blamed_only_for_what_a_missing_right_has_done() {
     chown(data.join("store.manifest"), Some(NOBODY), Some(NOBODY)).unwrap();
     let said = refused(&run_as_nobody(home.path(), &data).output().unwrap(), 65);
     assert!(said.contains("store.manifest is damaged") && !said.contains("chown"), "{said}");
-    // A right is missing, but not in what is the server's.
+    // A permission is missing, but not on the server's own files.
     fs::remove_dir(data.join("shibudb.log.1")).unwrap();
     fs::remove_file(data.join("store.manifest")).unwrap();
     fs::set_permissions(&data, Permissions::from_mode(0o500)).unwrap();
@@ -135,7 +135,7 @@ fn an_owner_is_blamed_only_for_what_a_missing_right_has_done() {
     assert!(said.contains("Permission denied") && !said.contains("chown"), "{said}");
 }
 
-/// A machine with a network and a `/run` of its own, where root is root and there are other users.
+/// A machine with its own network and `/run`, where root is root and other users exist.
 const MACHINE: [&str; 7] = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
 
 #[test]

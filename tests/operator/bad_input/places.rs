@@ -1,4 +1,4 @@
-//! Data directories and config files that cannot be used.
+//! Unusable data directories and config files.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ fn a_data_directory_on_a_disk_that_is_read_only() {
     });
 }
 
-/// Permissions do not hold back root, so that root tries it as somebody else.
+/// Permissions do not restrict root, so root runs this as another user.
 #[test]
 fn a_data_directory_without_permission_to_write() {
     let home = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn a_data_directory_without_permission_to_write() {
     };
     let not_usable =
         format!("Error: data directory {} is not usable: Permission denied (os error 13)", data.display());
-    // Whose it is, if it is not a test of that user's.
+    // The owner, if it is another user than the test's.
     let said = run(&data);
     let whose = format!("; {} belongs to user root, but this server runs as nobody: ", data.display());
     let rest = said.strip_prefix(&not_usable).unwrap();

@@ -1,4 +1,4 @@
-//! Ports that cannot be had, and servers that are there already or not at all.
+//! Unusable ports, and servers that already run or do not exist.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use crate::harness::sandbox::{Sandbox, enter};
 use crate::harness::{Client, PASSWORD};
 
-/// The server that `start` began is the one that was there before, and serves.
+/// The server that was started first is still running, and serves.
 #[track_caller]
 fn expect_still_there(sandbox: &Sandbox, limit: u32) {
     let status = sandbox.run("shibudb manager 9090 status");
@@ -49,7 +49,7 @@ fn a_port_without_a_management_port() {
             );
             assert_eq!(sandbox.fails(&format!("shibudb manager {port} status"), 2), error);
         }
-        // With one of its own it is a port like any other, and so is the last one that needs none.
+        // With a separate management port it is a port like any other, and so is the last one that needs none.
         fs::write(sandbox.home().join("own.toml"), "[management]\nport = 7000\n").unwrap();
         sandbox.run("shibudb start 65535 --config own.toml");
         assert_eq!(
@@ -80,7 +80,7 @@ fn a_server_that_was_killed_can_be_started_again() {
     enter(|sandbox| {
         let pid = sandbox.start(100);
         sandbox.run(&format!("kill -9 {pid}"));
-        // Until the kernel has taken everything from it, it is still there.
+        // It exists until the kernel has released all of its resources.
         crate::harness::wait_until("the killed server is gone", || {
             sandbox.bash("shibudb start 9090 200").output().unwrap().status.success()
         });
@@ -109,7 +109,7 @@ fn stop_without_a_server() {
         assert_eq!(sandbox.fails("shibudb stop 9090", 1), nobody);
         assert_eq!(sandbox.fails("shibudb stop", 1), nobody_at_all);
 
-        // A number that a stranger has by now.
+        // A number that now belongs to an unrelated process.
         let mut stranger = sandbox.program("/bin/sleep".as_ref()).arg("1000").spawn().unwrap();
         fs::create_dir_all("/run/shibudb").unwrap();
         fs::write("/run/shibudb/9090.pid", format!("{}\n", stranger.id())).unwrap();

@@ -1,5 +1,5 @@
-//! What the sandbox of a service refuses is told with the setting that allows it. To the server it looks as if systemd
-//! had started it: as the process that it names.
+//! If the sandbox of a service causes an error, the message names the setting that permits the operation. The tests
+//! set systemd's process id variable, so that the server believes that systemd started it.
 
 use crate::harness::sandbox::enter;
 
@@ -19,7 +19,7 @@ fn a_directory_outside_of_the_sandbox() {
         ] {
             let said = sandbox.fails(&format!("{AS_SERVICE} shibudb run 9090 --data-dir {data}"), 1);
             assert!(said.starts_with(begins) && said.contains("ReadWritePaths="), "{said}");
-            // To anybody else it is a disk.
+            // Without systemd it is an ordinary read-only disk.
             let said = sandbox.fails(&format!("shibudb run 9090 --data-dir {data}"), 1);
             assert_eq!(said, format!("{begins}\n"));
         }

@@ -1,4 +1,4 @@
-//! What an operator is told of the config file and of the settings in force: what is true, and where it comes from.
+//! Reports about the config file and the settings in force: the values and their sources.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn a_config_file_that_does_not_exist_is_not_in_use() {
         assert!(config.contains(none), "{config}");
         let answer = sandbox.run("shibudb manager 9090 config --json | jq -c '[.file, .awaited_file]'");
         assert_eq!(answer, "[null,\"/etc/shibudb/shibudb.toml\"]\n");
-        // Neither is a directory on the command line that nobody has typed.
+        // A directory that was not typed is not reported as from the command line either.
         assert_eq!(
             row(&config, "storage.path"),
             "storage.path /var/lib/shibudb /var/lib/shibudb default restart -"

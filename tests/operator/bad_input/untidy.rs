@@ -1,4 +1,4 @@
-//! `start` and `stop` where the caller's environment is in disorder, and where others have a hand on the PID file.
+//! `start` and `stop` in a bad environment, and while other processes hold the PID file.
 
 use std::fs::{self, Permissions};
 use std::io::Read;
@@ -28,7 +28,7 @@ fn expect_alive_and_end(mut process: Child) {
     process.wait().unwrap();
 }
 
-/// A program that holds a lock on the PID file, once this returns.
+/// Starts a program and returns when it holds a lock on the PID file.
 fn holder(sandbox: &Sandbox, how: &str) -> Child {
     let text = format!("exec flock {how} --no-fork {PID_FILE} sh -c 'echo held; exec /bin/sleep 1000'");
     let mut child = sandbox.bash(&text).stdout(Stdio::piped()).spawn().unwrap();
@@ -43,7 +43,7 @@ fn a_stranger_is_not_signalled_whoever_locks_the_file() {
         for how in ["--shared", "--exclusive"] {
             let victim = sleeper(sandbox);
             fs::write(PID_FILE, format!("{}\n", victim.id())).unwrap();
-            // As earlier versions left it: whoever may read it may lock it.
+            // The mode of earlier versions: every user that can read the file can lock it.
             fs::set_permissions(PID_FILE, Permissions::from_mode(0o644)).unwrap();
             let stranger = holder(sandbox, how);
             assert_eq!(sandbox.fails("shibudb stop 9090", 1), NOBODY, "{how}");
@@ -72,7 +72,7 @@ const OTHER_PROCESSES: &str = "unshare --pid --fork --kill-child --mount-proc sh
 fn a_number_means_nothing_in_another_pid_namespace() {
     enter(|sandbox| {
         let pid = sandbox.start(100);
-        // There, somebody else has this number by the time.
+        // In that namespace, another process has this number.
         let script = format!(
             "last=0; until [ $last -ge {pid} ]; do /bin/sleep 1000 & last=$!; done; \
              shibudb stop 9090 || echo status $?; kill -0 {pid} && echo alive"
@@ -113,7 +113,7 @@ fn a_directory_for_temporary_files_is_not_needed() {
     });
 }
 
-/// Somebody who is not root, with the same files.
+/// Another user than root, with the same files.
 const SOMEBODY: &str = "unshare --user --map-user=1000 --map-group=1000";
 
 #[test]
@@ -123,12 +123,12 @@ fn a_server_outlives_the_runtime_directory_of_a_login() {
         fs::create_dir(&login).unwrap();
         let runtime = format!("XDG_RUNTIME_DIR={}", login.display());
         sandbox.run(&format!("{runtime} {SOMEBODY} shibudb start 9090"));
-        // Whoever logs out takes it along.
+        // A logout removes the directory.
         fs::remove_dir_all(&login).unwrap();
         let again = sandbox.fails(&format!("{SOMEBODY} shibudb start 9090"), 1);
         assert!(again.contains("is already running on port 9090"), "{again}");
         sandbox.run(&format!("{runtime} {SOMEBODY} shibudb stop 9090"));
-        // And an environment may still name it.
+        // The environment may still name it.
         sandbox.run(&format!("{runtime} {SOMEBODY} shibudb start 9090 && {SOMEBODY} shibudb stop 9090"));
     });
 }
@@ -181,15 +181,15 @@ fn nothing_that_the_caller_has_open_is_kept_open() {
     });
 }
 
-/// A server whose next start hangs on its disk, as long as nobody [unblocks](unblock) it: a pipe that nobody writes to
-/// is in the place of its journal.
+/// A server whose next start hangs on its disk until the test [unblocks](unblock) it: a pipe without a writer takes the
+/// place of its journal.
 fn that_hangs(sandbox: &Sandbox) -> (Child, Log) {
     sandbox.start(100);
     sandbox.run("shibudb stop 9090");
     let journal = newest_journal();
     fs::remove_file(&journal).unwrap();
     mknodat(CWD, &journal, FileType::Fifo, Mode::RWXU, 0).unwrap();
-    // What runs the tests may itself ignore interrupts, as a shell's background job does.
+    // The parent of the tests may itself ignore interrupts, as a shell's background job does.
     let mut start = sandbox
         .bash("exec env --default-signal=INT shibudb start 9090")
         .stderr(Stdio::piped())
@@ -243,7 +243,7 @@ fn an_impatient_interrupt_ends_the_server_at_once() {
         assert_eq!(start.wait().unwrap().code(), Some(1));
         said.wait_for("Error: interrupted; the server ");
         wait_until("the server has ended", || {
-            // The kernel makes one of two signals that come close together: this is one more.
+            // The kernel may merge two signals in quick succession: this is one more.
             sandbox.bash("shibudb stop 9090 --timeout 2").output().unwrap().stderr == NOBODY.as_bytes()
         });
     });
@@ -252,7 +252,7 @@ fn an_impatient_interrupt_ends_the_server_at_once() {
 #[test]
 fn an_interrupt_that_the_caller_ignores_is_ignored() {
     enter(|sandbox| {
-        // As nohup has it.
+        // As nohup does.
         let mut start = sandbox.bash("trap '' HUP INT; echo trapped; exec shibudb start 9090");
         let mut start = start.stdout(Stdio::piped()).spawn().unwrap();
         let said = Log::of(start.stdout.take().unwrap());
@@ -294,7 +294,7 @@ fn the_log_file_is_kept_short() {
         let stderr = format!("/proc/{}/fd/2", pid.trim());
         assert_eq!(fs::read_link(&stderr).unwrap(), log);
 
-        // Somebody else may move the file away, as logrotate does; nobody need tell the server.
+        // Another program, such as logrotate, may move the file away without notifying the server.
         let aside = log.with_file_name("aside");
         fs::rename(log, &aside).unwrap();
         sandbox.run("shibudb manager 9090 limit 12345");

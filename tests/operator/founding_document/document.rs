@@ -3,10 +3,10 @@
 /// The document, kept here word for word.
 const TEXT: &str = include_str!("dynamic-connection-limiting.md");
 
-/// What stands between two fences.
+/// A fenced block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// The heading or the bold line that it stands under.
+    /// The heading or the bold line above it.
     pub(crate) title: &'static str,
     pub(crate) language: &'static str,
     pub(crate) text: String,
@@ -55,7 +55,7 @@ pub(crate) fn bash(title: &str) -> String {
     block("bash", title)
 }
 
-/// A JSON document as it is printed, less the spaces and lines that make it pretty.
+/// A printed JSON document, without the white space between tokens.
 pub(crate) fn json(title: &str) -> String {
     let mut in_string = false;
     let mut escaped = false;
@@ -68,7 +68,7 @@ pub(crate) fn json(title: &str) -> String {
     block("json", title).chars().filter(compact).collect()
 }
 
-/// The lines of a block that do something.
+/// The lines of a block that are commands.
 pub(crate) fn commands(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }

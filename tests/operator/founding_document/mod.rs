@@ -1,8 +1,8 @@
-//! The founding document, to the letter: every command in it is run as it is printed, against a
-//! real server on the ports that it names, and what it says comes back is what comes back.
+//! The founding document, to the letter: every command in it is run as printed, against a real server on
+//! the ports that it names, and the result must be the printed one.
 //!
-//! Only two things are not as printed. `<server_pid>` is the server's process id, and `sleep`
-//! sleeps until the test wakes it.
+//! There are two differences: `<server_pid>` is replaced by the server's process id, and `sleep` sleeps
+//! until the test wakes it.
 
 mod document;
 
@@ -16,7 +16,7 @@ use document::{Request, bash, blocks, commands, json};
 const PORT: u16 = 9090;
 const MANAGEMENT: u16 = 10090;
 
-/// Every block of commands, by its title, and there is a test below for each.
+/// Every block of commands, by its title. Each has a test below.
 const RUN: [&str; 16] = [
     "Health Check",
     "Connection Statistics",
@@ -36,7 +36,7 @@ const RUN: [&str; 16] = [
     "Benchmarks",
 ];
 
-/// What is about other programs: a terminal's screen, the firewall, another machine.
+/// Blocks about other programs: a terminal's screen, the firewall, another machine.
 const NOT_RUN: [(&str, &str); 4] = [
     ("2. Monitor Regularly", "watch -n 30 'shibudb manager 9090 stats'"),
     ("Recommended Security Measures", "iptables -A INPUT -p tcp --dport 10090 -s 127.0.0.1 -j ACCEPT"),
@@ -44,7 +44,7 @@ const NOT_RUN: [(&str, &str); 4] = [
     ("Recommended Security Measures", "ssh -L 10090:localhost:10090 user@server"),
 ];
 
-/// Every JSON document, by its title: they are what is to come back.
+/// Every JSON document, by its title: the expected answers.
 const ANSWERS: [&str; 8] = [
     "Health Check",
     "Connection Statistics",
@@ -56,7 +56,7 @@ const ANSWERS: [&str; 8] = [
     "Invalid Limit Value",
 ];
 
-/// Connections that are open and logged in, for as long as this lives.
+/// Connections that stay open and logged in until this is dropped.
 #[must_use]
 fn connections(number: usize) -> Vec<Client> {
     let address: SocketAddr = (Ipv4Addr::LOCALHOST, PORT).into();
@@ -76,7 +76,7 @@ fn active() -> u64 {
     http::request(MANAGEMENT, "GET", "/limit", None).json()["active_connections"].as_u64().unwrap()
 }
 
-/// The printed request under a title, sent by curl, is answered with what is printed under it.
+/// Sends the printed request under a title with curl, and compares the answer with the printed one.
 #[track_caller]
 fn expect_as_printed(sandbox: &Sandbox, title: &str) {
     let Request { method, url, headers, body } = Request::parse(&bash(title));
@@ -125,7 +125,7 @@ fn no_block_of_the_document_is_left_out() {
         "gone from the document"
     );
     assert_eq!(not_run, [], "gone from the document");
-    // How a connection manager may look inside.
+    // A possible implementation of a connection manager.
     assert_eq!(others, ["go"]);
     for (title, line) in NOT_RUN {
         println!("not run: {title}: {line}");
@@ -142,7 +142,7 @@ fn every_endpoint_answers_as_printed() {
         expect_as_printed(sandbox, "Get Current Limit");
         expect_as_printed(sandbox, "Set Connection Limit");
         assert_eq!(limit(), 2000);
-        // What is printed next starts from 1000 again.
+        // The next printed result starts from 1000 again.
         http::request(MANAGEMENT, "PUT", "/limit", Some(r#"{"limit":1000}"#));
         expect_as_printed(sandbox, "Increase Limit");
         assert_eq!(limit(), 1500);

@@ -1,4 +1,4 @@
-//! What the manual pages say of commands and options: taken from the command line itself.
+//! The manual pages' text about commands and options, taken from the command line itself.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,8 @@ pub(crate) fn synopsis(parent: &Command) -> String {
     shown(parent).map(line).collect::<Vec<_>>().join(".br\n")
 }
 
-/// The commands below this one, each with its arguments. An option that several of them have is told of once, at
-/// the end, as is one that this command has for all of them elsewhere.
+/// The commands below this one, each with its arguments. An option of several commands is described once, at the
+/// end; an option that this command has for all of them is described elsewhere.
 pub(crate) fn commands(parent: &Command) -> String {
     let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for command in shown(parent) {
@@ -60,7 +60,7 @@ pub(crate) fn options(parent: &Command) -> String {
     parent.get_arguments().filter(|arg| is_option(arg) && arg.is_global_set()).map(option_entry).collect()
 }
 
-/// The commands below this one that are told of.
+/// The visible commands below this one.
 pub(crate) fn shown(parent: &Command) -> impl Iterator<Item = &Command> {
     parent.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
@@ -70,16 +70,16 @@ fn own_options<'a>(parent: &'a Command, command: &'a Command) -> impl Iterator<I
     let of_parent = |arg: &Arg| {
         parent.get_arguments().any(|other| other.is_global_set() && other.get_id() == arg.get_id())
     };
-    // Those that it has for commands of its own are told of with these.
+    // Options for its own subcommands are described with these.
     command.get_arguments().filter(move |arg| is_option(arg) && !of_parent(arg) && !arg.is_global_set())
 }
 
-/// Whether this is an option that is told of.
+/// Whether this is a visible option.
 pub(crate) fn is_option(arg: &Arg) -> bool {
     arg.get_long().is_some() && !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version")
 }
 
-/// What is typed after the name of a command, in brackets where it may be left out.
+/// The arguments after the name of a command, in brackets if optional.
 fn arguments(command: &Command) -> impl Iterator<Item = String> {
     let command_below = command.has_subcommands().then(|| "COMMAND".to_owned());
     let words =
@@ -107,10 +107,10 @@ fn positional_entry(arg: &Arg) -> String {
     format!(".TP\n.I {}\n{}", escaped(&name(arg)), meaning(arg))
 }
 
-/// What an argument means, which values it may have, and which it has if it is left out.
+/// The meaning of an argument, its permitted values, and its default.
 fn meaning(arg: &Arg) -> String {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    // Where the default depends on something, the help itself says what it is.
+    // If the default depends on something, the help text itself describes it.
     let (help, told) = match help.strip_suffix(']').and_then(|help| help.split_once(" [default: ")) {
         Some((help, default)) => (help.to_owned(), Some(default.to_owned())),
         None => (help, None),
@@ -128,7 +128,7 @@ fn meaning(arg: &Arg) -> String {
     text
 }
 
-/// A text of one line as it is written in a manual page; what stands in backticks there is bold.
+/// A text of one line for a manual page; text in backticks becomes bold.
 pub(crate) fn sentence(text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(number, part)| match number % 2 {
         0 => escaped(part),
@@ -138,7 +138,7 @@ pub(crate) fn sentence(text: &str) -> String {
     if text.ends_with(['.', ':']) { text } else { text + "." }
 }
 
-/// A text without anything that would be a command to the formatter.
+/// A text with all formatter commands escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('"', "\\(dq");
     if text.starts_with('.') { format!("\\&{text}") } else { text }

@@ -1,4 +1,4 @@
-//! What the manual says of the management API and the metrics: taken from a running server.
+//! The manual's text about the management API and the metrics, taken from a running server.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::commands::{escaped, sentence};
 use crate::harness::Server;
 
-/// The methods that a path may have, in the order in which they are told.
+/// The methods that a path may have, in the order of the manual.
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
-/// More values of a label than this are not listed: the name says enough.
+/// A label with more values than this is listed by name only.
 const MOST_VALUES: usize = 20;
 
-/// All operations of the description that the server gives of itself.
+/// All operations in the server's description of itself.
 fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
         METHODS.iter().filter_map(move |method| {
@@ -31,8 +31,8 @@ fn refusals(operation: &Value) -> impl Iterator<Item = (&str, &str)> {
         .map(|(status, answer)| (status.as_str(), answer["description"].as_str().unwrap()))
 }
 
-/// How often each refusal is told of. What one request alone may be refused for is its own; for the rest the status
-/// says enough.
+/// How often each refusal occurs. A refusal of one request only is listed there; for the others the status is
+/// sufficient.
 fn counted(document: &Value) -> BTreeMap<(&str, &str), usize> {
     let mut counted = BTreeMap::new();
     for (_, operation) in operations(document) {
@@ -89,7 +89,7 @@ fn names(properties: &serde_json::Map<String, Value>) -> String {
     properties.keys().map(|name| format!("\\fI{}\\fR", escaped(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// What each status means that more than one request may be refused with: in the words that most of them have.
+/// The meaning of each status that several requests share: its most frequent description.
 pub(crate) fn statuses(document: &Value) -> String {
     let mut common: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for ((status, why), count) in counted(document).into_iter().filter(|(_, count)| *count > 1) {
@@ -100,7 +100,7 @@ pub(crate) fn statuses(document: &Value) -> String {
     common.into_iter().map(entry).collect()
 }
 
-/// Every metric, with its labels and their values, and what it counts.
+/// Every metric, with its labels, their values, and its help text.
 pub(crate) fn metrics(server: &Server) -> String {
     let text = server.get("/metrics").body;
     let mut page = String::new();

@@ -1,13 +1,12 @@
-//! The manual pages, the shipped config file and the shell completions say what the program says of itself: its command
-//! line, its settings, the description of its management API and its metrics. What is written by hand beside that is
-//! true.
+//! The manual pages, the shipped config file and the shell completions match the program: its command line, its
+//! settings, the description of its management API and its metrics. The hand-written text is checked, too.
 //!
-//! They lie in the source so that they can be read and packaged without building anything. After a change of the
-//! command line, of a setting, of a request or of a metric, `SHIBUDB_GENERATE=1 cargo test --test operator
-//! generated_files` writes them anew.
+//! They are in the source tree so that they can be read and packaged without a build. After a change of the command
+//! line, a setting, a request or a metric, `SHIBUDB_GENERATE=1 cargo test --test operator generated_files` regenerates
+//! them.
 //!
-//! A manual page is made of `packaging/man/PAGE.head` and `PAGE.tail`, if there is one: text with lines that name what
-//! is to be put in their place, such as `.\" generated: commands`.
+//! A manual page is made of `packaging/man/PAGE.head` and, if it exists, `PAGE.tail`: text with placeholder lines such
+//! as `.\" generated: commands`.
 
 mod commands;
 mod http;
@@ -25,14 +24,14 @@ use shibudb::cli::completion::VARIABLE;
 
 const PAGES: [&str; 4] = ["shibudb.1", "shibudb-manager.1", "shibudb-http.7", "shibudb.toml.5"];
 
-/// zsh runs the file when it is asked for the first time, and wants an answer already.
+/// zsh runs the file at the first completion, which must already return an answer.
 const ZSH_FIRST: &str = r#"
 if [[ "$funcstack[1]" == "_shibudb" ]]; then
     _clap_dynamic_completer_shibudb "$@"
 fi
 "#;
 
-/// How a line begins that is replaced.
+/// The prefix of a placeholder line.
 const GENERATED: &str = ".\\\" generated: ";
 
 #[test]
@@ -96,7 +95,7 @@ fn the_completions_are_up_to_date() {
     }
 }
 
-/// Whatever the pages are made of, nothing that can be typed is missing.
+/// Every command and option is in the pages, however they are generated.
 #[test]
 fn every_command_and_option_is_in_the_manual() {
     let pages: Vec<_> = PAGES.map(|page| fs::read_to_string(manual(page)).unwrap()).into();
@@ -120,7 +119,7 @@ fn every_command_and_option_is_in_the_manual() {
     assert!(seen > 15, "{seen}");
 }
 
-/// A command that is described nowhere, or an example that cannot be typed, is what a reader finds first.
+/// Every example in the pages is a valid command line.
 #[test]
 fn the_examples_are_commands_that_there_are() {
     let mut tried = 0;
@@ -185,7 +184,7 @@ fn the_formatters_have_nothing_against_the_pages() {
                 .env("MANROFFOPT", "-ww")
                 .output()
                 .unwrap();
-            // mandoc writes what it finds to standard output, man to standard error.
+            // mandoc writes its findings to standard output, man to standard error.
             let said = if program == "man" { output.stderr } else { output.stdout };
             let said = String::from_utf8_lossy(&said).into_owned();
             let said: Vec<_> = said.lines().filter(|line| !is_of_no_concern(line)).collect();
@@ -205,7 +204,7 @@ fn the_package_has_the_version_of_the_program() {
     assert!(first.starts_with(concat!("shibudb (", env!("CARGO_PKG_VERSION"), "-")), "{first}");
 }
 
-/// The command line, with what clap adds to it.
+/// The command line, with clap's additions.
 fn command() -> clap::Command {
     let mut command = shibudb::cli::command();
     command.build();
@@ -216,7 +215,7 @@ fn manual(page: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/man").join(page)
 }
 
-/// A page from what is written by hand, with the rest put in.
+/// A page from its hand-written parts, with the generated parts inserted.
 fn page(name: &str, generate: impl Fn(&str) -> String) -> String {
     let [head, tail] = ["head", "tail"].map(|part| fs::read_to_string(manual(&format!("{name}.{part}"))));
     let by_hand = head.unwrap() + &tail.unwrap_or_default();
@@ -229,7 +228,7 @@ fn page(name: &str, generate: impl Fn(&str) -> String) -> String {
 fn is_up_to_date(file: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let read = || fs::read_to_string(&path).unwrap_or_default();
-    // Other tests read these files at the same time, so that one is written only where it changes.
+    // Other tests read these files at the same time, so a file is written only if it changes.
     if env::var_os("SHIBUDB_GENERATE").is_some() && read() != generated {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, generated).unwrap();

@@ -61,7 +61,7 @@ fn the_help_of_a_setting_names_its_bounds() {
     }
 }
 
-/// Also those behind a comment sign, which a reader may take away.
+/// Includes the settings that are commented out, which a user may uncomment.
 #[test]
 fn every_example_is_a_value() {
     for key in Key::ALL {

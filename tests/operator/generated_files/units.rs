@@ -1,8 +1,8 @@
-//! What is made of the service's unit, and what the journal's catalog explains.
+//! The instances' unit, generated from the service's, and the entries of the journal's catalog.
 
 use super::is_up_to_date;
 
-/// What makes the unit of a further instance of the service's: the lines that differ.
+/// The replacements that turn the service's unit into that of an instance.
 const OF_INSTANCES: [(&str, &str); 8] = [
     (
         "[Unit]\nDescription=ShibuDB database server\n",

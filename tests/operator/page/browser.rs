@@ -1,7 +1,7 @@
-//! A headless Chromium, driven through chromedriver as the W3C's WebDriver says: a request for each step.
+//! A headless Chromium, driven through chromedriver by the W3C's WebDriver protocol: a request for each step.
 //!
-//! The protocol is JSON over HTTP, which this project has a client for anyway; what is used of it is less than
-//! what a crate for all of it would bring along.
+//! The protocol is JSON over HTTP, for which this project has a client anyway; the part used here is smaller than
+//! the dependencies of a crate for the whole protocol.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -17,10 +17,10 @@ pub(crate) const ENTER: &str = "\u{E007}";
 pub(crate) const ESCAPE: &str = "\u{E00C}";
 pub(crate) const TAB: &str = "\u{E004}";
 
-/// By what an answer of WebDriver names an element.
+/// The key with which an answer of WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one window, and a profile that goes with it.
+/// A browser with one window and a temporary profile.
 pub(crate) struct Browser {
     driver: Child,
     runtime: Runtime,
@@ -30,7 +30,7 @@ pub(crate) struct Browser {
     _alone: File,
 }
 
-/// Why there can be no browser here; `None` if there can.
+/// Why no browser can run here; `None` if one can.
 pub(crate) fn missing() -> Option<String> {
     ["chromium", "chromedriver"].into_iter().find_map(|program| {
         let said = Command::new(program).arg("--version").output();
@@ -38,8 +38,8 @@ pub(crate) fn missing() -> Option<String> {
     })
 }
 
-/// Waits for the only turn: several browsers would take the processor from each other, and from what is timed. A lock of a
-/// file, since tests in a sandbox are other processes.
+/// Waits until no other browser runs: several would compete with each other, and with timed tests, for the processor. A
+/// file lock, since tests in a sandbox are separate processes.
 fn turn() -> File {
     let file = File::open(std::env::current_exe().unwrap()).unwrap();
     file.lock().unwrap();
@@ -78,7 +78,7 @@ impl Browser {
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
                 "goog:chromeOptions": {"args": [
                     "--headless=new",
-                    // Chromium's sandbox cannot be had as root, and nothing but the server's own page is opened.
+                    // Chromium's sandbox does not work as root, and only the server's own page is opened.
                     "--no-sandbox",
                     "--disable-dev-shm-usage",
                     "--no-proxy-server",
@@ -92,7 +92,7 @@ impl Browser {
         browser
     }
 
-    /// One step. What cannot be done is the test's failure.
+    /// One step. The test fails if it is impossible.
     #[track_caller]
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.session);
@@ -117,7 +117,7 @@ impl Browser {
         self.call("POST", "/refresh", &json!({}));
     }
 
-    /// What `code` returns in the page.
+    /// Runs `code` in the page and returns its result.
     #[track_caller]
     pub(crate) fn run(&self, code: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({"script": code, "args": []}))
@@ -140,7 +140,7 @@ impl Browser {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    /// Clicks where a person would; what is covered or out of sight cannot be clicked.
+    /// Clicks as a user would; covered or invisible elements cannot be clicked.
     #[track_caller]
     pub(crate) fn click(&self, selector: &str) {
         self.call("POST", &format!("/element/{}/click", self.element(selector)), &json!({}));
@@ -166,19 +166,19 @@ impl Browser {
         self.call("POST", "/actions", &json!({"actions": [keyboard]}));
     }
 
-    /// What the console or the network has had to say since it was last asked.
+    /// New entries of the console or network log since the last call.
     #[track_caller]
     pub(crate) fn log(&self, kind: &str) -> Vec<Value> {
         self.call("POST", "/se/log", &json!({"type": kind})).as_array().unwrap().clone()
     }
 
-    /// Something of Chromium's own, beyond WebDriver.
+    /// A command of Chromium's own, beyond WebDriver.
     #[track_caller]
     pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.call("POST", "/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
-    /// A window of this size, on a screen with so many dots to a pixel; narrow ones are phones.
+    /// Resizes the window, on a screen with `density` dots per pixel; a narrow one is a phone.
     pub(crate) fn resize(&self, width: u32, height: u32, density: u32) {
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
@@ -186,7 +186,7 @@ impl Browser {
         );
     }
 
-    /// Waits until what was asked for is on the screen.
+    /// Waits until pending changes are on the screen.
     pub(crate) fn settle(&self) {
         let frames = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300)))";
         self.call("POST", "/execute/async", &json!({"script": frames, "args": []}));

@@ -1,4 +1,4 @@
-//! Changes of the limit: those made elsewhere are shown, and those made here are made.
+//! Changes of the limit: the page shows those made elsewhere, and can make them.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::look;
 use crate::harness::{Setup, Signal, wait_until, within};
 
-/// How soon a change is meant to be seen.
+/// The time within which a change must be shown.
 const SOON: Duration = Duration::from_secs(2);
 
 #[test]
@@ -91,7 +91,7 @@ fn a_refusal_is_shown_in_the_words_of_the_server() {
     assert_eq!(server.limit(), 10);
     let history = server.get("/history").json();
     let reason = history["changes"][0]["reason"].as_str().unwrap();
-    // How often it was refused comes behind it.
+    // The number of refusals follows it.
     wait_until("the reason is shown", || browser.text("#changes tr.refused .reason").starts_with(reason));
 }
 

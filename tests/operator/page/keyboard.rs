@@ -1,10 +1,10 @@
-//! Without a mouse.
+//! Use of the page without a mouse.
 
 use super::browser::{ENTER, TAB};
 use super::look;
 use crate::harness::Setup;
 
-/// What has the focus: its id, value or text, and whether that can be seen.
+/// The focused element: its id, value or text, and whether the focus is visible.
 const FOCUSED: &str = "
     const it = document.activeElement;
     const shown = it.type === 'radio' ? it.nextElementSibling : it;

@@ -1,4 +1,4 @@
-//! How it loads and how it lies on the screen.
+//! Loading and layout of the page.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::harness::Setup;
 fn it_loads_without_an_error_and_asks_nobody_but_its_server() {
     let server = Setup::new().start();
     let Some(browser) = look(&server) else { return };
-    // Violations of the page's policy stand there as well.
+    // Violations of the page's policy are logged there as well.
     assert_eq!(browser.log("browser"), Vec::<Value>::new());
     let own = address(&server);
     let mut asked: Vec<String> = browser
@@ -20,7 +20,7 @@ fn it_loads_without_an_error_and_asks_nobody_but_its_server() {
         })
         .filter(|message| message["method"] == "Network.requestWillBeSent")
         .map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned())
-        // What the new window shows before it is told where to go.
+        // The initial content of a new window.
         .filter(|url| url != "data:,")
         .collect();
     asked.sort();
@@ -68,7 +68,7 @@ fn it_fits_any_screen_in_light_and_dark() {
     assert_ne!(grounds[0], grounds[1]);
 }
 
-/// The contrast of each colour that text has with what it stands on, as WCAG counts it.
+/// The contrast of each text colour with its background, by WCAG.
 const CONTRASTS: &str = "
     const value = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
     const light = (name) => {

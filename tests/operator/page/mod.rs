@@ -1,4 +1,4 @@
-//! The live page in a real browser: a headless Chromium that looks at a running server.
+//! The live page of a running server in a real browser, a headless Chromium.
 
 mod browser;
 mod changes;
@@ -13,13 +13,12 @@ mod trouble;
 use crate::harness::{Server, skipped};
 use browser::Browser;
 
-/// Where the page is.
+/// The URL of the page.
 fn address(server: &Server) -> String {
     format!("http://127.0.0.1:{}/", server.management_port())
 }
 
-/// A browser that has the page of `server` before it, and what that shows is live; `None` if there can be no
-/// browser here.
+/// A browser with the page of `server` open and live; `None` if no browser can run here.
 #[track_caller]
 fn look(server: &Server) -> Option<Browser> {
     let browser = open(server)?;
@@ -27,7 +26,7 @@ fn look(server: &Server) -> Option<Browser> {
     Some(browser)
 }
 
-/// The same as soon as the page is there.
+/// The same, as soon as the page is loaded.
 #[track_caller]
 fn open(server: &Server) -> Option<Browser> {
     if let Some(reason) = browser::missing() {

@@ -1,5 +1,5 @@
-//! The pictures of the page and of `manager watch` in the README, and the recording that it begins with, taken from a
-//! server that has been busy for five minutes. Started by `packaging/pictures/take`, and by nobody else.
+//! The README's pictures of the page and of `manager watch`, and its recording, taken from a server that has been busy
+//! for five minutes. Only `packaging/pictures/take` runs this.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -15,14 +15,14 @@ use super::look;
 use super::recording::{self, Deed};
 use crate::harness::{Client, PASSWORD, PATIENCE, Server, Setup, Signal, Terminal};
 
-/// In seconds: as much as the shortest plot shows.
+/// In seconds: the span of the shortest plot.
 const SCENE: u64 = 300;
 
-/// Who connects: a name, and the last part of the address.
+/// The clients: a name, and the last part of the address.
 const CLIENTS: [(&str, u8); 5] =
     [("shop", 21), ("shop", 22), ("reports", 31), ("import", 40), ("monitor", 7)];
 
-/// Which of them connects next, over and over.
+/// The order in which they connect, repeated.
 const TURNS: [usize; 10] = [0, 1, 2, 0, 3, 0, 1, 4, 2, 0];
 
 #[test]
@@ -44,7 +44,7 @@ fn take() {
     drop(held);
 }
 
-/// The same scene as it went on.
+/// The course of the same scene.
 fn take_recording(server: &Server, directory: &Path) {
     let series = server.get("/series").json();
     let first = series["time"][0].as_f64().unwrap();
@@ -78,7 +78,7 @@ fn take_recording(server: &Server, directory: &Path) {
     fs::write(directory.join("limit.svg"), recording::svg(&series, &deeds)).unwrap();
 }
 
-/// The page, on a desk and on a phone, by day and by night.
+/// The page, on a desktop and a phone, light and dark.
 fn take_page(browser: &Browser, directory: &Path) {
     browser.click("#span label");
     for (width, density) in [(1280, 1), (390, 2)] {
@@ -87,14 +87,14 @@ fn take_page(browser: &Browser, directory: &Path) {
             browser.resize(width, 800, density);
             let height = browser.run("return document.documentElement.scrollHeight").as_u64().unwrap();
             browser.resize(width, u32::try_from(height).unwrap(), density);
-            // Two frames: one in which the plot has learnt of its size, one in which it is drawn.
+            // Two frames: one in which the plot gets its size, one in which it is drawn.
             browser.settle();
             fs::write(directory.join(format!("page-{width}-{scheme}.png")), browser.picture()).unwrap();
         }
     }
 }
 
-/// The terminal's view. The browser draws it, too, from the codes that are on the terminal.
+/// The terminal's view. The browser draws it, too, from the terminal's escape codes.
 fn take_watch(server: &Server, browser: &Browser, directory: &Path) {
     let Some(terminal) = Terminal::open(100, 30) else { panic!("pictures need a terminal") };
     terminal.enter(&format!("clear; {} manager {} watch", env!("CARGO_BIN_EXE_shibudb"), server.port()));
@@ -105,7 +105,7 @@ fn take_watch(server: &Server, browser: &Browser, directory: &Path) {
     fs::write(&screen, terminal.coloured_screen()).unwrap();
     let aha = Command::new("aha").args(["--black", "--no-header", "-f"]).arg(screen).output().unwrap();
     assert!(aha.status.success(), "{aha:?}");
-    // The dots of the plot come from another font, and are as wide as letters for whoever draws on a grid.
+    // The dots of the plot come from another font; on a grid they must be as wide as letters.
     let style = "body { margin: 0; background: black; color: #ccc } i { display: inline-block; width: 1ch } \
         pre { margin: 0; padding: 12px; display: inline-block; font: 14px/1.17 'DejaVu Sans Mono' }";
     let text = String::from_utf8(aha.stdout).unwrap();
@@ -129,7 +129,7 @@ fn take_watch(server: &Server, browser: &Browser, directory: &Path) {
     fs::write(directory.join("watch.png"), browser.picture()).unwrap();
 }
 
-/// Connections that come and go, a burst that is too much, and what operators do about it.
+/// Connections that open and close, a burst above the limit, and the operators' reactions.
 fn play(server: &Server) -> Vec<Client> {
     let begun = Instant::now();
     let mut held: Vec<Client> = Vec::new();
@@ -146,7 +146,7 @@ fn play(server: &Server) -> Vec<Client> {
         }
         let wanted = wanted(second);
         held.truncate(wanted);
-        // What is too much tries a few times each second, as pools do.
+        // Rejected clients retry a few times each second, as pools do.
         for _ in 0..wanted.saturating_sub(held.len()).min(14) {
             let (user, host) = CLIENTS[TURNS[turn % TURNS.len()]];
             turn += 1;
@@ -172,7 +172,7 @@ fn wanted(second: u64) -> usize {
     wanted
 }
 
-/// A session from an address of its own; `None` if it is turned away.
+/// A session from its own address; `None` if it is rejected.
 fn connect(server: &Server, user: &str, host: Ipv4Addr) -> Option<Client> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((host, 0)).into()).unwrap();

@@ -1,4 +1,4 @@
-//! What is on the page can be read: nothing is torn apart, struck through, alarming for ever or made up.
+//! The page is readable: nothing is split, struck through, permanently alarming or invented.
 
 use std::fs;
 
@@ -96,7 +96,7 @@ fn no_mark_strikes_the_words_of_another_through() {
         server.set_limit(limit);
     }
     assert!(server.stop().success());
-    // In the middle of the plot, three seconds from each other: nearer than a word is long.
+    // In the middle of the plot, three seconds apart: less than the width of a word.
     let path = server.data_dir().join("limit-history.jsonl");
     let now = jiff::Timestamp::now().as_second();
     let moved =

@@ -1,10 +1,10 @@
-//! The recording that the README begins with: the course of the limit, played as an SVG that needs no script.
+//! The recording at the top of the README: the course of the limit, as an animated SVG without a script.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// The picture, in its own units; the plot in it leaves room for numbers, and for words below.
+/// The size of the picture, in its own units; the plot leaves room for numbers, and for words below.
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 46.0;
@@ -12,11 +12,11 @@ const RIGHT: f64 = 846.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 268.0;
 
-/// How long it plays, in seconds, and how much of that, in percent, the whole picture is seen before and after.
+/// The duration in seconds, and the percentages of it that show the whole picture before and after.
 const PLAYED: u32 = 18;
 const REST: f64 = 10.0;
 
-/// Light and dark, as the page has them. Whoever wants no motion sees the end.
+/// Light and dark, as on the page. With reduced motion only the end is shown.
 const STYLE: &str = "
     .plot { --text: #1a2430; --muted: #586675; --grid: #e8ecf0; --active: #2a78d0; --limit: #37475a; --change: #8a5a00; --bad: #b3261e }
     @media (prefers-color-scheme: dark) { .plot { --text: #dce4ec; --muted: #96a4b3; --grid: #2a3540; --active: #5aa2f5; --limit: #c3cedb; --change: #efb55e; --bad: #ff8a80 } }
@@ -29,7 +29,7 @@ const STYLE: &str = "
     .key .a { fill: var(--active) } .key .l { fill: var(--limit) }
     @media (prefers-reduced-motion: reduce) { * { animation: none !important } }";
 
-/// What was done, when, and whether it was refused.
+/// An action of an operator, its time, and whether it was refused.
 pub(crate) struct Deed {
     /// In seconds after the first sample.
     pub(crate) second: f64,
@@ -37,7 +37,7 @@ pub(crate) struct Deed {
     pub(crate) is_refused: bool,
 }
 
-/// The SVG. `series` is what `GET /series` says; the deeds are in their order.
+/// The SVG. `series` is the answer to `GET /series`; the deeds are in chronological order.
 pub(crate) fn svg(series: &Value, deeds: &[Deed]) -> String {
     let column = |name: &str| -> Vec<f64> {
         series[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
@@ -68,7 +68,7 @@ pub(crate) fn svg(series: &Value, deeds: &[Deed]) -> String {
          aria-label=\"Connections against the limit, which is raised, lowered and twice refused while clients work\">\n<style>{STYLE}\n"
     );
     let share = |second: f64| REST + second.clamp(0.0, last - first) / (last - first) * (100.0 - 2.0 * REST);
-    // Whoever shows only the first moment shows all of it.
+    // A viewer that shows only the first frame shows the whole picture.
     writeln!(
         svg,
         "    @keyframes play {{ 0%, {REST}% {{ transform: none }} {:.2}% {{ transform: scaleX(0) }} {:.2}%, to {{ transform: none }} }}\n    \

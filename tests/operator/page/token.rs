@@ -21,7 +21,7 @@ fn the_page_asks_for_the_token_and_keeps_it_for_the_tab() {
 
     assert!(!server.log().contains("no token"), "to open the page is no intrusion: {}", server.log());
 
-    // Nor does the page go on without.
+    // The page does not continue without a token either.
     for _ in 0..2 {
         browser.press(ESCAPE);
     }

@@ -26,7 +26,7 @@ fn it_says_that_the_server_is_gone_and_comes_back_with_it() {
 
 #[test]
 fn where_there_is_no_place_to_follow_it_asks_now_and_then() {
-    // So few descriptors that two may follow.
+    // So few descriptors that two may follow the events.
     let server = Setup::new().limit(3).open_files(64).start();
     let follow = || {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.management_port())).unwrap();

@@ -15,7 +15,7 @@ fn the_limit_goes_up_and_down_with_the_load() {
         sandbox.start(1000);
         let program = example("autoscale");
         let mut autoscale = sandbox.program(&program).arg("9090").spawn().unwrap();
-        // Nobody is connected, so it goes down at each look, and no further than to the floor.
+        // Without clients the limit decreases in each round, down to the floor.
         let limit = || sandbox.run("shibudb manager 9090 status | awk '/^Current Limit:/ { print $3 }'");
         for (nap, expected) in ["900", "800", "700", "600", "500", "500"].into_iter().enumerate() {
             assert_eq!(sandbox.wait_for_nap(nap + 1), "60");
@@ -32,7 +32,7 @@ fn the_limit_goes_up_and_down_with_the_load() {
         sandbox.wake(7);
         sandbox.wait_for_nap(8);
         assert_eq!(limit().trim(), "205");
-        // Without a server it goes on looking.
+        // Without a server it keeps retrying.
         sandbox.run("shibudb stop 9090");
         sandbox.wake(8);
         sandbox.wait_for_nap(9);

@@ -1,7 +1,7 @@
-//! The README, word for word: what it tells a newcomer to type does what it says.
+//! The README, word for word: its commands do what it describes.
 //!
-//! `cargo` is not as printed: a build for each run of the tests would take minutes. In its place
-//! stands a script that runs the program that cargo has built for this test.
+//! `cargo` is replaced, since a build in each run of the tests would take minutes: a script runs the program
+//! that cargo has built for this test.
 
 mod examples;
 
@@ -9,7 +9,7 @@ use crate::harness::sandbox::{enter, script};
 
 const README: &str = include_str!("../../../README.md");
 
-/// `cargo run --release -- ARGUMENTS` and `cargo install --locked --path .`, of which there is nothing to do.
+/// `cargo run --release -- ARGUMENTS`, and `cargo install --locked --path .`, which does nothing.
 const CARGO: &str = "#!/bin/bash
 case \"$*\" in
     'run --release -- '*) shift 3; exec shibudb \"$@\" ;;

@@ -1,4 +1,4 @@
-//! What Tab offers, and when Enter ends a line.
+//! Completion for Tab, and when Enter ends a line.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use super::super::command::{self, Line};
 use crate::auth::{Permission, Role};
 use crate::names::shown;
 
-/// Helps with the line that is being typed.
+/// Helps with the current line.
 pub(super) struct Assistant {
     client: Rc<RefCell<Client>>,
     commands: Vec<String>,
@@ -25,7 +25,7 @@ impl Assistant {
         Self { client, commands: command::names() }
     }
 
-    /// All that can stand after these words. `part` is what is there of it already.
+    /// All candidates after these words. `part` is the beginning of the current one.
     fn candidates(&self, before: &[String], part: &str) -> Vec<String> {
         let before: Vec<_> = before.iter().map(String::as_str).collect();
         let fixed = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -47,7 +47,7 @@ impl Assistant {
         self.spaces().iter().flat_map(of).collect()
     }
 
-    /// The spaces there are now. Nothing if the server cannot say: the command itself will tell why.
+    /// The current spaces. Empty if the server cannot list them: the command itself will report why.
     fn spaces(&self) -> Vec<String> {
         let mut client = self.client.borrow_mut();
         if client.is_connected() { client.spaces().unwrap_or_default() } else { Vec::new() }
@@ -63,7 +63,7 @@ impl Completer for Assistant {
         let part = unquoted(&typed[start..]);
         let mut candidates = self.candidates(&before, &part);
         candidates.retain(|candidate| candidate.starts_with(&part));
-        // The only one is meant: the next word may follow.
+        // A single candidate is complete: the next word may follow.
         let end = if candidates.len() == 1 { " " } else { "" };
         let pair =
             |word: String| Pair { replacement: quoted(&word) + end, display: shown(&word).into_owned() };
@@ -88,11 +88,11 @@ impl Highlighter for Assistant {}
 
 impl Helper for Assistant {}
 
-/// Where the last word begins, which may be empty, and the words before it.
+/// The start of the last word, which may be empty, and the words before it.
 fn last_word(typed: &str) -> (usize, Vec<String>) {
     let spaces = typed.char_indices().rev().filter(|(_, c)| matches!(c, ' ' | '\t' | '\n'));
     for (at, space) in spaces {
-        // A space in quotes or after a backslash is part of a word: without it something changes.
+        // A space in quotes or after a backslash is part of a word: then removing it changes the result.
         if let (Some(with), Some(without)) = (command::words(&typed[..=at]), command::words(&typed[..at]))
             && with == without
         {
@@ -102,7 +102,7 @@ fn last_word(typed: &str) -> (usize, Vec<String>) {
     (0, Vec::new())
 }
 
-/// What a word means whose quote may not be closed yet.
+/// The meaning of a word whose quote may not be closed yet.
 fn unquoted(word: &str) -> String {
     ["", "'", "\""]
         .iter()
@@ -111,7 +111,7 @@ fn unquoted(word: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Quoted only where it must be: `=` is nothing special here.
+/// Quoted only if necessary: `=` is not special here.
 fn quoted(word: &str) -> String {
     match word.rsplit_once('=') {
         Some((space, access)) if shell_words::quote(space) == space => format!("{space}={access}"),

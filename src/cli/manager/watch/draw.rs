@@ -1,4 +1,4 @@
-//! From what is known to what is seen.
+//! Draws the state.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,7 +17,7 @@ use crate::management::wire::{HistoryEntry, Outcome};
 /// With fewer lines than this only the numbers are shown.
 const LEAST_LINES_FOR_LISTS: u16 = 16;
 
-/// How wide the list of users and addresses is.
+/// The width of the list of users and addresses.
 const LIST_WIDTH: u16 = 28;
 
 pub(super) fn draw(state: &State, place: &str, frame: &mut Frame<'_>) {
@@ -35,7 +35,7 @@ pub(super) fn draw(state: &State, place: &str, frame: &mut Frame<'_>) {
     frame.render_widget(bottom_of(state), bottom);
 }
 
-/// The numbers of this moment; what is out of the ordinary comes last, and stands out.
+/// The current numbers; anything unusual comes last, highlighted.
 fn numbers_of<'a>(state: &'a State, place: &str) -> Paragraph<'a> {
     let look = &state.look;
     let head = Line::from(format!("shibudb {place}")).bold();
@@ -165,7 +165,7 @@ mod tests {
     use super::super::look::Sample;
     use super::*;
 
-    /// What is seen on a terminal of this size, line by line.
+    /// The content of a terminal of this size, line by line.
     fn seen(state: &State, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(state, "on port 9090", frame)).unwrap();

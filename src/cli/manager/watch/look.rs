@@ -1,4 +1,4 @@
-//! One look at the server: what the API answers at about the same moment.
+//! One query of the server: what the API answers at about the same moment.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use super::super::lines;
 use crate::management::wire::{ConfigReport, ConnectionList, History, HistoryEntry, Series};
 use crate::names::shown;
 
-/// How far back is looked, in seconds.
+/// How far back the samples go, in seconds.
 pub(super) const SPAN: usize = 600;
 
-/// How often.
+/// The interval between queries.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many changes of the limit are looked at.
+/// How many changes of the limit are fetched.
 const CHANGES: usize = 50;
 
-/// Rates are means over so many seconds.
+/// How many seconds rates are averaged over.
 const RATE_SPAN: usize = 5;
 
-/// What was seen.
+/// The result of a query.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Look {
     /// One a second, oldest first.
@@ -39,7 +39,7 @@ pub(super) struct Look {
     pub(super) drift: Option<String>,
     /// By how much the keys change the limit.
     pub(super) step: Option<u64>,
-    /// From which usage on it is tight, in percent.
+    /// The usage from which on it is tight, in percent.
     pub(super) warn_percent: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Sample {
     pub(super) rejected: u64,
 }
 
-/// What happens in a second.
+/// Events per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Rates {
     pub(super) accepted: f64,
@@ -68,13 +68,13 @@ impl Sample {
     }
 }
 
-/// A look a second, for ever. What cannot be seen is an error, and the next look may see it.
+/// Queries every second, for ever. A failure is an error, and the next query may succeed.
 pub(super) fn looks(api: &Api) -> impl Stream<Item = Result<Look, ApiError>> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     stream::unfold(ticks, move |mut ticks| async move {
         ticks.tick().await;
-        // The view reports a server that takes too long as silent, and asks it again.
+        // The view reports a server that takes too long as silent, and queries it again.
         let look = timeout(api.max_wait(), look(api)).await.unwrap_or_else(|_| Err(api.silent()));
         Some((look, ticks))
     })
@@ -112,7 +112,7 @@ fn samples(series: &Series) -> Vec<Sample> {
         .collect()
 }
 
-/// What has happened in a second lately. A total that falls is that of a server which has started anew.
+/// The recent rates per second. A total that falls means that the server has restarted.
 pub(super) fn rates(samples: &[Sample]) -> Rates {
     let lately = samples.get(samples.len().saturating_sub(RATE_SPAN + 1)..).unwrap_or_default();
     let (Some(first), Some(last)) = (lately.first(), lately.last()) else { return Rates::default() };

@@ -11,11 +11,11 @@ use ratatui::widgets::{Block, Borders};
 
 use super::look::{SPAN, Sample};
 
-/// The colours of the two lines, and of the words for them.
+/// The colours of the two lines and of their labels.
 pub(super) const ACTIVE: Color = Color::Cyan;
 pub(super) const LIMIT: Color = Color::Magenta;
 
-/// The colour where the two lines meet: the limit is reached, and clients are turned away.
+/// The colour where the two lines meet: the limit is reached, and clients are rejected.
 const FULL: Color = Color::Red;
 
 /// The shortest span of the plot in seconds, also for a server that has just started.
@@ -91,7 +91,7 @@ fn scale(highest: u32, steps: u16) -> (u64, u64) {
     (least.div_ceil(step) * step, step)
 }
 
-/// The numbers of the scale, each beside the line of cells that it is in.
+/// The numbers of the scale, each beside its line of cells.
 fn write_numbers(top: u64, step: u64, area: Rect, buffer: &mut Buffer) {
     // The lowest line is the frame's.
     let lines = u64::from(area.height.saturating_sub(1));
@@ -106,7 +106,7 @@ fn write_numbers(top: u64, step: u64, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// How long ago it is, at both ends and in the middle.
+/// How long ago, at both ends and in the middle.
 fn write_times(span: f64, area: Rect, frame: &mut Frame<'_>) {
     let places = [(-span, Alignment::Left), (-span / 2.0, Alignment::Center), (0.0, Alignment::Right)];
     for (ago, alignment) in places {
@@ -129,7 +129,7 @@ mod tests {
 
     const WIDTH: u16 = 64;
 
-    /// The plot of these pairs of active and limit, a second each, as cells with their colours, line by line.
+    /// The plot of these pairs of active and limit, one per second, as cells with their colours, line by line.
     fn cells(seconds: impl IntoIterator<Item = (i64, u32, u32)>) -> Vec<Vec<(String, Color)>> {
         let samples: Vec<_> = seconds
             .into_iter()
@@ -145,7 +145,7 @@ mod tests {
         cells.chunks(usize::from(WIDTH)).map(<[_]>::to_vec).collect()
     }
 
-    /// In which columns something of this colour is drawn with dots.
+    /// The columns with dots of this colour.
     fn columns(cells: &[Vec<(String, Color)>], colours: &[Color]) -> Vec<usize> {
         let is_dotted = |(symbol, colour): &(String, Color)| {
             symbol.chars().any(|symbol| ('\u{2801}'..='\u{28ff}').contains(&symbol))

@@ -1,44 +1,44 @@
-//! What the view knows, and what a key does to it. Nothing here asks or draws.
+//! The state of the view, and the effect of each key on it. Nothing here sends requests or draws.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::look::Look;
 
-/// What is to be shown.
+/// What the view shows.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// What was seen last.
+    /// The last successful query.
     pub(super) look: Look,
-    /// Why nothing has been seen since.
+    /// Why there has been none since.
     pub(super) problem: Option<String>,
-    /// What the bottom line says.
+    /// The state of the bottom line.
     pub(super) prompt: Prompt,
 }
 
-/// What the bottom line says.
+/// The state of the bottom line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Prompt {
-    /// Which keys there are.
+    /// Lists the keys.
     #[default]
     Keys,
-    /// Whether it is meant.
+    /// Asks for confirmation.
     Sure(Direction),
-    /// That the server has been asked.
+    /// The request has been sent.
     Asking(Direction),
-    /// What the server has said.
+    /// The server's answer.
     Done(String),
-    /// Why the server has refused.
+    /// The server's reason for refusing.
     Refused(String),
 }
 
-/// Where the limit is to go.
+/// The direction of a change of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Up,
     Down,
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Leave,
@@ -46,7 +46,7 @@ pub(super) enum Action {
 }
 
 impl State {
-    /// Takes in what was seen, or why nothing was.
+    /// Takes in the result of a query, or why it failed.
     pub(super) fn see(&mut self, look: Result<Look, String>) {
         match look {
             Ok(look) => (self.look, self.problem) = (look, None),
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// Takes in what has become of a change.
+    /// Takes in the result of a change.
     pub(super) fn hear(&mut self, answer: Result<String, String>) {
         self.prompt = answer.map_or_else(Prompt::Refused, Prompt::Done);
     }
@@ -72,10 +72,10 @@ impl State {
                 self.prompt = Prompt::Asking(direction);
                 return Some(Action::Change(direction));
             }
-            // Anything else is no consent.
+            // Any other key cancels.
             (Prompt::Sure(_), _) => self.prompt = Prompt::Keys,
             (_, KeyCode::Char('q' | 'Q') | KeyCode::Esc) => return Some(Action::Leave),
-            // One at a time.
+            // One change at a time.
             (Prompt::Asking(_), _) => {}
             (_, KeyCode::Char('+' | '=')) => self.prompt = Prompt::Sure(Direction::Up),
             (_, KeyCode::Char('-' | '_')) => self.prompt = Prompt::Sure(Direction::Down),

@@ -1,4 +1,4 @@
-//! The view on a terminal: draws what is known, takes keys, and leaves the terminal as it was.
+//! The view on a terminal: draws the state, takes keys, and restores the terminal.
 
 use std::io;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use super::look::Look;
 use super::state::{Action, Direction, State};
 use crate::management::wire::Message;
 
-/// The terminal, as long as it is ours. However this ends, also by a panic, it is given back.
+/// The terminal while the view uses it. Restored however the view ends, also by a panic.
 struct Screen(ratatui::DefaultTerminal);
 
 impl Drop for Screen {
@@ -24,10 +24,10 @@ impl Drop for Screen {
     }
 }
 
-/// Shows what is seen until the user leaves.
+/// Shows the server until the user quits.
 ///
 /// # Errors
-/// What the terminal says.
+/// The terminal's error.
 pub(super) async fn run(
     api: &Api,
     name: &str,
@@ -52,7 +52,7 @@ pub(super) async fn run(
                     },
                     None => {}
                 },
-                // A new size, at least: drawn anew.
+                // A resize, at least: redraw.
                 Some(_) => {}
             },
             Some(look) = looks.next() => state.see(look.map_err(|error| error.to_string())),
@@ -65,7 +65,7 @@ pub(super) async fn run(
     }
 }
 
-/// A change by the step that was shown, and what the server says to it.
+/// Sends a change by the step that was shown, and returns the server's answer.
 async fn ask(api: &Api, direction: Direction, step: Option<u64>) -> Result<String, String> {
     let path = match direction {
         Direction::Up => "/limit/increase",

@@ -29,7 +29,7 @@ fn commit(mark: &[u8], value: &[u8]) -> Vec<u8> {
     written(&[(mark, &SECRET), (b"\0\0\0\0\0\0\0\x05key", value)])
 }
 
-/// Without the page in its middle.
+/// The batch without the page in its middle.
 fn torn(mut batch: Vec<u8>) -> Vec<u8> {
     let middle = batch.len() / 2;
     batch[middle - 20..middle].fill(0);
@@ -80,7 +80,7 @@ fn another_version_of_the_format_is_noticed() {
     assert_eq!(read(&journal, Some(&SECRET)).rest, Rest::Foreign(4));
 }
 
-/// Starts of batches, each of which claims all that follows.
+/// Starts of batches, each of which claims everything that follows.
 fn hostile(len: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < len {
@@ -94,7 +94,7 @@ fn hostile(len: usize) -> Vec<u8> {
 
 #[test]
 fn what_is_made_to_take_long_does_not() {
-    // Looked at from each start to its end this would be 10^11 bytes.
+    // A search from each start to its end would read 10^11 bytes.
     let journal = hostile(4 << 20);
     assert_ne!(read(&journal, Some(&SECRET)).rest, Rest::Damaged);
     assert_ne!(read(&journal, None).rest, Rest::Damaged);
