@@ -35,7 +35,7 @@ pub enum Action {
 
 /// A signal that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
+pub struct ReceivedSignal {
     /// What it asks for.
     pub action: Action,
     /// Who sent it.
@@ -122,7 +122,7 @@ impl Signals {
     }
 
     /// Waits for the next signal; `None` only if the stream was closed.
-    pub async fn next(&mut self) -> Option<Arrival> {
+    pub async fn next(&mut self) -> Option<ReceivedSignal> {
         let origin = self.stream.next().await?;
         let action = match origin.signal {
             SIGUSR1 => Action::Raise,
@@ -133,7 +133,7 @@ impl Signals {
         let actor = origin
             .process
             .map_or(Actor::Kernel, |process| Actor::Process { pid: process.pid, user: process.uid.into() });
-        Some(Arrival { action, actor })
+        Some(ReceivedSignal { action, actor })
     }
 }
 

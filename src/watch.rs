@@ -283,8 +283,8 @@ impl Watcher {
     fn listen(&mut self) -> bool {
         let mut told = self.events.as_ref().map_or_else(Vec::new, FileEvents::drain);
         let mut moved = false;
-        for notice in &told {
-            match notice {
+        for event in &told {
+            match event {
                 FileEvent::Opened => match &mut self.opened {
                     Some((at, untold @ 1..)) if at.elapsed() < TELLING => *untold -= 1,
                     _ => self.writing.iter_mut().for_each(Writing::opened),
@@ -300,7 +300,7 @@ impl Watcher {
                 }
                 FileEvent::Gone | FileEvent::Cut => {
                     moved = true;
-                    if *notice == FileEvent::Cut {
+                    if *event == FileEvent::Cut {
                         self.cut = Some(Instant::now());
                     }
                     // The event may concern the previous file and arrive late, when there is another already.
@@ -316,7 +316,7 @@ impl Watcher {
             }
         }
         // Being opened changes nothing, and we open it too.
-        told.retain(|notice| *notice != FileEvent::Opened);
+        told.retain(|event| *event != FileEvent::Opened);
         if !told.is_empty() {
             self.sign();
         }

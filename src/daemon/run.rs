@@ -34,7 +34,7 @@ use crate::management::{self, Listener, Management, ReloadDoor};
 use crate::metrics::{self, Sources};
 use crate::series::{self, ring::Keeper};
 use crate::server::{Server, Services};
-use crate::signals::{Arrival, Held, Signals};
+use crate::signals::{Held, ReceivedSignal, Signals};
 use crate::store::Store;
 use crate::systemd::{self, Inherited};
 
@@ -94,7 +94,7 @@ pub(super) fn run(options: Options, held: Held, log: Log, inherited: Vec<Inherit
 async fn serve(
     built: Built,
     mut signal_queue: SignalQueue,
-    to_apply: UnboundedReceiver<Arrival>,
+    to_apply: UnboundedReceiver<ReceivedSignal>,
     clients: &Handle,
 ) -> Result<(), RunError> {
     let (address, management_address) =

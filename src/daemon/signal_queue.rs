@@ -9,16 +9,16 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::reload::Asked;
 use crate::control::{Actor, Amount, Change, Control, Door, LimitRequest};
 use crate::identity;
-use crate::signals::{Action, Arrival, Signals};
+use crate::signals::{Action, ReceivedSignal, Signals};
 
 /// Reads signals. [`apply`] applies all but those to stop.
 pub(super) struct SignalQueue {
     signals: Signals,
-    waiting: UnboundedSender<Arrival>,
+    waiting: UnboundedSender<ReceivedSignal>,
 }
 
 impl SignalQueue {
-    pub(super) fn new(signals: Signals) -> (Self, UnboundedReceiver<Arrival>) {
+    pub(super) fn new(signals: Signals) -> (Self, UnboundedReceiver<ReceivedSignal>) {
         let (waiting, to_apply) = mpsc::unbounded_channel();
         (Self { signals, waiting }, to_apply)
     }
@@ -27,32 +27,32 @@ impl SignalQueue {
     /// can be no more signals. Cancel safe.
     pub(super) async fn stop(&mut self) -> Option<Actor> {
         loop {
-            let arrival = self.signals.next().await?;
-            let Arrival { action, actor } = &arrival;
+            let signal = self.signals.next().await?;
+            let ReceivedSignal { action, actor } = &signal;
             tracing::debug!(?action, %actor, "{actor} has sent a signal: {action:?}");
-            if arrival.action == Action::Stop {
-                return Some(identity::named_if_known(arrival.actor));
+            if signal.action == Action::Stop {
+                return Some(identity::named_if_known(signal.actor));
             }
             // The task that applies them lives as long as the daemon; if it has ended, so will the daemon.
-            self.waiting.send(arrival).ok();
+            self.waiting.send(signal).ok();
         }
     }
 }
 
 /// Applies the signals one after the other, until the [`SignalQueue`] are dropped and all is done.
 pub(super) async fn apply(
-    mut waiting: UnboundedReceiver<Arrival>,
+    mut waiting: UnboundedReceiver<ReceivedSignal>,
     control: Control,
     reloads: mpsc::Sender<Asked>,
 ) {
-    while let Some(arrival) = waiting.recv().await {
-        act(arrival, &control, &reloads).await;
+    while let Some(signal) = waiting.recv().await {
+        act(signal, &control, &reloads).await;
     }
 }
 
 /// Applies a signal other than one to stop.
-async fn act(arrival: Arrival, control: &Control, reloads: &mpsc::Sender<Asked>) {
-    let Arrival { action, actor } = arrival;
+async fn act(signal: ReceivedSignal, control: &Control, reloads: &mpsc::Sender<Asked>) {
+    let ReceivedSignal { action, actor } = signal;
     let actor = identity::named(actor).await;
     let change = match action {
         Action::Raise => Change::Increase(Amount::Step),

@@ -205,13 +205,13 @@ impl Acceptor {
         now: Instant,
         last_chance: bool,
     ) -> Vec<Admitted> {
-        let mut arrivals = Vec::new();
+        let mut admitted = Vec::new();
         while let Some(client) = self.undecided.next(now, last_chance) {
             // Either way there may be room to accept again.
             self.paused_until = self.paused_until.map(|until| until.min(now));
             let full = match shared.admit() {
                 Ok(admission) => {
-                    arrivals.push(Admitted::new(shared, client.transport, client.peer, admission));
+                    admitted.push(Admitted::new(shared, client.transport, client.peer, admission));
                     continue;
                 }
                 Err(full) => full,
@@ -221,7 +221,7 @@ impl Acceptor {
                 tracing::debug!(%peer, "the client {peer} disconnected before it was rejected");
                 continue;
             }
-            let client = if arrivals.is_empty() || last_chance {
+            let client = if admitted.is_empty() || last_chance {
                 client
             } else {
                 // Newly admitted clients may be gone already, too.
@@ -234,7 +234,7 @@ impl Acceptor {
             shared.turned_away.count(full.limit, client.peer.ip());
             self.rejection.send::<H>(client.transport, full.limit, linger, now);
         }
-        arrivals
+        admitted
     }
 
     fn pause(&mut self, until: Instant) -> Accepted {

@@ -50,7 +50,7 @@ pub(super) struct FileEvents {
 struct Told {
     /// The paths that matter; the directories contain others too.
     names: Mutex<Names>,
-    notices: Mutex<Vec<FileEvent>>,
+    events: Mutex<Vec<FileEvent>>,
     arrived: Notify,
 }
 
@@ -112,7 +112,7 @@ impl FileEvents {
 
     /// All events so far, in order.
     pub(super) fn drain(&self) -> Vec<FileEvent> {
-        std::mem::take(&mut *lock(&self.told.notices))
+        std::mem::take(&mut *lock(&self.told.events))
     }
 }
 
@@ -137,7 +137,7 @@ impl Told {
             }
         };
         if let Some(event) = event {
-            lock(&self.notices).push(event);
+            lock(&self.events).push(event);
             self.arrived.notify_one();
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, Setup};
+use crate::harness::{MAX_WAIT, Setup};
 
 /// Listens to one server.
 pub(crate) struct Ears {
@@ -57,16 +57,16 @@ impl Ears {
         command.env("NOTIFY_SOCKET", self.home.path().join("notify"));
     }
 
-    /// The next message, if one comes within `patience`.
-    pub(crate) fn hear_within(&self, patience: Duration) -> Option<Message> {
-        self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();
+    /// The next message, if one comes within `max_wait`.
+    pub(crate) fn hear_within(&self, max_wait: Duration) -> Option<Message> {
+        self.socket.set_read_timeout(Some(max_wait.max(Duration::from_millis(1)))).unwrap();
         self.receive().ok()
     }
 
     /// The next message for which `wanted` is true; skips earlier ones.
     #[track_caller]
     pub(crate) fn hear(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_WAIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let message = self.hear_within(left).unwrap_or_else(|| panic!("never heard {what}"));

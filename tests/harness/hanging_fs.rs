@@ -168,9 +168,9 @@ fn serve(device: &File, gate: &Gate, mut requests: Requests) {
     }
 }
 
-fn is_readable(device: &File, patience: &Timespec) -> bool {
+fn is_readable(device: &File, max_wait: &Timespec) -> bool {
     let mut polled = [PollFd::new(device, PollFlags::IN)];
-    poll(&mut polled, Some(patience)).is_ok_and(|ready| ready > 0)
+    poll(&mut polled, Some(max_wait)).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether such file systems work here.

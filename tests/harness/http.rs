@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::MAX_WAIT;
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub(crate) fn request_with_token(
 #[track_caller]
 pub(crate) fn send(port: u16, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use super::PATIENCE;
+use super::MAX_WAIT;
 
 /// The journal's socket.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -65,7 +65,7 @@ impl Log {
             if let Some(line) = lines.lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            let left = PATIENCE.saturating_sub(start.elapsed());
+            let left = MAX_WAIT.saturating_sub(start.elapsed());
             if lines.ended || left.is_zero() {
                 let said = lines.lines.join("\n");
                 drop(lines);

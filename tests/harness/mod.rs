@@ -43,7 +43,7 @@ pub(crate) use terminal::Terminal;
 pub(crate) use times::{Times, within};
 
 /// Longer than any wait takes on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The password of the account `admin`.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -419,7 +419,7 @@ pub(crate) fn can_open(files: u64) -> bool {
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < MAX_WAIT, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -27,7 +27,7 @@ fn each_of_2000_that_send_their_login_at_once_reads_the_whole_rejection_and_then
                 together.wait();
                 for _ in 0..CLIENTS / AT_ONCE {
                     let mut stream = TcpStream::connect(server.address()).unwrap();
-                    stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+                    stream.set_read_timeout(Some(crate::harness::MAX_WAIT)).unwrap();
                     // The server may have closed the connection before this is sent: that case is tested.
                     stream.write_all(login.as_bytes()).unwrap();
                     let mut client = Client::of(stream);

@@ -12,7 +12,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use crate::alone;
-use crate::harness::{Client, PATIENCE, Server, Setup, Times, within};
+use crate::harness::{Client, MAX_WAIT, Server, Setup, Times, within};
 
 const POOL: usize = 500;
 /// Sessions that send requests meanwhile.
@@ -101,7 +101,7 @@ fn connect_from(address: Ipv4Addr, server: SocketAddr) -> Client {
     socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
     socket.connect(&server.into()).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     Client::of(stream)
 }
 

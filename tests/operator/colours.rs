@@ -1,6 +1,6 @@
 //! Colours of the command line: on a terminal only, never in the input of a script.
 
-use crate::harness::{PATIENCE, Server, Setup, shibudb, wait_until};
+use crate::harness::{MAX_WAIT, Server, Setup, shibudb, wait_until};
 use anstream::adapter::strip_str;
 use rexpect::session::{Options, spawn_with_options};
 
@@ -15,8 +15,8 @@ fn shown_with(port: u16, words: &str, environment: &[(&str, &str)]) -> String {
     let port = port.to_string();
     let mut command = shibudb(home.path(), ["manager", &port]);
     command.args(words.split_whitespace()).env("TERM", "xterm").envs(environment.iter().copied());
-    let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
-    let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
+    let max_wait = u64::try_from(MAX_WAIT.as_millis()).unwrap();
+    let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(max_wait))).unwrap();
     // It decodes each byte as one character.
     let bytes = terminal.exp_eof().unwrap().chars().map(|byte| u8::try_from(byte).unwrap()).collect();
     String::from_utf8(bytes).unwrap().replace("\r\n", "\n")

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::harness::{PASSWORD, PATIENCE, Server, Setup, shibudb};
+use crate::harness::{MAX_WAIT, PASSWORD, Server, Setup, shibudb};
 use rexpect::session::{Options, PtySession, spawn_with_options};
 use tempfile::TempDir;
 
@@ -238,8 +238,8 @@ impl Person {
         let port = server.port().to_string();
         let mut command = shibudb(home, ["connect", &port]);
         command.env("TERM", "xterm");
-        let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
-        let options = Options::new().timeout_ms(Some(patience)).strip_ansi_escape_codes(true);
+        let max_wait = u64::try_from(MAX_WAIT.as_millis()).unwrap();
+        let options = Options::new().timeout_ms(Some(max_wait)).strip_ansi_escape_codes(true);
         spawn_with_options(command, options).unwrap()
     }
 

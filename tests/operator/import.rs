@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{PASSWORD, PATIENCE, Setup, shibudb, wait_until};
+use crate::harness::{MAX_WAIT, PASSWORD, Setup, shibudb, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rexpect::session::{Options, spawn_with_options};
@@ -422,9 +422,9 @@ fn on_a_terminal_that_is_a_line_which_is_gone_at_the_end() {
     let data_dir = home.path().join("data");
     let mut command = command(&old, &data_dir);
     command.env("TERM", "xterm");
-    let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
+    let max_wait = u64::try_from(MAX_WAIT.as_millis()).unwrap();
     let begun = Instant::now();
-    let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
+    let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(max_wait))).unwrap();
     hold_up(|signal| terminal.process_mut().signal(signal).unwrap(), &data_dir, begun);
     let before = terminal.exp_string("left  second").unwrap();
     assert!(before.contains("/22.68 MiB"), "{before}");

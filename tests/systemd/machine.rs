@@ -25,7 +25,7 @@ use crate::image::Image;
 const PACKAGE: &str = "/opt/shibudb.deb";
 
 /// The time limit for booting or ending on a busy computer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// A running machine.
 pub(crate) struct Machine {
@@ -151,7 +151,7 @@ impl Machine {
     /// One client: its requests, one after the other, and the answers.
     pub(crate) fn converse(&self, requests: &[Value]) -> Vec<Value> {
         let mut client = BufReader::new(self.connect(9090).unwrap());
-        client.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        client.get_ref().set_read_timeout(Some(MAX_WAIT)).unwrap();
         let answer = |request: &Value| {
             writeln!(client.get_mut(), "{request}").unwrap();
             let mut answer = String::new();
@@ -189,7 +189,7 @@ impl Drop for Machine {
         for child in children(self.nspawn.id()).into_iter().filter_map(Pid::from_raw) {
             rustix::process::kill_process(child, Signal::KILL).ok();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_WAIT;
         while !matches!(self.nspawn.try_wait(), Ok(Some(_))) {
             if Instant::now() > deadline {
                 self.nspawn.kill().ok();
@@ -200,9 +200,9 @@ impl Drop for Machine {
     }
 }
 
-/// Waits until `probe` has an answer. Panics if it has none within [`PATIENCE`].
+/// Waits until `probe` has an answer. Panics if it has none within [`MAX_WAIT`].
 pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     loop {
         if let Some(answer) = probe() {
             return answer;

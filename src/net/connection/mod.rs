@@ -118,8 +118,8 @@ pub(super) enum Turn {
 }
 
 impl<H: Handler> Connection<H> {
-    pub(super) fn new(arrival: Admitted, settings: &ClientSettings, now: Ticks) -> Self {
-        let Admitted { id, transport, peer, admission } = arrival;
+    pub(super) fn new(admitted: Admitted, settings: &ClientSettings, now: Ticks) -> Self {
+        let Admitted { id, transport, peer, admission } = admitted;
         Self {
             transport,
             state: State::Listening,

@@ -47,7 +47,7 @@ impl<H: Handler> Worker<H> {
         for _ in 0..BATCH {
             let Some(acceptor) = &mut self.acceptor else { return Ok(Accepted::Nobody) };
             match acceptor.accept(&self.shared, &mut self.linger, self.now)? {
-                Accepted::Client(arrival) => self.assign(arrival),
+                Accepted::Client(admitted) => self.assign(admitted),
                 Accepted::Probe(transport) => self.pass_on(Probe::Connection(transport)),
                 Accepted::Other => {}
                 end @ (Accepted::Nobody | Accepted::Crowded | Accepted::Short) => return Ok(end),
@@ -62,9 +62,9 @@ impl<H: Handler> Worker<H> {
         if acceptor.undecided().is_empty() {
             return;
         }
-        let arrivals = acceptor.decide(&self.shared, &mut self.linger, self.now, last_chance);
-        for arrival in arrivals {
-            self.assign(arrival);
+        let all = acceptor.decide(&self.shared, &mut self.linger, self.now, last_chance);
+        for admitted in all {
+            self.assign(admitted);
         }
         self.begin_round();
     }
@@ -129,7 +129,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Gives a connection to the worker with the fewest, to this one on a tie.
-    fn assign(&mut self, arrival: Admitted) {
+    fn assign(&mut self, admitted: Admitted) {
         let mut chosen = &self.mailbox;
         for mailbox in &self.shared.mailboxes {
             if mailbox.load() < chosen.load() {
@@ -138,15 +138,15 @@ impl<H: Handler> Worker<H> {
         }
         chosen.add_load();
         if Arc::ptr_eq(chosen, &self.mailbox) {
-            self.welcome(arrival);
+            self.welcome(admitted);
         } else {
-            chosen.send(Message::Welcome(arrival));
+            chosen.send(Message::Welcome(admitted));
         }
     }
 
     /// Creates the connection of an admitted client.
-    pub(super) fn welcome(&mut self, arrival: Admitted) {
-        let connection = Connection::new(arrival, &self.settings, self.coarse_now());
+    pub(super) fn welcome(&mut self, admitted: Admitted) {
+        let connection = Connection::new(admitted, &self.settings, self.coarse_now());
         let entry = self.connections.vacant_entry();
         let token = Token::new(entry.key(), connection.id()).ok_or(io::ErrorKind::OutOfMemory);
         let watched = token

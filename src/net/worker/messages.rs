@@ -25,7 +25,7 @@ pub(super) struct Orders {
 impl<H: Handler> Worker<H> {
     pub(super) fn read_message(&mut self, message: Message<H>) -> io::Result<()> {
         match message {
-            Message::Welcome(arrival) => self.welcome(arrival),
+            Message::Welcome(admitted) => self.welcome(admitted),
             Message::Batch(batch) => {
                 for (token, completion) in H::completions(&batch) {
                     self.completed(token, Some(completion));

@@ -8,12 +8,12 @@ use super::threads::Stopped;
 use crate::harness::ears::Ears;
 use crate::harness::{Server, Setup, sandbox};
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const WATCHDOG: Duration = Duration::from_secs(2);
 
 const CANNOT_ASK: &str = "the watchdog cannot connect to this server";
 
 fn watched(ears: &Ears, config: &str) -> Server {
-    let setup = Setup::new().config(config).env("WATCHDOG_USEC", PATIENCE.as_micros().to_string());
+    let setup = Setup::new().config(config).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
     ears.of(setup).start()
 }
 
@@ -47,7 +47,7 @@ fn with_all_ports_of_one_address_in_use_it_is_asked_from_another() {
         let ears = Ears::new();
         let server = watched(&ears, "# no settings\n");
         let _taken = two_ports().map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
-        ears.listen(PATIENCE / 2);
+        ears.listen(WATCHDOG / 2);
         hears_word(&ears);
         assert!(!server.log().contains(CANNOT_ASK), "there was a way");
     });
@@ -64,8 +64,8 @@ fn with_all_ports_in_use_it_is_judged_by_its_own_threads() {
         assert_eq!(server.log().matches(CANNOT_ASK).count(), 1, "it is told once");
         for name in ["clients-0", "store-commit"] {
             let stopped = Stopped::stop(&server, name);
-            ears.listen(PATIENCE / 2);
-            let said = ears.listen(PATIENCE);
+            ears.listen(WATCHDOG / 2);
+            let said = ears.listen(WATCHDOG);
             assert!(!said.iter().any(|message| message.has("WATCHDOG")), "{said:?}");
             stopped.go_on();
             hears_word(&ears);

@@ -7,11 +7,11 @@ use crate::harness::ears::Ears;
 use crate::harness::{Server, Setup};
 
 /// In place of the unit's `WatchdogSec=`. A probe may take half of it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WATCHDOG: Duration = Duration::from_secs(2);
 
 /// A server with a watchdog, after its first notification.
 fn watched(ears: &Ears, setup: Setup) -> Server {
-    let server = ears.of(setup).env("WATCHDOG_USEC", PATIENCE.as_micros().to_string()).start();
+    let server = ears.of(setup).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string()).start();
     ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
     server
 }
@@ -19,7 +19,7 @@ fn watched(ears: &Ears, setup: Setup) -> Server {
 fn hears_word(ears: &Ears) {
     let since = Instant::now();
     let word = ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
-    assert!(word.at - since < PATIENCE, "systemd would have ended it: {:?}", word.at - since);
+    assert!(word.at - since < WATCHDOG, "systemd would have ended it: {:?}", word.at - since);
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn a_stuck_store_sends_no_word() {
 fn sends_no_word_without(ears: &Ears, server: &Server, name: &str) {
     let stopped = Stopped::stop(server, name);
     // First the notifications in flight when the threads stopped, then longer than systemd would wait.
-    ears.listen(PATIENCE / 4);
-    let said = ears.listen(PATIENCE);
+    ears.listen(WATCHDOG / 4);
+    let said = ears.listen(WATCHDOG);
     assert!(!said.iter().any(|message| message.has("WATCHDOG")), "{said:?}");
     server.wait_for_log("has not answered a probe");
     // Management works nevertheless.

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::ears::Ears;
 use crate::harness::sandbox::{self, Sandbox};
-use crate::harness::{Client, Log, PASSWORD, PATIENCE, Setup, refused, shibudb, wait_until};
+use crate::harness::{Client, Log, MAX_WAIT, PASSWORD, Setup, refused, shibudb, wait_until};
 
 /// The status during the start.
 const STARTING: &str = "starting: opening the store, ";
@@ -102,8 +102,8 @@ fn on_a_terminal_it_is_a_line_that_is_gone_at_the_end() {
         let journal = stopped(sandbox);
         let mut command = sandbox.bash("shibudb start 9090");
         command.env("TERM", "xterm").env("NO_COLOR", "1");
-        let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
-        let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(patience))).unwrap();
+        let max_wait = u64::try_from(MAX_WAIT.as_millis()).unwrap();
+        let mut terminal = spawn_with_options(command, Options::new().timeout_ms(Some(max_wait))).unwrap();
         // It is redrawn each second.
         terminal.exp_string(STARTING).unwrap();
         terminal.exp_string(STARTING).unwrap();

@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::sandbox::{self, Sandbox};
-use crate::harness::{Client, Log, PASSWORD, PATIENCE, Signal, http, shibudb, wait_until};
+use crate::harness::{Client, Log, MAX_WAIT, PASSWORD, Signal, http, shibudb, wait_until};
 
 /// So many that a few lines about them exceed a pipe's buffer, and a few hundred exceed the server's queue.
 const KEYS: usize = 300;
@@ -232,7 +232,7 @@ fn a_journal_that_is_not_read_holds_nobody_up_and_gets_every_field_later() {
     sandbox::enter(|sandbox| {
         fs::create_dir_all("/run/systemd/journal").unwrap();
         let journal = UnixDatagram::bind(JOURNAL).unwrap();
-        journal.set_read_timeout(Some(PATIENCE)).unwrap();
+        journal.set_read_timeout(Some(MAX_WAIT)).unwrap();
         let mut child = start_with_journal(sandbox);
         // The kernel keeps ten entries.
         for limit in 1001..1060 {

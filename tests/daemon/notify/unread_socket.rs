@@ -54,15 +54,15 @@ fn what_is_told_late_is_told_in_order() {
 
 #[test]
 fn a_sign_of_life_waits_behind_nothing() {
-    const PATIENCE: Duration = Duration::from_secs(4);
+    const WATCHDOG: Duration = Duration::from_secs(4);
     let ears = Ears::new();
-    let server = ears.of(Setup::new()).env("WATCHDOG_USEC", PATIENCE.as_micros().to_string()).start();
+    let server = ears.of(Setup::new()).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string()).start();
     ears.hear("WATCHDOG=1", |message| message.has("WATCHDOG"));
     ears.fill();
     server.signal(Signal::HUP);
     server.wait_for_log("config file read again");
     // By then a probe has taken place.
-    std::thread::sleep(PATIENCE / 2);
+    std::thread::sleep(WATCHDOG / 2);
     let first = ears.hear("anything new", |message| !is_filler(message));
     assert!(first.has("WATCHDOG"), "{first:?}");
     ears.hear("RELOADING=1", |message| message.has("RELOADING"));

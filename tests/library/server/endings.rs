@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shibudb::server::{ClientSettings, Drained};
 
-use super::test_server::{DEFAULTS, PATIENCE, TestServer, error, wait_until};
+use super::test_server::{DEFAULTS, MAX_WAIT, TestServer, error, wait_until};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -41,7 +41,7 @@ fn a_client_that_does_not_log_in_is_ended_however_slowly_it_types() {
         use std::io::Write;
         while typist.write_all(b" ").is_ok() {
             std::thread::sleep(Duration::from_millis(20));
-            assert!(start.elapsed() < PATIENCE, "it is never ended");
+            assert!(start.elapsed() < MAX_WAIT, "it is never ended");
         }
     });
     silent.expect_end();
@@ -72,7 +72,7 @@ fn a_request_that_comes_byte_by_byte_must_be_complete_in_time() {
         let start = Instant::now();
         while typist.write_all(b" ").is_ok() {
             std::thread::sleep(Duration::from_millis(20));
-            assert!(start.elapsed() < PATIENCE, "it is never ended");
+            assert!(start.elapsed() < MAX_WAIT, "it is never ended");
         }
     });
     slow.expect_gone();
@@ -86,7 +86,7 @@ fn a_drain_ends_idle_clients_at_once_and_closes_the_port() {
     let mut clients = [server.admin(), server.connect()];
     server.wait_until_active(2);
     // The connections that the drain waits for are cut in the end.
-    assert_eq!(server.drain(PATIENCE), Drained { cut: 0 });
+    assert_eq!(server.drain(MAX_WAIT), Drained { cut: 0 });
     for client in &mut clients {
         client.expect_end();
     }
@@ -104,7 +104,7 @@ fn accepting_can_be_stopped_while_descriptors_are_short() {
     assert!((1..=4).contains(&server.server().lingering()));
     server.stop_accepting();
     inside.put("still", "served");
-    assert_eq!(server.drain(PATIENCE), Drained { cut: 0 });
+    assert_eq!(server.drain(MAX_WAIT), Drained { cut: 0 });
     inside.expect_end();
 }
 
@@ -142,7 +142,7 @@ fn a_drain_lets_requests_in_progress_finish() {
         }
         answered
     });
-    assert_eq!(server.drain(PATIENCE), Drained { cut: 0 });
+    assert_eq!(server.drain(MAX_WAIT), Drained { cut: 0 });
     let answered = reading.join().unwrap();
     assert!(answered > 0 && answered <= sent);
     assert_eq!(server.active(), 0);
@@ -152,7 +152,7 @@ fn a_drain_lets_requests_in_progress_finish() {
 fn whoever_sends_far_too_long_a_line_and_reads_only_then_is_told_so() {
     let server = TestServer::new(10);
     let mut client = server.admin();
-    client.stream.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+    client.stream.get_ref().set_write_timeout(Some(MAX_WAIT)).unwrap();
     client.send("x".repeat(8 * DEFAULTS.max_request));
     assert_eq!(client.answer(), error("request too long: a line may have at most 1048576 bytes"));
     client.expect_end();
@@ -164,7 +164,7 @@ fn whoever_sends_far_too_long_a_line_and_reads_only_then_is_told_so() {
 fn whoever_is_drained_with_more_to_say_reads_all_answers_and_an_end_of_file() {
     let mut server = TestServer::new(10);
     let (mut client, _) = server.slow_login();
-    assert_eq!(server.drain(PATIENCE), Drained { cut: 0 });
+    assert_eq!(server.drain(MAX_WAIT), Drained { cut: 0 });
     client.expect_welcome_answers_and_end();
 }
 

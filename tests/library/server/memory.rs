@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shibudb::server::{ClientSettings, Ending};
 
-use super::test_server::{Client, DEFAULTS, PATIENCE, TestServer, error, wait_until, wait_until_for};
+use super::test_server::{Client, DEFAULTS, MAX_WAIT, TestServer, error, wait_until, wait_until_for};
 
 const MOST: usize = 4 * 1024 * 1024;
 const VALUE: usize = 200 * 1024;
@@ -61,7 +61,7 @@ fn sixty_large_requests_at_once_are_read_one_after_another_and_all_are_answered(
                 let go = &go;
                 scope.spawn(move || {
                     let request = put(number);
-                    client.stream.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+                    client.stream.get_ref().set_write_timeout(Some(MAX_WAIT)).unwrap();
                     client.send(&request[..VALUE]);
                     wait_until("the test goes on", || go.load(Ordering::Relaxed));
                     client.send(&request[VALUE..]);
@@ -121,7 +121,7 @@ fn who_has_said_all_and_hung_up_gives_back_the_memory_that_others_wait_for() {
             let go = &go;
             scope.spawn(move || {
                 let request = put(number);
-                client.stream.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+                client.stream.get_ref().set_write_timeout(Some(MAX_WAIT)).unwrap();
                 client.send(&request[..VALUE]);
                 wait_until("the test goes on", || go.load(Ordering::Relaxed));
                 client.send(&request[VALUE..]);
@@ -248,7 +248,7 @@ fn a_request_has_a_time_to_come_to_its_end_however_it_trickles_in() {
         let start = Instant::now();
         while typist.write_all(b" ").is_ok() {
             thread::sleep(Duration::from_millis(20));
-            assert!(start.elapsed() < PATIENCE, "it is never ended");
+            assert!(start.elapsed() < MAX_WAIT, "it is never ended");
         }
     });
     assert!(slow.line().unwrap().contains("request too slow: it must come to its end within 500ms"));

@@ -5,13 +5,13 @@ use std::net::TcpStream;
 
 use shibudb::server::MAX_LINGERING;
 
-use super::test_server::{PATIENCE, TestServer, wait_until};
+use super::test_server::{MAX_WAIT, TestServer, wait_until};
 
 const FULL: &str = "{\"status\":\"ERROR\",\"message\":\"Server at maximum capacity (1 connections). Please try again later.\"}\n";
 
 /// Reads to the end; an error (a reset, say) fails the test.
 fn all_of(mut stream: &TcpStream) -> String {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text

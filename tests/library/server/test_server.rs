@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// Longer than any wait takes on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(20);
 
 pub(crate) const DEFAULTS: ClientSettings = ClientSettings {
     login_timeout: Duration::from_secs(60),
@@ -75,7 +75,7 @@ impl TestServer {
 
     pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client::of(stream)
     }
@@ -153,13 +153,13 @@ impl TestServer {
 
     pub(crate) fn stop_accepting(&mut self) {
         let stopped = self.server.as_mut().unwrap().stop_accepting();
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, stopped).await }).expect("it stops");
+        self.runtime.block_on(async { tokio::time::timeout(MAX_WAIT, stopped).await }).expect("it stops");
     }
 
     pub(crate) fn drain(&mut self, timeout: Duration) -> Drained {
         let server = self.server.take().unwrap();
         let drain = async {
-            tokio::time::timeout(timeout + PATIENCE, server.drain(tokio::time::sleep(timeout))).await
+            tokio::time::timeout(timeout + MAX_WAIT, server.drain(tokio::time::sleep(timeout))).await
         };
         self.runtime.block_on(drain).expect("it ends")
     }
@@ -245,14 +245,14 @@ pub(crate) fn error(message: &str) -> Value {
 
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
-    wait_until_for(PATIENCE, what, condition);
+    wait_until_for(MAX_WAIT, what, condition);
 }
 
 #[track_caller]
-pub(crate) fn wait_until_for(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until_for(max_wait: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < patience, "waited in vain until {what}");
+        assert!(start.elapsed() < max_wait, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

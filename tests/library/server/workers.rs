@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use shibudb::server::Drained;
 
-use super::test_server::{DEFAULTS, PATIENCE, TestServer};
+use super::test_server::{DEFAULTS, MAX_WAIT, TestServer};
 
 const WORKERS: usize = 3;
 
@@ -35,7 +35,7 @@ fn the_limit_is_one_for_all_of_them() {
     let inside: Vec<_> = (0..5).map(|_| server.admin()).collect();
     for _ in 0..50 {
         let mut stream = TcpStream::connect(server.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
         stream.write_all(b"{\"username\":\"admin\",\"password\":\"secret\"}\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ledger::{Ledger, SPACE, Sent};
 use super::scene::{Dice, Scene, Whereabouts};
-use crate::harness::{Client, PASSWORD, PATIENCE};
+use crate::harness::{Client, MAX_WAIT, PASSWORD};
 
 /// How a writer treats its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,8 @@ pub(crate) fn write(scene: &Scene, manner: Manner, number: u64, mut dice: Dice) 
 
 /// Logs in; `None` if the server is full.
 fn enter(scene: &Scene, there: Whereabouts) -> io::Result<Option<Session>> {
-    let stream = TcpStream::connect_timeout(&there.address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&there.address, MAX_WAIT)?;
+    stream.set_read_timeout(Some(MAX_WAIT))?;
     stream.set_nodelay(true)?;
     let mut session = Session { client: Client::of(stream), life: there.life };
     // A full server answers whether or not this arrives.
@@ -175,7 +175,7 @@ pub(crate) fn be_silent(scene: &Scene, most: usize) {
             stays
         });
         while held.len() < most {
-            let Ok(stream) = TcpStream::connect_timeout(&there.address, PATIENCE) else { break };
+            let Ok(stream) = TcpStream::connect_timeout(&there.address, MAX_WAIT) else { break };
             stream.set_nonblocking(true).unwrap();
             held.push((there.life, stream));
         }
@@ -197,7 +197,7 @@ pub(crate) fn send_garbage(scene: &Scene, mut dice: Dice) {
 
 fn make_noise(scene: &Scene, there: Whereabouts, noise: &[u8], kind: u64) -> io::Result<()> {
     if kind == 0 {
-        let mut stream = TcpStream::connect_timeout(&there.address, PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&there.address, MAX_WAIT)?;
         return io::Write::write_all(&mut stream, noise);
     }
     let Some(mut session) = enter(scene, there)? else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::scene::{ConfigFile, Dice, Scene, Whereabouts};
-use crate::harness::{PATIENCE, Signal};
+use crate::harness::{MAX_WAIT, Signal};
 
 /// The range in which the limit is set. Steps may leave it.
 pub(crate) const LOWEST: u64 = 3;
@@ -42,8 +42,8 @@ pub(crate) struct Answer {
 
 pub(crate) fn request(there: Whereabouts, method: &str, path: &str, body: &str) -> io::Result<Answer> {
     let port = there.management_port;
-    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), MAX_WAIT)?;
+    stream.set_read_timeout(Some(MAX_WAIT))?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PASSWORD, PATIENCE};
+use crate::harness::{Client, MAX_WAIT, PASSWORD};
 
 /// Keys that each writer puts and deletes again and again.
 const KEYS: u64 = 8;
@@ -97,7 +97,7 @@ impl Writer {
     pub(crate) fn write(&mut self, server: SocketAddr, once: bool, writers: usize) {
         // The connection may break at any moment, also before it is established.
         let Ok(stream) = TcpStream::connect(server) else { return };
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Client::of(stream);
         let login = json!({"username": "admin", "password": PASSWORD});

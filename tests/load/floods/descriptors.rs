@@ -85,7 +85,7 @@ fn with_64_descriptors_a_flood_on_management_takes_none_of_clients_or_the_store(
         .map(|_| {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.management_port())).unwrap();
             stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-            stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(crate::harness::MAX_WAIT)).unwrap();
             stream
         })
         .collect();

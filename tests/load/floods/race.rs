@@ -125,7 +125,7 @@ fn connect(address: SocketAddr, number: u32) -> std::net::TcpStream {
     let port = u16::try_from(1024 + number % PORTS).unwrap();
     socket.bind(&SocketAddr::from((source, port)).into()).unwrap();
     socket.connect(&address.into()).unwrap();
-    socket.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(crate::harness::MAX_WAIT)).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
     socket.into()
 }

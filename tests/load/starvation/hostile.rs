@@ -13,7 +13,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 /// The longest that a hostile client waits for an answer, or for room to send.
-const PATIENCE: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// The means of hostile clients: one account can write to the space `s`, where the key `large` has a large
 /// value; another account is their target.
@@ -148,8 +148,8 @@ impl Bad {
         socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 2, last), 0)).into())?;
         socket.connect(&means.server.into())?;
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(MAX_WAIT))?;
+        stream.set_write_timeout(Some(MAX_WAIT))?;
         Ok(Self(BufReader::new(stream)))
     }
 

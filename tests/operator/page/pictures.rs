@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::browser::Browser;
 use super::look;
 use super::recording::{self, Deed};
-use crate::harness::{Client, PASSWORD, PATIENCE, Server, Setup, Signal, Terminal};
+use crate::harness::{Client, MAX_WAIT, PASSWORD, Server, Setup, Signal, Terminal};
 
 /// In seconds: the span of the shortest plot.
 const SCENE: u64 = 300;
@@ -177,7 +177,7 @@ fn connect(server: &Server, user: &str, host: Ipv4Addr) -> Option<Client> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((host, 0)).into()).unwrap();
     socket.connect(&server.address().into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut client = Client::of(socket.into());
     client.send(format!("{}\n", json!({"username": user, "password": PASSWORD})));
     client.try_line().ok().flatten().is_some_and(|line| line.contains("\"OK\"")).then_some(client)
