@@ -32,13 +32,13 @@ mod awake;
 pub mod cli;
 pub mod config;
 pub mod control;
-pub mod daemon;
+mod daemon;
 mod identity;
 pub mod import;
 pub mod limiter;
 pub mod logging;
 pub mod management;
-pub mod metrics;
+mod metrics;
 mod named_enum;
 mod names;
 mod net;
@@ -49,11 +49,11 @@ mod reading;
 pub mod series;
 pub mod server;
 mod session;
-pub mod signals;
+mod signals;
 pub mod store;
-pub mod systemd;
+mod systemd;
 mod unpoisoned;
-pub mod watch;
+mod watch;
 
 /// Types that are built of atomics and locks and checked by loom: std's atomics here, loom's in
 /// `tests/library/interleavings/`.

@@ -22,7 +22,7 @@ use crate::control::Actor;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// SIGUSR1: raise the limit by the configured step.
     Raise,
     /// SIGUSR2: lower it by the step.
@@ -35,7 +35,7 @@ pub enum Action {
 
 /// A signal that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceivedSignal {
+pub(crate) struct ReceivedSignal {
     /// What it asks for.
     pub action: Action,
     /// Who sent it.
@@ -45,10 +45,10 @@ pub struct ReceivedSignal {
 /// The signals that we handle are blocked until this is consumed.
 #[derive(Debug)]
 #[must_use = "the signals stay blocked until they are released or handled"]
-pub struct Held(());
+pub(crate) struct Held(());
 
 /// The stream of signals.
-pub struct Signals {
+pub(crate) struct Signals {
     stream: SignalsInfo<WithOrigin>,
 }
 
@@ -56,7 +56,7 @@ pub struct Signals {
 ///
 /// # Errors
 /// The system's error; none is expected.
-pub fn hold() -> io::Result<Held> {
+pub(crate) fn hold() -> io::Result<Held> {
     handled().thread_block()?;
     Ok(Held(()))
 }
@@ -66,7 +66,7 @@ impl Held {
     ///
     /// # Errors
     /// The system's error; none is expected.
-    pub fn release(self) -> io::Result<()> {
+    pub(crate) fn release(self) -> io::Result<()> {
         Ok(handled().thread_unblock()?)
     }
 }
@@ -77,7 +77,7 @@ impl Held {
     ///
     /// # Errors
     /// The system's error; none is expected.
-    pub fn endings(&self) -> io::Result<Endings> {
+    pub(crate) fn endings(&self) -> io::Result<Endings> {
         let ignored = ignored();
         let is_heard = |signal: &Number| ignored & (1 << (*signal as i32 - 1)) == 0;
         let heard: SigSet =
@@ -88,11 +88,11 @@ impl Held {
 
 /// Signals that ask a command to end. Readable when there is one.
 #[derive(Debug)]
-pub struct Endings(SignalFd);
+pub(crate) struct Endings(SignalFd);
 
 impl Endings {
     /// Whether one has arrived since the last check.
-    pub fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         matches!(self.0.read_signal(), Ok(Some(_)))
     }
 }
@@ -115,14 +115,14 @@ impl Signals {
     ///
     /// # Errors
     /// The pipe between handler and stream cannot be created.
-    pub fn install(held: Held) -> io::Result<Self> {
+    pub(crate) fn install(held: Held) -> io::Result<Self> {
         let stream = SignalsInfo::new([SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGINT])?;
         held.release()?;
         Ok(Self { stream })
     }
 
     /// Waits for the next signal; `None` only if the stream was closed.
-    pub async fn next(&mut self) -> Option<ReceivedSignal> {
+    pub(crate) async fn next(&mut self) -> Option<ReceivedSignal> {
         let origin = self.stream.next().await?;
         let action = match origin.signal {
             SIGUSR1 => Action::Raise,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-pub use inherited::{Descriptor, InheritError, Inherited, inherited};
+pub(crate) use inherited::{Descriptor, InheritError, Inherited, inherited};
 use notify::{Kind, Message};
 
 /// While it drains, and during a slow start, the daemon asks systemd this often for more time, and for this much.
@@ -27,15 +27,15 @@ pub(crate) const ASK_FOR_TIME: Duration = Duration::from_secs(5);
 pub(crate) const MORE_TIME: Duration = Duration::from_secs(15);
 
 /// Tells `shibudb start` the port that clients reach; systemd ignores names beginning with `X_`.
-pub const PORT: &str = "X_SHIBUDB_PORT";
+pub(crate) const PORT: &str = "X_SHIBUDB_PORT";
 /// The port of the management API, likewise.
-pub const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
+pub(crate) const MANAGEMENT_PORT: &str = "X_SHIBUDB_MANAGEMENT_PORT";
 /// The initial limit, likewise.
-pub const LIMIT: &str = "X_SHIBUDB_LIMIT";
+pub(crate) const LIMIT: &str = "X_SHIBUDB_LIMIT";
 /// The reason if that limit is not the configured one, likewise.
-pub const OTHER_LIMIT: &str = "X_SHIBUDB_OTHER_LIMIT";
+pub(crate) const OTHER_LIMIT: &str = "X_SHIBUDB_OTHER_LIMIT";
 /// Why the start failed, likewise.
-pub const ERROR: &str = "X_SHIBUDB_ERROR";
+pub(crate) const ERROR: &str = "X_SHIBUDB_ERROR";
 
 /// The longest text of a status or an error, in bytes: systemd ignores messages of more than 4096.
 const LONGEST_TEXT: usize = 1900;
@@ -44,7 +44,7 @@ const LONGEST_TEXT: usize = 1900;
 const LONGEST_WATCHDOG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Has systemd keep a socket for the next start, so that no client is refused in between.
-pub fn keep(name: &str, listener: &TcpListener) {
+pub(crate) fn keep(name: &str, listener: &TcpListener) {
     // Not worth a log line: without the notification socket there is no manager to keep it.
     match listener.try_clone() {
         Ok(copy) => {
@@ -59,18 +59,18 @@ pub fn keep(name: &str, listener: &TcpListener) {
 
 /// Whether there is a service manager, which may keep sockets for the next start.
 #[must_use]
-pub fn keeps_sockets() -> bool {
+pub(crate) fn keeps_sockets() -> bool {
     notify::has_receiver()
 }
 
 /// Has systemd forget the sockets it keeps under a name.
-pub fn forget(name: &str) {
+pub(crate) fn forget(name: &str) {
     notify::post(Message::new(Kind::Forget, &[NotifyState::FdStoreRemove, NotifyState::FdName(name)]));
 }
 
 /// How often systemd expects a watchdog ping; `None` if it expects none, or the value is not a number.
 #[must_use]
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     let interval = std::env::var_os("WATCHDOG_USEC")?;
     // The variable is for another process, whose environment we inherited.
     if std::env::var_os("WATCHDOG_PID").is_some_and(|pid| pid != *std::process::id().to_string()) {
@@ -90,17 +90,17 @@ pub fn watchdog_interval() -> Option<Duration> {
 }
 
 /// Sends a watchdog ping. It is dropped once `valid` is over.
-pub fn alive(valid: Duration) {
+pub(crate) fn alive(valid: Duration) {
     notify::alive(valid);
 }
 
 /// Reports progress of the start as `status`; it may take this much longer from now.
-pub fn starting(status: &str, more_time: Option<Duration>) {
+pub(crate) fn starting(status: &str, more_time: Option<Duration>) {
     notify::starting(one_line(status).into_owned(), more_time);
 }
 
 /// Reports that the server is ready, with the initial limit and the reason if it is not the configured one.
-pub fn ready(port: u16, management_port: u16, (limit, why): (u32, Option<String>), status: &str) {
+pub(crate) fn ready(port: u16, management_port: u16, (limit, why): (u32, Option<String>), status: &str) {
     let mut facts = format!("{PORT}={port}\n{MANAGEMENT_PORT}={management_port}\n{LIMIT}={limit}");
     if let Some(why) = why {
         facts = format!("{facts}\n{OTHER_LIMIT}={}", one_line(&why));
@@ -111,7 +111,7 @@ pub fn ready(port: u16, management_port: u16, (limit, why): (u32, Option<String>
 }
 
 /// The start has failed.
-pub fn failed(error: impl fmt::Display) {
+pub(crate) fn failed(error: impl fmt::Display) {
     let error = error.to_string();
     let error = one_line(&error);
     let ours = format!("{ERROR}={error}");
@@ -119,12 +119,12 @@ pub fn failed(error: impl fmt::Display) {
 }
 
 /// What `systemctl status` shows.
-pub fn status(text: &str) {
+pub(crate) fn status(text: &str) {
     notify::status(one_line(text).into_owned());
 }
 
 /// A reload begins. Without the time stamp systemd would wait for ever.
-pub fn reloading() {
+pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify::post(Message::new(Kind::Reloading, &[NotifyState::Reloading, now])),
         Err(error) => {
@@ -134,7 +134,7 @@ pub fn reloading() {
 }
 
 /// Reports the end of a reload; `problem` is why it changed nothing, or not everything.
-pub fn reloaded(problem: Option<&str>) {
+pub(crate) fn reloaded(problem: Option<&str>) {
     let message = match problem {
         None => Message::new(Kind::Reloaded, &[NotifyState::Ready]),
         Some(problem) => {
@@ -145,18 +145,18 @@ pub fn reloaded(problem: Option<&str>) {
 }
 
 /// The server drains; `status` describes how.
-pub fn stopping(status: &str) {
+pub(crate) fn stopping(status: &str) {
     let status = one_line(status);
     notify::post(Message::new(Kind::Stopping, &[NotifyState::Stopping, NotifyState::Status(&status)]));
 }
 
 /// The shutdown may take this much longer from now.
-pub fn extend_timeout(by: Duration) {
+pub(crate) fn extend_timeout(by: Duration) {
     notify::more_time(by);
 }
 
 /// Waits until all messages are sent, at most for `longest`.
-pub fn flush(longest: Duration) {
+pub(crate) fn flush(longest: Duration) {
     notify::flush(longest);
 }
 

@@ -45,7 +45,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use file_events::{FileEvent, FileEvents};
 use file_stamp::{FileStamp, Identity, stamp};
-pub use follower::{Follower, NotRead};
+pub(crate) use follower::{Follower, NotRead};
 use resolved_path::ResolvedPath;
 use writing::Writing;
 
@@ -76,7 +76,7 @@ const CHANGES: u32 = 6;
 
 /// What was read, and whether it looks complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading<T> {
+pub(crate) struct Reading<T> {
     /// What was read.
     pub value: T,
     /// `false` if its last line does not end.
@@ -85,7 +85,7 @@ pub struct Reading<T> {
 
 /// Why nothing was read. [`Watcher::changed`] returns when another try makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
+pub(crate) enum Unfinished {
     /// A writer is in the middle of the file.
     BeingWritten,
     /// It may be complete or not: its last line has no line break.
@@ -94,7 +94,7 @@ pub enum Unfinished {
 
 /// Watches one path.
 #[derive(Debug)]
-pub struct Watcher {
+pub(crate) struct Watcher {
     path: PathBuf,
     /// Where the path leads, as of the last walk.
     resolved: ResolvedPath,
@@ -130,7 +130,7 @@ enum Change {
 impl Watcher {
     /// A watcher of the file at `path`, which is absolute and need not exist. Whatever happened before counts as a
     /// first change. Waits up to `max_wait` for the rest of an incomplete text. Needs a tokio runtime.
-    pub fn new(path: PathBuf, max_wait: Duration) -> Self {
+    pub(crate) fn new(path: PathBuf, max_wait: Duration) -> Self {
         let now = Instant::now();
         let seen = stamp(&path);
         // A file that has not changed for long is complete.
@@ -156,7 +156,7 @@ impl Watcher {
     }
 
     /// Waits until the file may have changed and its writer is done. Cancel safe.
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         loop {
             let now = Instant::now();
             let due = self.due();
@@ -175,7 +175,7 @@ impl Watcher {
     ///
     /// # Errors
     /// [`Unfinished`]; [`Self::changed`] then returns when the writer is done.
-    pub async fn read<T>(&mut self, read: impl Fn(&Path) -> Reading<T>) -> Result<T, Unfinished> {
+    pub(crate) async fn read<T>(&mut self, read: impl Fn(&Path) -> Reading<T>) -> Result<T, Unfinished> {
         let begun = Instant::now();
         let mut untold = false;
         loop {

@@ -16,7 +16,7 @@ use crate::server::BACKLOG;
 use crate::systemd::{self, Inherited};
 
 use handed::Handed;
-pub use handed::SetAside;
+pub(crate) use handed::SetAside;
 
 /// The names under which the sockets are kept across a restart.
 const CLIENTS: Purpose = Purpose { what: "clients", kept_as: "clients", unit: "shibudb.socket" };
@@ -47,7 +47,7 @@ struct Purpose {
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Another process listens there.
     #[error(
         "port {} is already in use on {}, needed for {what}; is shibudb already running? Stop the other process, or \

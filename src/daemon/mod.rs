@@ -48,18 +48,18 @@ use crate::signals::Held;
 use crate::store::OpenError;
 use crate::systemd::{self, InheritError};
 
-pub use bind::{BindError, SetAside};
+pub(crate) use bind::BindError;
 pub(crate) use paths::make_users_runtime_dir;
-pub use paths::{
+pub(crate) use paths::{
     DEFAULT_CONFIG, MANAGEMENT_SOCKET, NoPlace, ROOT_RUNTIME_DIR, look_dirs, make_private_dir,
     make_runtime_dir, runtime_dirs,
 };
-pub use pid_file::{FindError, Running, path as pid_file_path};
-pub use start::data_dir_for;
+pub(crate) use pid_file::{FindError, Running, path as pid_file_path};
+pub(crate) use start::data_dir_for;
 
 /// What the command line asks of the daemon.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The port for clients; 0 takes any free one.
     pub port: Option<u16>,
     /// The initial limit.
@@ -78,7 +78,7 @@ pub struct Options {
 
 /// The first password of the account `admin`. Its `Debug` output never shows it.
 #[derive(Clone)]
-pub struct AdminPassword(String);
+pub(crate) struct AdminPassword(String);
 
 impl From<String> for AdminPassword {
     fn from(password: String) -> Self {
@@ -94,7 +94,7 @@ impl fmt::Debug for AdminPassword {
 
 /// Why the daemon ended, other than by request.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The configuration is invalid.
     #[error("{0}")]
     Config(String),
@@ -184,7 +184,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`] if it cannot start, or cannot go on.
-pub fn run(options: Options, held: Held) -> Result<(), RunError> {
+pub(crate) fn run(options: Options, held: Held) -> Result<(), RunError> {
     // First of all: a descriptor opened earlier could be mistaken for an inherited one.
     let inherited = systemd::inherited();
     memory::give_back();

@@ -17,20 +17,20 @@ use crate::owner::{self, Owner};
 use crate::private;
 
 /// Where root leaves PID files.
-pub const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
+pub(crate) const ROOT_RUNTIME_DIR: &str = "/run/shibudb";
 
 /// The name of the management socket there. `shibudb manager` looks for it below [`ROOT_RUNTIME_DIR`].
-pub const MANAGEMENT_SOCKET: &str = "management.sock";
+pub(crate) const MANAGEMENT_SOCKET: &str = "management.sock";
 
 /// Below this directory, root creates a directory for each user to which a server that root started has switched.
 const USERS_RUNTIME_DIR: &str = "/run/shibudb/users";
 
 /// The config file that is read when none is named, if it exists.
-pub const DEFAULT_CONFIG: &str = "/etc/shibudb/shibudb.toml";
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/shibudb/shibudb.toml";
 
 /// The user has no suitable directory.
 #[derive(Debug, thiserror::Error)]
-pub enum NoPlace {
+pub(crate) enum NoPlace {
     /// No data directory was named, and there is no home directory for a default.
     #[error("no default data directory: this user has no home directory; set one with --data-dir")]
     Data,
@@ -47,7 +47,7 @@ pub enum NoPlace {
 ///
 /// # Errors
 /// [`RunError::File`]
-pub fn make_private_dir(path: &Path) -> Result<(), RunError> {
+pub(crate) fn make_private_dir(path: &Path) -> Result<(), RunError> {
     private::make_dir(path).map_err(RunError::file("create", path))
 }
 
@@ -81,7 +81,7 @@ pub(super) fn management_socket() -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`NoPlace`] for a user who has no directory at all.
-pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
+pub(crate) fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
     let user = rustix::process::geteuid();
     if user.is_root() {
         return Ok(vec![ROOT_RUNTIME_DIR.into(), "/var/lib/shibudb/run".into()]);
@@ -106,7 +106,7 @@ pub fn runtime_dirs() -> Result<Vec<PathBuf>, NoPlace> {
 ///
 /// # Errors
 /// As [`runtime_dirs`].
-pub fn look_dirs() -> Result<Vec<PathBuf>, NoPlace> {
+pub(crate) fn look_dirs() -> Result<Vec<PathBuf>, NoPlace> {
     let mut dirs = runtime_dirs()?;
     if rustix::process::geteuid().is_root() {
         let users = fs::read_dir(USERS_RUNTIME_DIR).map(|users| users.flatten().map(|user| user.path()));
@@ -163,7 +163,7 @@ fn runtime_dirs_of(
 ///
 /// # Errors
 /// The system's error, or that other users may write to it.
-pub fn make_runtime_dir(dir: &Path) -> io::Result<TempDir> {
+pub(crate) fn make_runtime_dir(dir: &Path) -> io::Result<TempDir> {
     let is_new = !dir.try_exists()?;
     private::make_dir(dir)?;
     if is_new && dir == Path::new(ROOT_RUNTIME_DIR) {

@@ -42,7 +42,7 @@ pub(crate) struct PidFile {
 
 /// A daemon that is proven to hold its PID file.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Its process id.
     pub pid: i32,
     /// A handle to this process, never to a later one with the same number.
@@ -51,7 +51,7 @@ pub struct Running {
 
 /// Why the state or the process id of a daemon is unknown.
 #[derive(Debug, thiserror::Error)]
-pub enum FindError {
+pub(crate) enum FindError {
     /// The file, or `/proc`, cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -80,7 +80,7 @@ pub enum FindError {
 }
 
 /// The path of the PID file of a port.
-pub fn path(runtime_dir: &Path, port: u16) -> PathBuf {
+pub(crate) fn path(runtime_dir: &Path, port: u16) -> PathBuf {
     runtime_dir.join(format!("{port}.pid"))
 }
 
@@ -137,7 +137,7 @@ impl Running {
     ///
     /// # Errors
     /// [`FindError`] if the holder is unknown; then the caller must not signal any process.
-    pub fn find(path: &Path) -> Result<Option<Self>, FindError> {
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>, FindError> {
         find(path)
     }
 
@@ -145,7 +145,7 @@ impl Running {
     ///
     /// # Errors
     /// If it belongs to another user.
-    pub fn terminate(&self) -> io::Result<()> {
+    pub(crate) fn terminate(&self) -> io::Result<()> {
         self.signal(Signal::TERM)
     }
 
@@ -153,7 +153,7 @@ impl Running {
     ///
     /// # Errors
     /// If it belongs to another user.
-    pub fn kill(&self) -> io::Result<()> {
+    pub(crate) fn kill(&self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
 
@@ -167,7 +167,7 @@ impl Running {
 
     /// The state of the process, as in proc(5): `S` for sleeping, `T` for stopped, `D` for waiting for a disk;
     /// `None` if it has ended.
-    pub fn state(&self) -> Option<char> {
+    pub(crate) fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
         // The state follows the name, which may contain any character.
         stat.rsplit_once(") ")?.1.chars().next()
@@ -177,7 +177,7 @@ impl Running {
     ///
     /// # Errors
     /// The system's error; none is expected.
-    pub fn has_ended_within(&self, time: Duration) -> io::Result<bool> {
+    pub(crate) fn has_ended_within(&self, time: Duration) -> io::Result<bool> {
         let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
         let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
         match poll(&mut ended, Some(&time)) {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::first_admin::first_admin;
-pub use self::load::data_dir_for;
+pub(crate) use self::load::data_dir_for;
 use self::load::load;
 use self::progress::{Stage, Starting};
 use super::bind::{self, Listeners};

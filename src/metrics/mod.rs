@@ -38,7 +38,7 @@ use crate::store::Store;
 
 /// The sources of the numbers.
 #[derive(Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// Counts connections.
     pub limiter: Limiter,
     /// Counts changes of the limit.
@@ -57,7 +57,7 @@ pub struct Sources {
 
 /// The state of the config file when it was last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConfigState {
+pub(crate) struct ConfigState {
     /// Whether its content is in force.
     pub in_force: bool,
     /// Since when the settings in force are so.
@@ -65,7 +65,7 @@ pub struct ConfigState {
 }
 
 /// All metrics, ready to encode.
-pub fn registry(sources: Sources) -> Registry {
+pub(crate) fn registry(sources: Sources) -> Registry {
     let Sources { limiter, control, counters, store, denials, config, log } = sources;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(process::Process::of_this()));

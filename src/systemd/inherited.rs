@@ -26,7 +26,7 @@ const UNNAMED: &str = "unknown";
 
 /// A descriptor that was passed.
 #[derive(Debug)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     /// The name it was passed under.
     pub name: String,
     /// What it is.
@@ -35,7 +35,7 @@ pub struct Inherited {
 
 /// What a descriptor is.
 #[derive(Debug)]
-pub enum Descriptor {
+pub(crate) enum Descriptor {
     /// A listening TCP socket, and its address.
     Listener(TcpListener, SocketAddr),
     /// Anything else, which was closed.
@@ -44,7 +44,7 @@ pub enum Descriptor {
 
 /// Why the passed descriptors cannot be determined.
 #[derive(Debug, thiserror::Error)]
-pub enum InheritError {
+pub(crate) enum InheritError {
     /// A variable has an unexpected value.
     #[error(
         "{name} is {value:?}: expected {expected}; the process that starts shibudb sets it to hand over sockets, see \
@@ -94,7 +94,7 @@ pub enum InheritError {
 impl InheritError {
     /// Whether the next start would fail in the same way.
     #[must_use]
-    pub fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         !matches!(self, Self::System { .. })
     }
 }
@@ -104,7 +104,7 @@ impl InheritError {
 ///
 /// # Errors
 /// [`InheritError`]; nothing was taken.
-pub fn inherited() -> Result<Vec<Inherited>, InheritError> {
+pub(crate) fn inherited() -> Result<Vec<Inherited>, InheritError> {
     let Some(claim) = Claim::from_environment(env::var_os, process::id())? else {
         return Ok(Vec::new());
     };

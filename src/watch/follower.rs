@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 /// The file, as seen from another thread.
 #[derive(Debug)]
-pub struct Follower<T> {
+pub(crate) struct Follower<T> {
     asks: mpsc::Sender<oneshot::Sender<Result<T, Unfinished>>>,
     found: mpsc::Receiver<T>,
     /// A result that arrived during a wait for an answer.
@@ -41,7 +41,7 @@ pub struct Follower<T> {
 
 /// Why the file's current content is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotRead {
+pub(crate) enum NotRead {
     /// Its writer has not finished.
     Unfinished(Unfinished),
     /// Its file system has not answered since then.
@@ -66,7 +66,7 @@ impl<T: Send + 'static> Follower<T> {
     ///
     /// # Errors
     /// The system's error if the thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         thread_name: &str,
         path: PathBuf,
         max_wait: Duration,
@@ -85,7 +85,7 @@ impl<T: Send + 'static> Follower<T> {
     }
 
     /// The file's content after it may have changed; `None` if the thread has ended. Cancel safe.
-    pub async fn changed(&mut self) -> Option<T> {
+    pub(crate) async fn changed(&mut self) -> Option<T> {
         match self.kept.take() {
             Some(kept) => Some(kept),
             None => self.found.recv().await,
@@ -96,7 +96,7 @@ impl<T: Send + 'static> Follower<T> {
     ///
     /// # Errors
     /// [`NotRead`], after a bounded time.
-    pub async fn read(&mut self) -> Result<T, NotRead> {
+    pub(crate) async fn read(&mut self) -> Result<T, NotRead> {
         if let Some(since) = self.silent {
             return Err(NotRead::Silent(since));
         }
@@ -131,7 +131,7 @@ impl<T: Send + 'static> Follower<T> {
 
     /// Since when the file system has been silent, if it is. Call it now and then: it takes two checks to tell a thread
     /// that waits from a process that was stopped.
-    pub fn silent_since(&mut self) -> Option<Timestamp> {
+    pub(crate) fn silent_since(&mut self) -> Option<Timestamp> {
         let since = *self.at_work.lock();
         let still = since.filter(|since| self.looked_at == Some(*since) && since.begun.elapsed() >= SILENT);
         self.looked_at = since;

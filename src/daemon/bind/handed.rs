@@ -28,7 +28,7 @@ struct Listener {
 
 /// A socket that was handed over and closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
+pub(crate) struct SetAside {
     name: String,
     address: SocketAddr,
 }

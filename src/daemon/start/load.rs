@@ -61,7 +61,7 @@ pub(super) fn load(mut command_line: CommandLine, stage: &Stage) -> Result<Loade
 ///
 /// # Errors
 /// [`RunError`] if the file is invalid or there is no default directory.
-pub fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathBuf, RunError> {
+pub(crate) fn data_dir_for(config: Option<&Path>, named: Option<&Path>) -> Result<PathBuf, RunError> {
     let command_line = CommandLine {
         config: config.map(Path::to_owned),
         data_dir: named.map(Path::to_owned),
