@@ -48,7 +48,7 @@ use sentence::Sentence;
 use sink::Sink;
 
 /// The target of administrative acts.
-pub const AUDIT: &str = "shibudb::audit";
+pub(crate) const AUDIT: &str = "shibudb::audit";
 
 /// Targets whose events carry a `MESSAGE_ID` in the journal, and the id.
 pub const MESSAGE_IDS: [(&str, &str); 6] = [
@@ -87,7 +87,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError`]
-pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError> {
+pub(crate) fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError> {
     let queue = Arc::new(Queue::default());
     let (filter, level) = reload::Layer::new(targets(level));
     let registry = tracing_subscriber::registry().with(filter);
@@ -116,7 +116,7 @@ pub fn init(level: LevelFilter, log_file: Option<&Path>) -> Result<Log, LogError
 
 impl Log {
     /// Changes the level.
-    pub fn set_level(&self, level: LevelFilter) {
+    pub(crate) fn set_level(&self, level: LevelFilter) {
         if let Err(error) = self.level.reload(targets(level)) {
             tracing::error!(%error, "the log level stays as it was, since it could not be changed: {error}");
         }
@@ -135,7 +135,7 @@ impl Log {
 
 /// Makes panics before the log begins, or in a process without a log, carry their priority if the journal reads
 /// standard error.
-pub fn mark_early_panics() {
+pub(crate) fn mark_early_panics() {
     if stderr_is_the_journal() {
         panics::write_them();
     }
@@ -143,7 +143,7 @@ pub fn mark_early_panics() {
 
 /// Writes the final error of a process to standard error, and waits for at most `longest` until the reader has taken
 /// it.
-pub fn print_error(message: impl std::fmt::Display, longest: Duration) {
+pub(crate) fn print_error(message: impl std::fmt::Display, longest: Duration) {
     let line = priority::as_read(Priority::Error, &format!("{message}\n"));
     let (done, is_done) = std::sync::mpsc::channel();
     let write = move || {

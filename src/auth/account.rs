@@ -69,7 +69,7 @@ impl Account {
 
     /// Whether this is the same account, perhaps changed meanwhile. The name is not enough: the user may have been
     /// deleted and another one created.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.serial == other.serial
     }
 

@@ -65,7 +65,7 @@ impl Accounts {
     }
 
     /// Whether there is an account with all rights.
-    pub fn has_admin(&self) -> bool {
+    pub(crate) fn has_admin(&self) -> bool {
         self.users().values().any(|user| user.account.is_admin())
     }
 

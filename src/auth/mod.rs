@@ -35,7 +35,7 @@ pub use error::{AccountError, LoginError, OpenError};
 pub use first_admin::{FirstAdmin, FirstAdminError, PreparedAdmin};
 pub use hasher::HashError;
 pub use imported::{ImportedHash, InvalidHash};
-pub use rules::{MAX_PASSWORD_LEN, MAX_PERMISSIONS, MAX_USERNAME_LEN};
+pub use rules::{MAX_PASSWORD_LEN, MAX_USERNAME_LEN};
 pub use spaces::DeleteSpaceError;
 
 use crate::store::Store;

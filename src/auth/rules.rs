@@ -9,7 +9,7 @@ pub use crate::names::MAX_LEN as MAX_USERNAME_LEN;
 /// The longest password, in bytes of UTF-8.
 pub const MAX_PASSWORD_LEN: usize = 1024;
 /// The most permissions of one user.
-pub const MAX_PERMISSIONS: usize = 10_000;
+pub(crate) const MAX_PERMISSIONS: usize = 10_000;
 
 pub(super) fn check_password(password: &str) -> Result<(), AccountError> {
     Err(AccountError::InvalidPassword(match password {

@@ -91,7 +91,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 ///
 /// # Errors
 /// [`LoadError::Invalid`]
-pub fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
+pub(crate) fn parse_file(path: &Path, text: &[u8]) -> Result<Parsed, LoadError> {
     parse(text).map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
 }
 
@@ -137,7 +137,7 @@ impl LoadError {
     }
 
     /// Whether only this user lacks the permission to read it; another one, such as the server's, may have it.
-    pub fn is_permission_denied(&self) -> bool {
+    pub(crate) fn is_permission_denied(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 

@@ -23,7 +23,8 @@ use std::num::NonZeroU32;
 
 pub use self::difference::{Change, Difference};
 pub use self::key::Effect;
-pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, parse_file, read};
+pub(crate) use self::load::parse_file;
+pub use self::load::{Found, LoadError, MAX_FILE_SIZE, load, read};
 pub use self::parse::{Parsed, parse};
 pub use self::problem::{Hint, Position, Problem, Problems, Reason};
 pub use self::settings::{Client, Config, Key, Limits, Log, Management, Shutdown, Storage};

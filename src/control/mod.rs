@@ -148,7 +148,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Control::change`].
-    pub async fn change_at_once(&self, request: LimitRequest) -> Result<(), LimitRefusal> {
+    pub(crate) async fn change_at_once(&self, request: LimitRequest) -> Result<(), LimitRefusal> {
         let (reply, answer) = oneshot::channel();
         let (result, _) = self.ask(Command::Change(request, reply), answer).await?;
         result.map(drop)

@@ -103,7 +103,7 @@ impl Source {
     }
 
     /// Whether one of its users may do everything.
-    pub fn has_admin(&self) -> bool {
+    pub(crate) fn has_admin(&self) -> bool {
         self.users.iter().any(|user| user.account.is_admin())
     }
 

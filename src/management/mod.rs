@@ -80,7 +80,8 @@ pub use denials::{Denials, Denied, Reason};
 pub use failure::ApiError;
 pub use listener::{ConnectionSlots, Listener};
 pub use reload::{ReloadDoor, ReloadRefusal, ReloadRequest};
-pub use serve::{FAREWELL, serve};
+pub(crate) use serve::FAREWELL;
+pub use serve::serve;
 pub use token::{Token, TokenError};
 
 /// What the API reports on, and where it requests changes. A cheap handle.

@@ -50,7 +50,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long requests under way may take once the server was told to stop. The caller of [`serve`] waits longer: the API
 /// should end by itself and send its last answers.
-pub const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Answers requests until `shutdown`, then finishes the ones under way.
 ///

@@ -111,7 +111,7 @@ impl Eq for Token {}
 
 impl TokenError {
     /// Whether the reason is only that this user may not read it; another one, such as the server's, may.
-    pub fn is_permission_denied(&self) -> bool {
+    pub(crate) fn is_permission_denied(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }

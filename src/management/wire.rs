@@ -20,54 +20,56 @@ pub use config::{
 };
 
 pub use connections::{
-    Connection, ConnectionList, ConnectionSort, DEFAULT_CONNECTIONS, Ended, EndedConnection,
-    MOST_CONNECTIONS, PeerTotal, RejectedPeer, Rejections, UserTotal,
+    Connection, ConnectionList, ConnectionSort, Ended, EndedConnection, PeerTotal, RejectedPeer, Rejections,
+    UserTotal,
 };
 
 pub use store::{StoreReport, StoreState};
 
-pub use series::{LONGEST_SERIES, Missed, Revision, Sample, Series};
+pub(crate) use connections::{DEFAULT_CONNECTIONS, MOST_CONNECTIONS};
+pub(crate) use series::LONGEST_SERIES;
+pub use series::{Missed, Revision, Sample, Series};
 
 /// The request header in which `shibudb manager` says that it is asking.
-pub const DOOR_HEADER: &str = "shibudb-door";
+pub(crate) const DOOR_HEADER: &str = "shibudb-door";
 
 /// The one value of [`DOOR_HEADER`] that is honoured.
-pub const CLI_DOOR: &str = "cli";
+pub(crate) const CLI_DOOR: &str = "cli";
 
 /// The answer header that is there, and says [`NO`], when a change of the limit is in force and the next start
 /// would not begin with it.
-pub const STORED_HEADER: &str = "shibudb-stored";
+pub(crate) const STORED_HEADER: &str = "shibudb-stored";
 
 /// The answer header that is there, and says [`NO`], when a change of the limit is in force and its record is not
 /// in the history file.
-pub const RECORDED_HEADER: &str = "shibudb-recorded";
+pub(crate) const RECORDED_HEADER: &str = "shibudb-recorded";
 
 /// The one value of [`STORED_HEADER`] and [`RECORDED_HEADER`].
-pub const NO: &str = "false";
+pub(crate) const NO: &str = "false";
 
 /// The statuses that [`Health`] knows.
 pub const HEALTHY: &str = "healthy";
 /// The store does not take writes.
-pub const DEGRADED: &str = "degraded";
+pub(crate) const DEGRADED: &str = "degraded";
 
 /// The service that [`Health`] names.
-pub const SERVICE: &str = "shibudb";
+pub(crate) const SERVICE: &str = "shibudb";
 
 /// The key of the setting whose value is the limit.
-pub const LIMIT_KEY: &str = "max_connections";
+pub(crate) const LIMIT_KEY: &str = "max_connections";
 
 /// How many entries `GET /history` answers unless told otherwise.
-pub const DEFAULT_HISTORY: u16 = 50;
+pub(crate) const DEFAULT_HISTORY: u16 = 50;
 
 /// How many entries `GET /history` answers at most.
-pub const LONGEST_HISTORY: u16 = 1000;
+pub(crate) const LONGEST_HISTORY: u16 = 1000;
 
 /// What every body is declared as.
-pub const MEDIA_TYPE: &str = "application/json";
+pub(crate) const MEDIA_TYPE: &str = "application/json";
 
 /// The highest limit, and the largest amount, that is worth asking for; beyond it lies no number of
 /// connections.
-pub const LARGEST_NUMBER: i64 = 1 << 32;
+pub(crate) const LARGEST_NUMBER: i64 = 1 << 32;
 
 /// The body of `PUT /limit`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

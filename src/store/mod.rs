@@ -75,7 +75,8 @@ pub use error::{EngineError, OpenError, SpaceError, StoreError};
 pub use fetch::{Fetch, Fetched, Found, Read};
 pub use journal::reading as journal_reading;
 pub use on_disk_size::OnDiskSize;
-pub use space::{Space, check_name};
+pub use space::Space;
+pub(crate) use space::check_name;
 pub use stats::{Contents, Disk, Stats, Trouble};
 
 pub use crate::names::{InvalidName, LooksLike, MAX_LEN as MAX_NAME_LEN};
@@ -231,13 +232,13 @@ impl Store {
     }
 
     /// Reads several keys in the same way, on threads of the store. Never waits.
-    pub fn fetch(&self, fetch: Fetch) {
+    pub(crate) fn fetch(&self, fetch: Fetch) {
         self.open.shared.readers.push(fetch);
     }
 
     /// Call this now and then while a [`Store::fetch`] is under way: it wakes another reader if the working ones are
     /// held up.
-    pub fn look_after_fetches(&self) {
+    pub(crate) fn look_after_fetches(&self) {
         self.open.shared.readers.look();
     }
 
@@ -286,7 +287,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`create_space`](Self::create_space).
-    pub async fn import_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
+    pub(crate) async fn import_space(&self, name: &str, wal: bool) -> Result<(), SpaceError> {
         check_name(name)?;
         self.ask(|reply| Command::CreateSpace { name: name.to_owned(), wal, reply }).await?
     }
@@ -303,7 +304,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::delete_space`].
-    pub async fn delete_space_and(&self, name: &str, entries: Vec<Entry>) -> Result<(), SpaceError> {
+    pub(crate) async fn delete_space_and(&self, name: &str, entries: Vec<Entry>) -> Result<(), SpaceError> {
         let also = entries.into_iter().map(|(key, value)| (layout::system_key(&key), Some(value))).collect();
         self.ask(|reply| Command::DeleteSpace { name: name.to_owned(), also, reply }).await?
     }
@@ -347,7 +348,7 @@ impl Store {
 
     /// How long the committer has been waiting for the disk; `None` if it is not waiting.
     #[must_use]
-    pub fn waits_for_disk(&self) -> Option<Duration> {
+    pub(crate) fn waits_for_disk(&self) -> Option<Duration> {
         self.open.shared.disk_wait.duration()
     }
 

@@ -43,7 +43,7 @@ impl Space {
     }
 
     /// Whether it was deleted. Another space may have its name by now.
-    pub fn is_deleted(&self) -> bool {
+    pub(crate) fn is_deleted(&self) -> bool {
         self.inner.deleted.load(Ordering::Acquire)
     }
 
@@ -72,7 +72,7 @@ impl Eq for Space {}
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_name(name: &str) -> Result<(), InvalidName> {
+pub(crate) fn check_name(name: &str) -> Result<(), InvalidName> {
     names::check(name)?;
     if name.contains(['/', '\\']) || name == "." || name == ".." {
         return Err(InvalidName::Path);

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use crate::named_enum::named_enum;
 
 /// How many connections are listed unless told otherwise.
-pub const DEFAULT_CONNECTIONS: u32 = 1000;
+pub(crate) const DEFAULT_CONNECTIONS: u32 = 1000;
 
 /// How many connections are listed at most.
-pub const MOST_CONNECTIONS: u32 = 100_000;
+pub(crate) const MOST_CONNECTIONS: u32 = 100_000;
 
 named_enum! {
     /// What a list of connections is sorted by: names and numbers upwards, amounts downwards. The name is the one in a

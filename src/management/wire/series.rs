@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How many seconds back `GET /series` goes, unless told otherwise and at most.
-pub const LONGEST_SERIES: u16 = 3600;
+pub(crate) const LONGEST_SERIES: u16 = 3600;
 
 /// `GET /series`: columns of equal length, one entry a second, oldest first. A second in which the server
 /// was not running, or too busy to look, has none. Samples outlive a restart of the server; a total that is lower
