@@ -17,10 +17,12 @@ use super::transport::Transport;
 /// The most clients that wait at once.
 const MOST: usize = 256;
 
-/// The longest duration of a round, and the longest wait of a client in all. Both are far above what a round takes, and
-/// above the time for which other programs may keep a worker from a processor.
+/// The longest duration of a round: far longer than a round takes, and than other programs may keep a worker from a
+/// processor.
 const MAX_WAIT: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_millis(200);
+
+/// How long a client may wait for another round because clients ahead of it were admitted.
+const LONGEST: Duration = Duration::from_millis(20);
 
 /// The shortest time from the beginning of a round to that of the next.
 const DISTANCE: Duration = Duration::from_millis(1);
