@@ -8,7 +8,7 @@ export const token = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-/** What the server refused, in its own words. */
+/** A refusal by the server, with its message. */
 export class Refusal extends Error {
   constructor(status, words) {
     super(words);
@@ -25,7 +25,7 @@ async function ask(path, options = {}) {
   throw new Refusal(response.status, words);
 }
 
-/** Whether a token is needed that this tab does not have. To try without would be logged as an intrusion. */
+/** Whether the server needs a token that this tab does not have. It logs a request without one as an intrusion. */
 export async function isTokenMissing() {
   if (token.get()) return false;
   const response = await fetch("/", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(15000) });
@@ -34,7 +34,7 @@ export async function isTokenMissing() {
 
 export const get = async (path) => (await ask(path, { signal: AbortSignal.timeout(15000) })).json();
 
-/** Asks for a change. `body` is the text of a JSON document, or nothing. */
+/** Requests a change. `body` is a JSON document as text, or undefined. */
 export async function change(method, path, body) {
   const options = { method, signal: AbortSignal.timeout(35000), headers: { "Content-Type": "application/json" } };
   if (body !== undefined) options.body = body;

@@ -6,7 +6,7 @@ import { Course } from "./plot.js";
 import { History, totals } from "./tables.js";
 import { drift, number, rate, time, zone } from "./words.js";
 
-/** A server that follows its clock sends a sample each second. After this long it is gone. */
+/** A working server sends a sample each second. After this time without one it counts as gone. */
 const SILENCE = 6000;
 const TOTALS_EVERY = 5000;
 const POLL_EVERY = 5000;
@@ -90,12 +90,12 @@ async function readTotals() {
   totals($("by-peer"), peers.map(({ peer, connections }) => [peer, connections]), total);
 }
 
-/** One after the other, over one connection: a server that is short of descriptors has few places. */
+/** Runs requests one after the other over one connection: a server that is short of descriptors accepts few. */
 async function readAll() {
   for (const read of [readSeries, readHistory, readConfig, readTotals]) await read();
 }
 
-/** Runs `read` soon, but never twice at a time: a storm of changes is one look at where it ended. */
+/** Runs `read` soon, but never twice at a time: many changes at once cause one read of the final state. */
 function coalesced(read) {
   let [isRunning, isWanted] = [false, false];
   return async () => {
@@ -130,7 +130,7 @@ function heard(event, data) {
 
 // --- staying in touch
 
-/** Follows until the stream ends, for whatever reason. */
+/** Follows the stream until it ends. */
 async function followOnce() {
   attempt = new AbortController();
   let timer = setTimeout(() => attempt.abort(), 3 * SILENCE);
@@ -193,7 +193,7 @@ async function stayInTouch() {
   }
 }
 
-/** Whoever comes back to the page, or to the network, is not to wait for a timer. */
+/** A user who returns to the page, or to the network, does not wait for a timer. */
 function comeBack() {
   wake();
   if ($("state").dataset.state === "live" && Date.now() / 1000 - (course.latest()?.time ?? 0) > SILENCE / 1000) attempt?.abort();
@@ -242,7 +242,7 @@ async function tell(form, request) {
   }
 }
 
-/** What was typed, as JSON: a number as it stands, anything else as text, for the server to say what it expected. */
+/** The input as JSON: a number unchanged, anything else as text, so that the server's refusal names what it expected. */
 const typed = (text) => (/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text) ? text : JSON.stringify(text));
 
 function onSubmit(id, request) {

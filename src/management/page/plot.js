@@ -5,9 +5,9 @@ import { moment, number, rate, step, time, visible } from "./words.js";
 
 const KEPT = 3600;
 const ROWS = 3;
-/** Seconds without a sample that are a gap and not a late tick. */
+/** The number of seconds without a sample that make a gap rather than a late tick. */
 const GAP = 3;
-/** Rates of now are means over so many seconds. */
+/** Current rates are means over this many seconds. */
 const LATELY = 5;
 
 const columns = ["time", "active", "limit", "accepted", "rejected"];
@@ -20,7 +20,7 @@ export class Course {
   #plots = [];
   #marks = [];
   #gaps = [];
-  /** What is drawn: the series, with a row of nulls in each gap. */
+  /** The data of the plot: the series, with a row of nulls in each gap. */
   #drawn = {};
   #cursor = null;
 
@@ -40,7 +40,7 @@ export class Course {
     return row.time === undefined ? undefined : row;
   }
 
-  /** How much a total has grown in a second lately. */
+  /** The recent growth of a total, per second. */
   lately(name) {
     const { time: times, [name]: totals } = this.#series;
     const last = times.length - 1;
@@ -52,7 +52,7 @@ export class Course {
     return more / (times[last] - times[first]);
   }
 
-  /** What the shown part amounts to. */
+  /** The totals of the visible part. */
   summary() {
     const first = this.#first();
     const { active, rejected, time: times } = this.#series;
@@ -74,7 +74,7 @@ export class Course {
     this.draw();
   }
 
-  /** Adds a sample; false if there are some missing before it. */
+  /** Adds a sample; returns false if samples before it are missing. */
   add(sample) {
     const { time: times } = this.#series;
     while (times.length && times.at(-1) >= sample.time) for (const name of columns) this.#series[name].pop();
@@ -180,7 +180,7 @@ export class Course {
     this.draw();
   }
 
-  /** Hatches each time in sight that has no samples. */
+  /** Hatches each visible period without samples. */
   #shade() {
     const [plot] = this.#plots;
     const { time: times, active } = this.#drawn;
@@ -201,7 +201,7 @@ export class Course {
     });
   }
 
-  /** Puts a mark on the plot for each change that is in sight; labels that would cover each other are left out. */
+  /** Draws a mark for each visible change; omits labels that would overlap. */
   #place() {
     const over = this.#plots[0].over;
     const [from, to] = this.#range();
@@ -242,7 +242,7 @@ export class Course {
     this.#tell();
   }
 
-  /** What is under the cursor, in words; without a cursor, how to get it. */
+  /** The values under the cursor as text; without a cursor, a hint. */
   #tell() {
     const at = this.#cursor;
     const { time: times, active, limit, lost } = this.#drawn;
@@ -263,5 +263,5 @@ export class Course {
   }
 }
 
-/** By how much a number that only grows has grown; after a restart it begins anew. */
+/** The growth of a counter, which begins at zero after a restart. */
 const grown = (before, after) => (after >= before ? after - before : after);

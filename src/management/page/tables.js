@@ -3,7 +3,7 @@
 import { moment, number, repeated, step, visible } from "./words.js";
 
 const SHORT = 12;
-/** As many as the server keeps. */
+/** The number of entries that the server keeps. */
 const KEPT = 1000;
 
 const element = (name, text, className) => {
@@ -77,7 +77,7 @@ function row(entry, isFresh) {
   return made;
 }
 
-/** As long as an IPv6 address in brackets. What is longer than that may break anywhere, so that it fits on a phone. */
+/** The length of an IPv6 address in brackets. Longer words may break anywhere, so that they fit on a phone. */
 const UNBROKEN = 41;
 
 const whole = (text) => element("span", text, "whole");
@@ -89,7 +89,7 @@ function unbroken(text) {
   return pieces.flatMap((piece) => [piece.length > UNBROKEN ? piece : whole(piece), document.createElement("wbr")]);
 }
 
-/** `rows` are pairs of a name and how many. */
+/** `rows` are pairs of a name and a count. */
 export function totals(body, rows, most) {
   const lines = rows.slice(0, 8).map(([name, count]) => {
     const made = element("tr", undefined, "share");

@@ -6,16 +6,16 @@ const day = new Intl.DateTimeFormat("en-CA", { year: "numeric", month: "2-digit"
 
 export const number = (value) => grouped.format(value);
 
-/** A rate: one digit behind the point as long as that says something. */
+/** A rate, with one decimal below 10. */
 export const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : number(Math.round(value)));
 
-/** A name with what cannot be seen of it written out, as the server's own lists have it. */
+/** A name with its invisible characters escaped, as in the server's own lists. */
 export const visible = (text) => text.replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}|^ +| +$/gu,
   (hidden) => Array.from(hidden, (c) => `\\u{${c.codePointAt(0).toString(16)}}`).join(""));
 
 export const time = (date) => clock.format(date);
 
-/** The time, with its day if that is not today. */
+/** The time, with the date unless it is today. */
 export function moment(date) {
   const [its, today] = [day.format(date), day.format(new Date())];
   return its === today ? time(date) : `${its} ${time(date)}`;
@@ -37,7 +37,7 @@ const whence = {
 
 const shown = (value) => (value === null ? "nothing" : typeof value === "string" ? `"${value}"` : String(value));
 
-/** How file and runtime differ, one sentence for each difference, each with how much it matters. */
+/** The differences between file and runtime: a severity and a sentence for each. */
 export function drift(config) {
   const { file, awaited_file: awaited, limit, settings, last_reload: last, troubled_files: troubled, store } = config;
   const words = [];
@@ -94,13 +94,13 @@ export function drift(config) {
   return words;
 }
 
-/** How often something was refused, and until when; nothing if it was once. */
+/** The number of repetitions of a refusal and the time of the last; empty if there was one. */
 export function repeated({ count, last_time: last }) {
   if (!count) return "";
   return ` (${number(count)} times${last ? `, last ${moment(new Date(last))}` : ""})`;
 }
 
-/** What an attempt was about: `1000 → 1100`, or `1000, not 500`. */
+/** The subject of an attempt: `1000 → 1100`, or `1000, not 500`. */
 export function step({ old, new: wanted, outcome }) {
   if (outcome === "refused") return `${old ?? "–"}, not ${wanted ?? "?"}`;
   return old === null ? `${wanted}` : `${old} → ${wanted}`;
