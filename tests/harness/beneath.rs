@@ -12,12 +12,24 @@ pub(crate) const OWN_MOUNTS: [&str; 4] = ["unshare", "--user", "--map-root-user"
 /// For a test that changes something of its whole process, such as a resource limit.
 pub(crate) const OWN_PROCESS: [&str; 1] = ["env"];
 
+/// For a test of permissions, which root has regardless.
+pub(crate) const NOT_ROOT: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// Set for a test in that environment.
 const INSIDE: &str = "SHIBUDB_TEST_INSIDE";
 
 /// Whether this process is the one in the other environment.
 pub(crate) fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
+}
+
+/// Whether this process is the one under the command line `wrapper`. If not, runs the test `name` again there, as far
+/// as that is possible here; the caller returns.
+pub(crate) fn is_beneath(wrapper: &[&str], name: &str) -> bool {
+    is_inside() || {
+        again_beneath(wrapper, name);
+        false
+    }
 }
 
 /// The name of the enclosing test, as the test harness knows it.

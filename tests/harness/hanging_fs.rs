@@ -4,8 +4,7 @@
 //! While it is frozen, a process that makes a system call on it blocks, and can only be killed. The test itself works
 //! on [`HangingFs::source`], which never hangs.
 //!
-//!     if !is_inside() {
-//!         again_beneath(&OWN_MOUNTS, this_test!());
+//!     if !is_beneath(&OWN_MOUNTS, this_test!()) {
 //!         return;
 //!     }
 //!     let fs = HangingFs::new();

@@ -32,7 +32,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
-pub(crate) use beneath::{OWN_MOUNTS, OWN_PROCESS, again_beneath, is_inside, test_around, this_test};
+pub(crate) use beneath::{
+    NOT_ROOT, OWN_MOUNTS, OWN_PROCESS, again_beneath, is_beneath, is_inside, test_around, this_test,
+};
 pub(crate) use client::Client;
 pub(crate) use hanging_fs::HangingFs;
 pub(crate) use http::Reply;

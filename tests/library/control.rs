@@ -11,7 +11,7 @@ use shibudb::control::{
 };
 use shibudb::limiter::{Limiter, Permit, Snapshot};
 
-use crate::harness::{HangingFs, OWN_MOUNTS, again_beneath, is_inside, test_around};
+use crate::harness::{HangingFs, OWN_MOUNTS, is_beneath, test_around};
 
 /// The ceiling of a process with a high open-file limit.
 const CEILING: u32 = 19_900;
@@ -629,8 +629,7 @@ async fn a_limit_that_cannot_be_stored_is_in_force_says_so_and_is_stored_when_it
 
 /// Runs the test that contains the closure `test`, on a data directory whose file system stops answering on request.
 fn on_a_disk_that_hangs<T: AsyncFnOnce(Room, &HangingFs)>(test: T) {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, test_around(&test));
+    if !is_beneath(&OWN_MOUNTS, test_around(&test)) {
         return;
     }
     let disk = HangingFs::new();

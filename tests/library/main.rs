@@ -1,7 +1,7 @@
 //! The modules of the library, called in this process.
 //!
 //! A test that changes a property of its process, such as a resource limit, runs itself again in a separate process
-//! (`harness::again_beneath`).
+//! (`harness::is_beneath`).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../harness/mod.rs"]

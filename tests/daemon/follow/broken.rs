@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::witness::{config, configured, said};
-use crate::harness::{Server, Setup, again_beneath, is_inside, this_test, wait_until};
+use crate::harness::{NOT_ROOT, Server, Setup, is_beneath, this_test, wait_until};
 
 const GOOD: &str = "max_connections = 500\n[limits]\nsignal_step = 7\n";
 
@@ -112,9 +112,7 @@ fn a_limit_above_the_ceiling_is_refused_and_not_cut_down() {
 #[test]
 fn a_file_that_may_not_be_read_changes_nothing() {
     let root = rustix::process::geteuid().is_root();
-    if root && !is_inside() {
-        let wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-        again_beneath(&wrapper, this_test!());
+    if root && !is_beneath(&NOT_ROOT, this_test!()) {
         return;
     }
     let server = Setup::new().config(GOOD).start();

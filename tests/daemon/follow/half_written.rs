@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::witness::{NO_INOTIFY, config, converges};
-use crate::harness::{Server, Setup, Signal, again_beneath, is_inside, this_test};
+use crate::harness::{NOT_ROOT, Server, Setup, Signal, is_beneath, this_test};
 
 /// How long the writers pause.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -176,8 +176,7 @@ fn a_directory_that_was_renamed_into_place_may_be_filled_slowly() {
 
 #[test]
 fn a_directory_that_may_be_entered_and_not_read_may_be_filled_slowly() {
-    if rustix::process::geteuid().is_root() && !is_inside() {
-        again_beneath(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], this_test!());
+    if rustix::process::geteuid().is_root() && !is_beneath(&NOT_ROOT, this_test!()) {
         return;
     }
     let server = Setup::new().config(BEFORE).start();
@@ -190,8 +189,7 @@ fn a_directory_that_may_be_entered_and_not_read_may_be_filled_slowly() {
 
 #[test]
 fn without_inotify_a_writer_is_waited_for_too() {
-    if !is_inside() {
-        again_beneath(&NO_INOTIFY, this_test!());
+    if !is_beneath(&NO_INOTIFY, this_test!()) {
         return;
     }
     let server = Setup::new().config(BEFORE).start();

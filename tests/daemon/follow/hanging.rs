@@ -8,14 +8,12 @@ use rustix::process::{Pid, kill_process};
 
 use super::witness::{config, manager};
 use crate::harness::{
-    HangingFs, Log, OWN_MOUNTS, Setup, Signal, again_beneath, is_inside, refused, shibudb, this_test,
-    wait_until,
+    HangingFs, Log, OWN_MOUNTS, Setup, Signal, is_beneath, refused, shibudb, this_test, wait_until,
 };
 
 #[test]
 fn the_hanging_file_system_is_one_until_it_hangs() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();
@@ -49,8 +47,7 @@ const HANGS: &str = "has not been readable since ";
 
 #[test]
 fn a_config_file_that_hangs_stops_nobody() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();
@@ -112,8 +109,7 @@ fn a_config_file_that_hangs_stops_nobody() {
 
 #[test]
 fn a_reload_that_is_asked_for_first_is_told_in_bounded_time() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();
@@ -128,8 +124,7 @@ fn a_reload_that_is_asked_for_first_is_told_in_bounded_time() {
 
 #[test]
 fn a_start_that_waits_for_its_config_file_says_so_and_can_be_ended() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();
@@ -154,8 +149,7 @@ fn a_start_that_waits_for_its_config_file_says_so_and_can_be_ended() {
 
 #[test]
 fn a_check_of_a_file_that_hangs_says_so() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();
@@ -173,8 +167,7 @@ fn a_check_of_a_file_that_hangs_says_so() {
 
 #[test]
 fn a_token_file_that_hangs_does_not_stop_the_config_file() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();

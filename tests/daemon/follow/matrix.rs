@@ -11,7 +11,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::witness::{Dice, NO_INOTIFY, PROMISE, converges};
-use crate::harness::{OWN_MOUNTS, Server, Setup, again_beneath, is_inside, this_test, wait_until, within};
+use crate::harness::{
+    OWN_MOUNTS, Server, Setup, again_beneath, is_beneath, is_inside, this_test, wait_until, within,
+};
 
 /// How often each way is used.
 const TIMES: usize = 10;
@@ -248,8 +250,7 @@ fn of_many_edits_in_a_row_the_last_one_counts_and_none_is_half_read() {
 
 #[test]
 fn without_inotify_the_file_is_looked_at_after_one_warning() {
-    if !is_inside() {
-        again_beneath(&NO_INOTIFY, this_test!());
+    if !is_beneath(&NO_INOTIFY, this_test!()) {
         return;
     }
     let server = Setup::new().config(text(1000)).start();

@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::witness::{config, said};
-use crate::harness::{OWN_MOUNTS, Server, Setup, again_beneath, is_inside, this_test, wait_until};
+use crate::harness::{OWN_MOUNTS, Server, Setup, is_beneath, this_test, wait_until};
 
 /// The log message of a failed reload.
 const FAILED: &str = "the config file was not applied";
@@ -56,8 +56,7 @@ fn what_is_no_file_is_said_at_once() {
 
 #[test]
 fn a_file_that_only_its_mount_keeps_alive_is_said() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let server = Setup::new().config("max_connections = 500\n").start();

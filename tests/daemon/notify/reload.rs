@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::ears::{Ears, Message};
-use crate::harness::{HangingFs, OWN_MOUNTS, Server, Setup, Signal, again_beneath, is_inside, this_test};
+use crate::harness::{HangingFs, OWN_MOUNTS, Server, Setup, Signal, is_beneath, this_test};
 
 #[test]
 fn a_good_file_is_announced_and_done() {
@@ -73,8 +73,7 @@ fn a_limit_that_is_refused_stands_in_the_status_until_it_is_in_force() {
 
 #[test]
 fn a_file_that_hangs_is_ready_again_and_the_watchdog_is_fed_meanwhile() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let hanging = HangingFs::new();

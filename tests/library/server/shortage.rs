@@ -6,13 +6,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use super::test_server::{TestServer, wait_until};
-use crate::harness::{OWN_PROCESS, again_beneath, is_inside, this_test};
+use crate::harness::{OWN_PROCESS, is_beneath, this_test};
 
 #[test]
 fn a_shortage_of_descriptors_is_survived() {
     // The limit of descriptors applies to the whole process.
-    if !is_inside() {
-        again_beneath(&OWN_PROCESS, this_test!());
+    if !is_beneath(&OWN_PROCESS, this_test!()) {
         return;
     }
     let server = TestServer::new(1000);

@@ -9,13 +9,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{OWN_MOUNTS, again_beneath, is_inside, this_test};
+use crate::harness::{OWN_MOUNTS, is_beneath, this_test};
 use shibudb::store::{Durability, Outcome, Space, Store, Write};
 
 #[test]
 fn a_full_disk_stops_writes_until_there_is_space_again() {
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let disk = tempfile::tempdir().unwrap();

@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::ears::Ears;
-use crate::harness::{
-    HangingFs, OWN_MOUNTS, Server, Setup, Signal, again_beneath, is_inside, sandbox, this_test, within,
-};
+use crate::harness::{HangingFs, OWN_MOUNTS, Server, Setup, Signal, is_beneath, sandbox, this_test, within};
 use disk::Disk;
 use doors::Doors;
 use watch::Watch;
@@ -113,8 +111,7 @@ fn the_notify_socket_is_not_read() {
 #[test]
 fn the_file_system_of_the_config_and_the_token_does_not_answer() {
     const TOKEN: &str = "a-token-that-nobody-can-guess-0123456789";
-    if !is_inside() {
-        again_beneath(&OWN_MOUNTS, this_test!());
+    if !is_beneath(&OWN_MOUNTS, this_test!()) {
         return;
     }
     let share = HangingFs::new();
